@@ -1,0 +1,1 @@
+//! Block layers of badrange: partitions and device-mapper linear, striped, error and zero targets.

@@ -1,0 +1,2 @@
+//! The `badrange` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Text in for badrange: parsers for partition tables, LVM, device-mapper, fsmap, filefrag and badblocks files.

@@ -1,0 +1,1 @@
+//! Persistent-memory layer of badrange: namespace geometry, pfn to device offset, badblocks.

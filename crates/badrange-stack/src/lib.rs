@@ -1,0 +1,1 @@
+//! Engine of badrange: device registry, ranged failure dispatch, exact remainder and per-pfn fallback.

@@ -1,0 +1,1 @@
+//! Oracles, generators and laws for anyone's badrange Mapping or Holder.

@@ -1,0 +1,1 @@
+//! Examples live beside this crate, one file each; see `examples/*.rs`.
