@@ -1,0 +1,214 @@
+use core::fmt;
+
+use badrange_core::{DevOffset, Extent, FileOffset};
+
+/// Which part of a file an extent belongs to.
+///
+/// # Kernel
+/// XFS keeps a data fork and an attribute fork per inode; the blocks of a fork's own extent map
+/// carry `XFS_RMAP_BMBT_BLOCK`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fork {
+    /// File contents.
+    Data,
+    /// Extended attributes.
+    Attr,
+    /// Blocks of the extent map itself; they have no file offset.
+    ExtentMap,
+}
+
+impl Fork {
+    /// The name used in reports: `data`, `attr`, `extent-map`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Attr => "attr",
+            Self::ExtentMap => "extent-map",
+        }
+    }
+}
+
+impl fmt::Display for Fork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a filesystem uses blocks for that belong to no file.
+///
+/// Codes are the `MAJOR:MINOR` pairs of `xfs_io -c 'fsmap -m'`; words are those of the plain form.
+///
+/// # Examples
+/// ```
+/// use badrange_fs::Special;
+/// assert_eq!(Special::from_code(88, 3), Special::PerAg);
+/// assert_eq!(Special::from_words("per-AG metadata"), Some(Special::PerAg));
+/// assert_eq!(Special::from_code(102, 1).to_string(), "special 102:1");
+/// assert!(Special::from_code(102, 1).is_metadata());
+/// assert!(!Special::Unknown.is_metadata());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Special {
+    /// `0:1`: nobody's.
+    Free,
+    /// `0:2`: in use, but the map does not say by what.
+    Unknown,
+    /// `88:1`: superblock and other static metadata.
+    StaticFs,
+    /// `88:2`: the journal.
+    Journal,
+    /// `88:3`: headers and free-space trees of an allocation group.
+    PerAg,
+    /// `88:4`: inode btree.
+    InodeBtree,
+    /// `88:5`: inode chunks or tables.
+    Inodes,
+    /// `88:6`: refcount btree.
+    RefcountBtree,
+    /// `88:7`: blocks reserved for copy-on-write.
+    CowReservation,
+    /// `88:8`: blocks the filesystem itself marked defective.
+    Defective,
+    /// Any other code, such as ext4's `102:3` (block bitmap). Metadata without a name here.
+    Other {
+        /// First number of the code.
+        major: u32,
+        /// Second number of the code.
+        minor: u32,
+    },
+}
+
+const NAMED: [(Special, (u32, u32), &str); 10] = [
+    (Special::Free, (0, 1), "free space"),
+    (Special::Unknown, (0, 2), "unknown"),
+    (Special::StaticFs, (88, 1), "static fs metadata"),
+    (Special::Journal, (88, 2), "journalling log"),
+    (Special::PerAg, (88, 3), "per-AG metadata"),
+    (Special::InodeBtree, (88, 4), "inode btree"),
+    (Special::Inodes, (88, 5), "inodes"),
+    (Special::RefcountBtree, (88, 6), "refcount btree"),
+    (Special::CowReservation, (88, 7), "cow reservation"),
+    (Special::Defective, (88, 8), "defective"),
+];
+
+impl Special {
+    /// The use with this code.
+    #[must_use]
+    pub fn from_code(major: u32, minor: u32) -> Self {
+        NAMED
+            .iter()
+            .find(|(_, code, _)| *code == (major, minor))
+            .map_or(Self::Other { major, minor }, |(special, ..)| *special)
+    }
+
+    /// The use that the plain fsmap form writes in these words, `special 102:3` included.
+    #[must_use]
+    pub fn from_words(words: &str) -> Option<Self> {
+        if let Some((special, ..)) = NAMED.iter().find(|(.., name)| *name == words) {
+            return Some(*special);
+        }
+        let (major, minor) = words.strip_prefix("special ")?.split_once(':')?;
+        Some(Self::from_code(major.parse().ok()?, minor.parse().ok()?))
+    }
+
+    /// The `(major, minor)` code.
+    #[must_use]
+    pub fn code(self) -> (u32, u32) {
+        match self {
+            Self::Other { major, minor } => (major, minor),
+            named => NAMED.iter().find(|(s, ..)| *s == named).map_or((0, 2), |(_, code, _)| *code),
+        }
+    }
+
+    /// Whether losing it loses metadata: everything but free space, unknown and the journal.
+    #[must_use]
+    pub const fn is_metadata(self) -> bool {
+        !matches!(self, Self::Free | Self::Unknown | Self::Journal)
+    }
+}
+
+impl fmt::Display for Special {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match NAMED.iter().find(|(s, ..)| s == self) {
+            Some((.., name)) => f.write_str(name),
+            None => {
+                let (major, minor) = self.code();
+                write!(f, "special {major}:{minor}")
+            }
+        }
+    }
+}
+
+/// How a map names a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FileId {
+    /// Known by name only: an index into the name table of whoever loaded the map.
+    Name(u32),
+    /// An inode number.
+    Ino(u64),
+}
+
+/// Who owns an extent of a filesystem's device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Owner {
+    /// A file.
+    File {
+        /// Which one.
+        id: FileId,
+        /// Which part of it.
+        fork: Fork,
+    },
+    /// Nobody, the filesystem itself, or somebody unknown.
+    Special(Special),
+}
+
+/// One record of a reverse map: these bytes of the device belong to that owner.
+///
+/// # Kernel
+/// `struct xfs_rmap_irec`, in bytes.
+///
+/// # Examples
+/// ```
+/// use badrange_core::{DevOffset, Extent, FileOffset};
+/// use badrange_fs::{FileId, Fork, Owner, Record};
+/// let orders = Record {
+///     extent: Extent::new(DevOffset::new(98304), 4_194_304)?,
+///     owner: Owner::File { id: FileId::Ino(132), fork: Fork::Data },
+///     file_start: FileOffset::new(0),
+///     unwritten: false,
+/// };
+/// assert_eq!(orders.file_at(DevOffset::new(98304 + 512)), Some(FileOffset::new(512)));
+/// # Ok::<(), badrange_core::RangeError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Record {
+    /// Bytes of the filesystem's device.
+    pub extent: Extent<DevOffset>,
+    /// Whose they are.
+    pub owner: Owner,
+    /// File offset of the first byte; 0 and without meaning for [`Fork::ExtentMap`] and
+    /// [`Owner::Special`].
+    pub file_start: FileOffset,
+    /// Allocated but never written: reads as zeros, nothing is lost with it.
+    pub unwritten: bool,
+}
+
+impl Record {
+    /// Whether the record places bytes at file offsets.
+    #[must_use]
+    pub const fn has_file_offset(&self) -> bool {
+        matches!(self.owner, Owner::File { fork: Fork::Data | Fork::Attr, .. })
+    }
+
+    /// The file offset of a device byte of this record; `None` outside it, for records without
+    /// file offsets, and beyond 64 bits.
+    #[must_use]
+    pub fn file_at(&self, at: DevOffset) -> Option<FileOffset> {
+        use badrange_core::Space;
+        if !self.has_file_offset() || !self.extent.contains(at) {
+            return None;
+        }
+        self.file_start.checked_add(at.checked_offset_from(self.extent.start())?)
+    }
+}
