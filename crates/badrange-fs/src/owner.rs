@@ -115,10 +115,10 @@ impl Special {
     /// The `(major, minor)` code.
     #[must_use]
     pub fn code(self) -> (u32, u32) {
-        match self {
-            Self::Other { major, minor } => (major, minor),
-            named => NAMED.iter().find(|(s, ..)| *s == named).map_or((0, 2), |(_, code, _)| *code),
+        if let Self::Other { major, minor } = self {
+            return (major, minor);
         }
+        NAMED.iter().find(|(s, ..)| *s == self).map_or((0, 2), |(_, code, _)| *code)
     }
 
     /// Whether losing it loses metadata: everything but free space, unknown and the journal.
