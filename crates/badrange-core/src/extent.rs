@@ -20,7 +20,7 @@ use crate::{RangeError, RangeErrorKind, Space};
 /// # Ok::<(), badrange_core::RangeError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Extent<S> {
+pub struct Extent<S: Space> {
     start: S,
     len: NonZeroU64,
 }
@@ -63,6 +63,11 @@ impl<S: Space> Extent<S> {
     pub(crate) fn between(start: u64, end: u64) -> Option<Self> {
         let len = NonZeroU64::new(end.checked_sub(start)?)?;
         Some(Self { start: S::from_raw(start), len })
+    }
+
+    /// `[0, len)`: every length fits.
+    pub(crate) fn from_zero(len: NonZeroU64) -> Self {
+        Self { start: S::from_raw(0), len }
     }
 
     /// The first unit.

@@ -50,13 +50,32 @@
 
 #![no_std]
 
+extern crate alloc;
+
+mod cover;
 mod error;
 mod extent;
+mod flags;
+mod holder;
+mod mapping;
+mod outcome;
+mod piece;
+mod run;
 mod space;
 
+#[cfg(test)]
+mod tests;
+
 pub use crate::{
+    cover::{Cover, Join},
     error::{RangeError, RangeErrorKind},
     extent::Extent,
+    flags::MfFlags,
+    holder::{Context, Corruption, DeviceId, Fallback, Holder, Hop},
+    mapping::{HoleKind, Leg, Mapped, Mapping, Rmapped},
+    outcome::{Errno, Outcome},
+    piece::Piece,
+    run::{Overlaps, Run},
     space::{
         BlockSize, ByteSpace, DevOffset, FileOffset, FsBlock, PAGE_SIZE, Pfn, PhysAddr,
         ReportOffset, SECTOR_SIZE, Sector, Space,
