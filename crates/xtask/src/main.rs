@@ -1,2 +1,72 @@
-//! Checks and chores of the workspace: `cargo xtask ci`.
-fn main() {}
+//! Checks and chores of the workspace: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask api`.
+//!
+//! Continuous integration runs `cargo xtask ci` and nothing else, so whatever it finds can be
+//! repeated at a desk. Crates are discovered from `cargo metadata`; the only list of crates kept
+//! here is the table of who may depend on whom (`tidy/directions.rs`).
+
+#![expect(clippy::print_stdout, reason = "talking to the terminal is what this program is for")]
+
+mod api;
+mod ci;
+mod command;
+mod failure;
+mod features;
+mod package;
+mod steps;
+mod tidy;
+mod toolchain;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::command::Budget;
+use crate::failure::Failure;
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Checks and chores of the badrange workspace")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run every check, in the order of continuous integration.
+    Ci(ci::Options),
+    /// Check the rules of the workspace that no compiler knows.
+    Tidy,
+    /// Compare the public API of every published library with `docs/api/*.txt`.
+    Api {
+        /// Rewrite the golden lists instead of comparing.
+        #[arg(long)]
+        bless: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            println!("\nxtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<(), Failure> {
+    match task {
+        Task::Ci(options) => ci::run(&options),
+        Task::Tidy => tidy::check(&Workspace::load()?),
+        Task::Api { bless } => {
+            let mode = if bless { api::Mode::Bless } else { api::Mode::Compare };
+            let workspace = Workspace::load()?;
+            let budget = Budget::new(&workspace.root, steps::LONG);
+            let outcome = api::check(&workspace, &budget, mode)?;
+            println!("api: {outcome}");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The steps, in order. To add one, write a function and give it a line in [`ALL`].
+
+use core::time::Duration;
+use std::fs;
+
+use crate::command::{Budget, Cmd};
+use crate::failure::{Failure, Outcome};
+use crate::features;
+use crate::workspace::{Package, Workspace};
+use crate::{api, package, tidy, toolchain};
+
+/// What every step is given, beside its budget.
+pub(crate) struct Context {
+    pub(crate) workspace: Workspace,
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+type Run = fn(&Context, &Budget) -> Result<Outcome, Failure>;
+
+/// One line of the list.
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) limit: Duration,
+    pub(crate) full_only: bool,
+    pub(crate) run: Run,
+}
+
+/// For steps that ought to take seconds.
+const SHORT: Duration = Duration::from_secs(5 * 60);
+/// For steps that compile the workspace.
+pub(crate) const LONG: Duration = Duration::from_secs(20 * 60);
+/// For steps that only `--full` runs.
+const SLOW: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// The bare-metal target that the crates without `std` are built for.
+const BARE_METAL: &str = "thumbv7em-none-eabi";
+/// The toolchain for what stable does not offer: rustdoc's JSON and miri.
+pub(crate) const NIGHTLY: &str = "nightly";
+
+const fn step(name: &'static str, about: &'static str, limit: Duration, run: Run) -> Step {
+    Step { name, about, limit, full_only: false, run }
+}
+
+const fn slow(name: &'static str, about: &'static str, run: Run) -> Step {
+    Step { name, about, limit: SLOW, full_only: true, run }
+}
+
+pub(crate) const ALL: &[Step] = &[
+    step("fmt", "formatting", SHORT, fmt),
+    step("tidy", "the rules of the workspace that no compiler knows", SHORT, tidy),
+    step("clippy", "lints, all targets and features", LONG, clippy),
+    step("features", "every combination of features of every published crate", LONG, feature_sets),
+    step("test", "tests and doctests with all features", LONG, test),
+    step("testrelease", "tests with default features, debug assertions off", LONG, test_release),
+    step("doc", "documentation without warnings", LONG, doc),
+    step("no-std", "crates without std, built for bare metal", SHORT, no_std),
+    step("msrv", "libraries checked with the oldest supported compiler", LONG, msrv),
+    step("examples", "every example runs", SHORT, examples),
+    step("api", "public API as in docs/api", LONG, public_api),
+    step("package", "every published crate builds from its tarball", LONG, tarballs),
+    step("stranger", "a crate outside the workspace uses the facade", SHORT, stranger),
+    slow("soak", "property tests with many more cases", soak),
+    slow("miri", "core and stack under miri", miri),
+];
+
+fn fmt(_: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    run(Cmd::parse("cargo fmt --all --check"), budget)
+}
+
+fn tidy(context: &Context, _: &Budget) -> Result<Outcome, Failure> {
+    tidy::check(&context.workspace).map(|()| Outcome::Done)
+}
+
+fn clippy(_: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    run(Cmd::parse("cargo clippy --workspace --all-targets --all-features -- -D warnings"), budget)
+}
+
+/// Clippy rather than check: code that only one combination leaves unused is a failure too.
+fn feature_sets(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    for package in context.workspace.published() {
+        for set in features::combinations(&package.features) {
+            Cmd::parse("cargo clippy --quiet --no-default-features -p")
+                .arg(&package.name)
+                .args(["--features".to_owned(), set.join(",")])
+                .args(["--", "-D", "warnings"])
+                .run(budget)?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// All features at once here and the default ones in [`test_release`], so that both are tested
+/// without compiling everything a third time.
+fn test(_: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    run(Cmd::parse("cargo test --workspace --all-features"), budget)
+}
+
+fn test_release(_: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    let targets = "--lib --bins --tests";
+    run(
+        Cmd::parse("cargo test --workspace --exclude xtask --profile testrelease")
+            .args(targets.split_whitespace()),
+        budget,
+    )
+}
+
+/// Libraries only: the binary `badrange` would write over the library of that name.
+fn doc(_: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    let command =
+        Cmd::parse("cargo doc --workspace --exclude xtask --lib --no-deps --all-features");
+    run(command.env("RUSTDOCFLAGS", "-D warnings"), budget)
+}
+
+fn no_std(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    if !toolchain::has_target(BARE_METAL, budget) {
+        let why = format!("target {BARE_METAL} is missing: `rustup target add {BARE_METAL}`");
+        return Ok(Outcome::Skipped(why));
+    }
+    let mut found = false;
+    for package in
+        context.workspace.published_libraries().filter(|package| lives_without_std(package))
+    {
+        found = true;
+        Cmd::parse("cargo build --no-default-features --lib --target")
+            .args([BARE_METAL, "-p", &package.name])
+            .run(budget)?;
+    }
+    // The core must stay usable without std: no such crate at all means that somebody dropped it.
+    if found { Ok(Outcome::Done) } else { Err(Failure::new("no crate declares no_std")) }
+}
+
+/// Whether the library's root says `no_std`, always or without its `std` feature.
+fn lives_without_std(package: &Package) -> bool {
+    let source = package.library().and_then(|library| fs::read_to_string(&library.src_path).ok());
+    source.is_some_and(|text| {
+        text.lines().any(|line| line.starts_with("#![") && line.contains("no_std"))
+    })
+}
+
+fn msrv(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    let libraries: Vec<&Package> = context.workspace.published_libraries().collect();
+    let Some(release) = libraries.iter().find_map(|package| package.rust_version.as_deref()) else {
+        return Err(Failure::new("no published library states its rust-version"));
+    };
+    let Some(toolchain) = toolchain::find_or_fetch(release, budget) else {
+        let why = format!(
+            "no toolchain {release}: `rustup toolchain install --profile minimal {release}`"
+        );
+        return Ok(Outcome::Skipped(why));
+    };
+    let names = libraries.iter().flat_map(|package| ["-p".to_owned(), package.name.clone()]);
+    let check =
+        Cmd::new(["rustup", "run", &toolchain, "cargo", "check", "--lib", "--all-features"]);
+    run(check.args(names), budget)
+}
+
+fn examples(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    for package in &context.workspace.packages {
+        for example in package.examples() {
+            let command = Cmd::parse("cargo run --quiet -p").arg(&package.name);
+            let command = command.args(["--example", &example.name]);
+            println!("  $ {command}");
+            command.run_quietly(budget)?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn public_api(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    api::check(&context.workspace, budget, api::Mode::Compare)
+}
+
+fn tarballs(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    package::build_from_tarballs(&context.workspace, budget)
+}
+
+fn stranger(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    package::run_stranger(&context.workspace, budget)
+}
+
+/// The cases per property that `--full` asks for; the default is 256.
+const SOAK_CASES: &str = "4096";
+
+fn soak(_: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    let command =
+        Cmd::parse("cargo test --workspace --exclude xtask --all-features --profile testrelease");
+    run(command.args(["--lib", "--tests"]).env("PROPTEST_CASES", SOAK_CASES), budget)
+}
+
+fn miri(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    let Some(nightly) = toolchain::find(NIGHTLY, budget) else {
+        return Ok(Outcome::Skipped(
+            "no nightly toolchain: `rustup toolchain install nightly`".into(),
+        ));
+    };
+    if !toolchain::has_miri(&nightly, budget) {
+        return Ok(Outcome::Skipped(
+            "no miri: `rustup +nightly component add miri rust-src`".into(),
+        ));
+    }
+    let command =
+        Cmd::new(["rustup", "run", &nightly, "cargo", "miri", "test", "--lib", "--tests"])
+            .args(["-p", "badrange-core", "-p", "badrange-stack"])
+            // Property tests read the clock and their seeds; a handful of cases is what miri can bear.
+            .env("MIRIFLAGS", "-Zmiri-disable-isolation")
+            .env("PROPTEST_CASES", "4")
+            .env("CARGO_TARGET_DIR", context.workspace.scratch("miri").to_string_lossy());
+    run(command, budget)
+}
+
+fn run(command: Cmd, budget: &Budget) -> Result<Outcome, Failure> {
+    command.run(budget).map(|()| Outcome::Done)
+}
