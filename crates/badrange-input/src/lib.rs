@@ -1,1 +1,31 @@
 //! Text in for badrange: parsers for partition tables, LVM, device-mapper, fsmap, filefrag and badblocks files.
+
+mod badblocks;
+mod bmap;
+mod dmtable;
+mod error;
+mod filefrag;
+mod filemap;
+mod fsmap;
+mod json;
+mod lines;
+mod paths;
+mod sfdisk;
+
+pub use crate::{
+    badblocks::{BadRange, Badblocks, SYSFS_PAGE_BYTES, parse_badblocks},
+    bmap::XfsBmap,
+    dmtable::{DmDevice, DmLine, parse_dm_table},
+    error::{ParseError, ParseErrorKind},
+    filefrag::Filefrag,
+    filemap::{
+        FileExtent, FileExtents, FileMapItem, MappedFile, Placement, Unplaced, collect_files,
+    },
+    fsmap::{Fsmap, FsmapDev, FsmapRecord},
+    lines::{MAX_LINE_BYTES, MAX_TEXT_BYTES},
+    paths::{InodePath, InodePaths},
+    sfdisk::{
+        PartitionEntry, PartitionKind, PartitionTable, TableLabel, parse_sfdisk_dump,
+        parse_sfdisk_json,
+    },
+};
