@@ -114,14 +114,17 @@ fn summarise(ended: &[Ended]) -> Result<(), Failure> {
 /// that an unattended run would never use again. What the caller has set stays.
 fn environment() -> Vec<(String, String)> {
     let terminal = io::stdout().is_terminal();
+    let unset = |key: &str| env::var_os(key).is_none();
     let wanted = [
-        ("CARGO_TERM_COLOR", "never", !terminal),
-        ("CARGO_TERM_PROGRESS_WHEN", "never", !terminal),
-        ("CARGO_INCREMENTAL", "0", toolchain::in_ci()),
+        ("CARGO_TERM_COLOR", "never", !terminal && unset("CARGO_TERM_COLOR")),
+        ("CARGO_TERM_PROGRESS_WHEN", "never", !terminal && unset("CARGO_TERM_PROGRESS_WHEN")),
+        // Rustfmt asks nothing but this.
+        ("TERM", "dumb", !terminal),
+        ("CARGO_INCREMENTAL", "0", toolchain::in_ci() && unset("CARGO_INCREMENTAL")),
     ];
     wanted
         .into_iter()
-        .filter(|&(key, _, wanted)| wanted && env::var_os(key).is_none())
+        .filter(|&(_, _, wanted)| wanted)
         .map(|(key, value, _)| (key.to_owned(), value.to_owned()))
         .collect()
 }

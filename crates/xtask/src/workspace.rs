@@ -39,6 +39,8 @@ pub(crate) struct Dependency {
     pub(crate) name: String,
     /// `None` for a normal dependency, else `dev` or `build`.
     pub(crate) kind: Option<String>,
+    /// The version asked for; `*` for a path alone.
+    pub(crate) req: String,
 }
 
 #[derive(Debug, Deserialize)]

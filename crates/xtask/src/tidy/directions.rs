@@ -1,5 +1,7 @@
 //! Who may depend on whom.
 
+use std::collections::BTreeSet;
+
 use super::Offence;
 use crate::workspace::{Dependency, Package, Workspace};
 
@@ -79,7 +81,7 @@ fn complaint(rule: &Rule, dependency: &Dependency, workspace: &Workspace) -> Opt
         return Some(format!("depends on {name}, which is an end of the line"));
     }
     if !dependency.is_inherited() {
-        return None;
+        return circle(rule.name, dependency, workspace);
     }
     let allowed = if ours {
         rule.ours.contains(&name)
@@ -92,6 +94,34 @@ fn complaint(rule: &Rule, dependency: &Dependency, workspace: &Workspace) -> Opt
     })
 }
 
+/// A crate may test itself with a crate that builds on it, but then by path alone: with a version,
+/// neither tarball could be made before the other.
+fn circle(from: &str, dependency: &Dependency, workspace: &Workspace) -> Option<String> {
+    let name = &dependency.name;
+    let comes_back = dependency.req != "*" && reaches(name, from, workspace);
+    comes_back.then(|| {
+        format!("tests with {name}, which builds on it: use {{ path = ... }} without a version")
+    })
+}
+
+/// Whether `from` depends on `to`, at once or through other members.
+fn reaches(from: &str, to: &str, workspace: &Workspace) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut todo = vec![from];
+    while let Some(name) = todo.pop() {
+        if name == to {
+            return true;
+        }
+        if !seen.insert(name) {
+            continue;
+        }
+        let dependencies = workspace.package(name).into_iter().flat_map(|p| &p.dependencies);
+        let inherited = dependencies.filter(|dependency| dependency.is_inherited());
+        todo.extend(inherited.map(|dependency| dependency.name.as_str()));
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,7 +131,7 @@ mod tests {
         let package = |name: &str, dependencies: &str| {
             format!(r#"{{"name":"{name}","manifest_path":"x","dependencies":[{dependencies}]}}"#)
         };
-        let dependency = format!(r#"{{"name":"{to}","kind":{kind}}}"#);
+        let dependency = format!(r#"{{"name":"{to}","kind":{kind},"req":"^1"}}"#);
         let members = ["badrange-core", "badrange-fs", "badrange-cli", "badrange-testkit", "xtask"];
         let mut packages: Vec<String> =
             members.iter().filter(|&&name| name != from).map(|name| package(name, "")).collect();
@@ -129,6 +159,24 @@ mod tests {
         assert_eq!(found("badrange-block", "badrange-fs", "\"dev\""), []);
         assert_eq!(found("badrange-core", "badrange-testkit", "\"dev\""), []);
         assert_eq!(found("badrange-testkit", "badrange-cli", "\"dev\"").len(), 1);
+    }
+
+    #[test]
+    fn a_circle_through_tests_has_no_version() {
+        let member = |name: &str, to: &str, kind: &str, req: &str| {
+            let dependency = format!(r#"{{"name":"{to}","kind":{kind},"req":"{req}"}}"#);
+            format!(r#"{{"name":"{name}","manifest_path":"x","dependencies":[{dependency}]}}"#)
+        };
+        let found = |req: &str| {
+            let core = member("badrange-core", "badrange-testkit", "\"dev\"", req);
+            let kit = member("badrange-testkit", "badrange-core", "null", "^1");
+            let json = format!(
+                r#"{{"packages":[{core},{kit}],"workspace_root":"/","target_directory":"/t"}}"#
+            );
+            offences(&Workspace::parse(&json).unwrap()).len()
+        };
+        assert_eq!(found("^1"), 1);
+        assert_eq!(found("*"), 0);
     }
 
     #[test]
