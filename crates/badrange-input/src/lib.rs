@@ -9,6 +9,7 @@ mod filemap;
 mod fsmap;
 mod json;
 mod lines;
+mod lvm;
 mod paths;
 mod sfdisk;
 
@@ -23,6 +24,10 @@ pub use crate::{
     },
     fsmap::{Fsmap, FsmapDev, FsmapRecord},
     lines::{MAX_LINE_BYTES, MAX_TEXT_BYTES},
+    lvm::{
+        LogicalVolume, LvSegment, LvsReport, PhysicalVolume, PvsReport, SegmentKind, Stripe,
+        StripeTarget, VolumeGroup, parse_lvs_json, parse_pvs_json, parse_vgcfg,
+    },
     paths::{InodePath, InodePaths},
     sfdisk::{
         PartitionEntry, PartitionKind, PartitionTable, TableLabel, parse_sfdisk_dump,
