@@ -424,3 +424,44 @@ impl<S: Space> fmt::Display for Run<S> {
         }
     }
 }
+
+impl Run<crate::PhysAddr> {
+    /// The page frames that the bytes touch, rounded outward: emits at most one run per phase of
+    /// stride and page. Runs of neighbouring phases may name a page twice; a
+    /// [`Cover`](crate::Cover) makes them disjoint.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{Cover, Extent, Pfn, PhysAddr, Run};
+    /// // 512 bytes in every 6 KiB: every second element begins a page.
+    /// let bad = Run::new(Extent::new(PhysAddr::new(0), 512)?, 6144, 4)?;
+    /// let mut pages = Vec::new();
+    /// bad.containing_pages(&mut |run| pages.extend(run.elements().map(|e| e.start().get())));
+    /// pages.sort();
+    /// assert_eq!(pages, [0, 1, 3, 4]);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
+    pub fn containing_pages(&self, sink: &mut dyn FnMut(Run<crate::Pfn>)) {
+        const PAGE: NonZeroU64 = NonZeroU64::new(crate::PAGE_SIZE).expect("pages have bytes");
+        if let Some(bytes) = self.as_extent() {
+            return sink(bytes.containing_pages().into());
+        }
+        let phases = PAGE.get() / gcd(self.stride, PAGE);
+        for phase in 0..phases.min(self.count()) {
+            // NO-OVERFLOW: the phase is below the count, and the period is the stride of a run
+            // inside the scale whenever it is used more than once.
+            let left = self.count().wrapping_sub(1).wrapping_sub(phase);
+            let count = left.checked_div(phases).unwrap_or(0).saturating_add(1);
+            let stride = self.stride().saturating_mul(phases) / PAGE;
+            let first = self.element_unchecked(phase).containing_pages();
+            match Run::new(first, stride, count) {
+                Ok(run) => sink(run),
+                // Elements of one phase touch a page in common: together they are contiguous.
+                Err(_) => {
+                    let last = phase.saturating_add(phases.saturating_mul(count.saturating_sub(1)));
+                    sink(first.hull(self.element_unchecked(last).containing_pages()).into());
+                }
+            }
+        }
+    }
+}

@@ -1,1 +1,63 @@
-//! Engine of badrange: device registry, ranged failure dispatch, exact remainder and per-pfn fallback.
+//! Engine of badrange: devices, registrations, ranged dispatch, exact remainder and fallback.
+//!
+//! A [`Stack`] knows which device lies on which, and who registered on what part of them. When a
+//! range fails, in physical memory or on a device, it climbs: every layer's
+//! [`Mapping`](badrange_core::Mapping) translates the range into its own address space, every
+//! [`Holder`](badrange_core::Holder) is told the bytes that are its own, and the [`Report`] says of
+//! every byte what became of it. What nobody handled falls back, page by page.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use badrange_core::*;
+//! use badrange_stack::{DeviceSpec, Stack};
+//!
+//! struct Told;
+//! impl Holder for Told {
+//!     fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+//!         assert_eq!(what.range().to_string(), "device bytes [0x1000..0x2000)");
+//!         Outcome::Handled
+//!     }
+//! }
+//!
+//! let stack = Stack::new();
+//! let all = Extent::new(DevOffset::new(0), 1 << 20)?;
+//! let disk = stack.add_device(DeviceSpec::base("disk", all))?;
+//! let _told = stack.register(disk, all, Arc::new(Told))?;
+//! let report = stack.notify_failure(disk, Extent::new(DevOffset::new(4096), 4096)?, MfFlags::NONE);
+//! assert_eq!(report.handled_bytes(), 4096);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Order
+//! Everything an event does is in a fixed order: the entries of an address space by (start, age),
+//! depth first; of one entry the parts of a piece in ascending order. Two runs of the same event
+//! through the same picture give equal traces and reports.
+//!
+//! # Limits
+//! See [`Limits`]: each has a defined behaviour.
+//!
+//! # Features
+//! * `tracing`: every step and every report also goes to the `tracing` crate, target `badrange`.
+
+mod dispatch;
+mod edit;
+mod error;
+mod limits;
+mod report;
+mod stack;
+mod sync;
+mod table;
+mod topology;
+mod trace;
+
+#[cfg(test)]
+mod tests;
+
+pub use crate::{
+    error::{RegisterError, RegisterErrorKind, TopologyError, TopologyErrorKind, WouldDeadlock},
+    limits::Limits,
+    report::{Counts, Report, State},
+    stack::{Detached, HolderId, Registration, Stack},
+    topology::DeviceSpec,
+    trace::{Observer, Step, Trace},
+};

@@ -1,0 +1,358 @@
+//! One event on its way: from where it was reported to everybody above.
+
+use core::{cell::RefCell, ops::ControlFlow, panic::AssertUnwindSafe};
+use std::panic::catch_unwind;
+
+use badrange_core::{
+    Context, Corruption, Cover, DevOffset, DeviceId, Extent, Fallback, Hop, Leg, MfFlags, Outcome,
+    PAGE_SIZE, PhysAddr, Piece, ReportOffset, Run, Space,
+};
+use smallvec::SmallVec;
+
+use crate::{
+    HolderId, Observer, Report, State, Step,
+    report::Counts,
+    stack::Inner,
+    sync::InCallback,
+    table::{Above, HolderSlot, Table},
+    topology::{Below, Device, Topology},
+};
+
+/// Where a failure enters the stack.
+pub(crate) enum Entrance<'a> {
+    Memory { bad: Extent<PhysAddr>, fallback: &'a dyn Fallback },
+    Device { device: DeviceId, bad: Extent<DevOffset> },
+}
+
+/// Walks one event through one picture of the stack and settles the account.
+pub(crate) fn run(
+    inner: &Inner,
+    picture: &Topology,
+    entrance: Entrance<'_>,
+    flags: MfFlags,
+    observer: &mut dyn Observer,
+) -> Report {
+    let event = Event {
+        inner,
+        picture,
+        flags,
+        state: RefCell::new(Account { ledger: Cover::new(), counts: Counts::default(), observer }),
+    };
+    let report = match entrance {
+        Entrance::Device { device, bad } => {
+            event.begin(|event| {
+                picture.device(device).map_or(ControlFlow::Continue(()), |on| {
+                    event.arrive(on, &Piece::report(bad), None)
+                })
+            });
+            event.settle(bad.len())
+        }
+        Entrance::Memory { bad, fallback } => {
+            event.begin(|event| event.climb(&picture.memory, &Piece::report(bad), None));
+            let mut report = event.settle(bad.len());
+            event.fail_pages(bad, fallback, &mut report);
+            report
+        }
+    };
+    log_end(&report);
+    report
+}
+
+/// An event in flight.
+struct Event<'e> {
+    inner: &'e Inner,
+    picture: &'e Topology,
+    flags: MfFlags,
+    /// Borrowed for moments only, never while calling out.
+    state: RefCell<Account<'e>>,
+}
+
+/// Who said what, what it cost, and who watches.
+struct Account<'e> {
+    ledger: Cover<ReportOffset, Outcome>,
+    counts: Counts,
+    observer: &'e mut dyn Observer,
+}
+
+/// A device on the way of a piece, with the devices below it.
+#[derive(Clone, Copy)]
+struct Frame<'f> {
+    device: &'f Device,
+    piece: &'f Piece<DevOffset>,
+    below: Option<&'f Self>,
+    depth: usize,
+}
+
+/// A space in which a piece can climb: the two differ only in what the observer is shown.
+trait Level: Space {
+    fn told(holder: HolderId, piece: Piece<Self>, outcome: Outcome, depth: usize) -> Step;
+
+    /// Carries the piece through the device's mapping, from this level.
+    fn through(
+        device: &Device,
+        leg: Leg,
+        piece: &Piece<Self>,
+        sink: &mut dyn FnMut(Piece<DevOffset>) -> ControlFlow<()>,
+    ) -> ControlFlow<()>;
+}
+
+impl Level for DevOffset {
+    fn told(holder: HolderId, piece: Piece, outcome: Outcome, depth: usize) -> Step {
+        Step::Told { depth, holder, piece, outcome }
+    }
+
+    fn through(
+        device: &Device,
+        leg: Leg,
+        piece: &Piece<Self>,
+        sink: &mut dyn FnMut(Piece<Self>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        match &device.below {
+            Below::Devices { mapping, .. } => mapping.rmap_run(leg, piece, sink),
+            Below::Nothing | Below::Memory(_) => ControlFlow::Continue(()),
+        }
+    }
+}
+
+impl Level for PhysAddr {
+    fn told(holder: HolderId, piece: Piece<Self>, outcome: Outcome, _: usize) -> Step {
+        Step::ToldMemory { holder, piece, outcome }
+    }
+
+    fn through(
+        device: &Device,
+        leg: Leg,
+        piece: &Piece<Self>,
+        sink: &mut dyn FnMut(Piece<DevOffset>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        match &device.below {
+            Below::Memory(mapping) => mapping.rmap_run(leg, piece, sink),
+            Below::Nothing | Below::Devices { .. } => ControlFlow::Continue(()),
+        }
+    }
+}
+
+impl<'e> Event<'e> {
+    /// Climbs, unless callbacks report failures from inside callbacks too deeply.
+    fn begin(&self, climb: impl FnOnce(&Self) -> ControlFlow<()>) {
+        let nested = InCallback::depth(self.inner.key());
+        if nested > self.inner.limits.nesting || climb(self).is_break() {
+            self.state.borrow_mut().counts.cut_short = true;
+        }
+    }
+
+    /// Tells everything above an address space about a piece of it.
+    fn climb<S: Level>(
+        &self,
+        table: &Table<S>,
+        piece: &Piece<S>,
+        frame: Option<&Frame<'_>>,
+    ) -> ControlFlow<()> {
+        for entry in table.overlapping(piece.here().span()) {
+            for part in piece.clip(entry.range) {
+                match &entry.above {
+                    Above::Holder(slot) => self.tell(slot, part, frame)?,
+                    Above::Device { index, leg } => self.enter(*index, *leg, &part, frame)?,
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Carries a piece through a device's mapping, into the device.
+    fn enter<S: Level>(
+        &self,
+        index: u32,
+        leg: Leg,
+        piece: &Piece<S>,
+        frame: Option<&Frame<'_>>,
+    ) -> ControlFlow<()> {
+        let Some(device) = self.picture.slot(index) else { return ControlFlow::Continue(()) };
+        S::through(device, leg, piece, &mut |above| self.arrive(device, &above, frame))
+    }
+
+    fn arrive(
+        &self,
+        device: &Device,
+        piece: &Piece<DevOffset>,
+        below: Option<&Frame<'_>>,
+    ) -> ControlFlow<()> {
+        let depth = below.map_or(0, |f| f.depth.saturating_add(1));
+        self.spend(|counts| &mut counts.arrived)?;
+        let name = &device.name;
+        self.show(|| Step::Arrived { depth, device: device.id, name: name.clone(), piece: *piece });
+        let frame = Frame { device, piece, below, depth };
+        self.climb(&device.table, piece, Some(&frame))
+    }
+
+    /// Calls one holder, unless its registration has ended meanwhile.
+    fn tell<S: Level>(
+        &self,
+        slot: &HolderSlot<S>,
+        piece: Piece<S>,
+        frame: Option<&Frame<'_>>,
+    ) -> ControlFlow<()> {
+        let Some(_inside) = slot.gate.enter() else { return ControlFlow::Continue(()) };
+        self.spend(|counts| &mut counts.told)?;
+        let call = Call { frame, settled: RefCell::new(SmallVec::new()) };
+        let what = Corruption::new(piece, self.flags, &call);
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            let _callback = InCallback::enter(self.inner.key());
+            slot.holder.corrupted_range(&what)
+        }));
+        let panicked = answer.is_err();
+        let outcome = answer.unwrap_or(Outcome::NotSupported);
+        let mut state = self.state.borrow_mut();
+        state.account(piece.origin(), outcome, &call.settled.borrow());
+        state.counts.panicked = state.counts.panicked.saturating_add(u64::from(panicked));
+        drop(state);
+        if panicked {
+            self.show(|| Step::Panicked { holder: slot.id });
+        }
+        let depth = frame.map_or(0, |f| f.depth.saturating_add(1));
+        self.show(|| S::told(slot.id, piece, outcome, depth));
+        ControlFlow::Continue(())
+    }
+
+    /// Counts a piece; breaks off when the event has used up its pieces.
+    fn spend(&self, count: fn(&mut Counts) -> &mut u64) -> ControlFlow<()> {
+        let counts = &mut self.state.borrow_mut().counts;
+        if counts.arrived.saturating_add(counts.told) >= self.inner.limits.pieces {
+            return ControlFlow::Break(());
+        }
+        let count = count(counts);
+        *count = count.saturating_add(1);
+        ControlFlow::Continue(())
+    }
+
+    fn show(&self, step: impl FnOnce() -> Step) {
+        let step = step();
+        log_step(&step);
+        self.state.borrow_mut().observer.step(step);
+    }
+
+    /// Every byte's final state.
+    fn settle(&self, len: u64) -> Report {
+        let mut state = self.state.borrow_mut();
+        let window = Extent::new(ReportOffset::new(0), len).map(|w| state.ledger.resolve(w));
+        let states = window.unwrap_or_default();
+        let states = states.into_iter().map(|(run, said)| (run, State::of(said)));
+        let states = merge(states);
+        state.ledger.clear();
+        Report { len, states, fallback: Vec::new(), counts: state.counts }
+    }
+
+    /// Fallback on the remainder's pages, then unmapping of all.
+    fn fail_pages(&self, bad: Extent<PhysAddr>, fallback: &dyn Fallback, report: &mut Report) {
+        if self.flags.contains(MfFlags::MEM_PRE_REMOVE) {
+            return;
+        }
+        report.fallback = remainder_pages(bad, report);
+        let page_bytes: u64 =
+            // NO-OVERFLOW: disjoint pages of a 64-bit space.
+            report.fallback.iter().map(|r| r.total_len().wrapping_mul(PAGE_SIZE)).fold(0, u64::wrapping_add);
+        report.counts.widened = page_bytes.saturating_sub(report.remainder_bytes());
+        for pages in &report.fallback {
+            fallback.memory_failure_run(*pages, self.flags);
+            self.show(|| Step::FellBack { pages: *pages });
+        }
+        let pages = Run::from(bad.containing_pages());
+        fallback.unmap(pages);
+        self.show(|| Step::Unmapped { pages });
+    }
+}
+
+impl Account<'_> {
+    /// Enters one holder's answer: what it settled, and its answer for every byte besides.
+    fn account(&mut self, origin: Run<ReportOffset>, answer: Outcome, settled: &[RunOutcome]) {
+        if settled.is_empty() {
+            return self.ledger.add(origin, answer);
+        }
+        let mut decided = Cover::new();
+        for (run, outcome) in settled {
+            decided.add(*run, ());
+            self.ledger.add(*run, *outcome);
+        }
+        for (rest, _) in decided.resolve(origin.span()).iter().filter(|(_, d)| d.is_none()) {
+            rest.overlaps(&origin).for_each(|part| self.ledger.add(part, answer));
+        }
+    }
+}
+
+/// One call of one holder: collects what it settles and knows the way its bytes took.
+struct Call<'c> {
+    frame: Option<&'c Frame<'c>>,
+    settled: RefCell<SmallVec<[RunOutcome; 4]>>,
+}
+
+impl Context for Call<'_> {
+    fn settle(&self, origin: Run<ReportOffset>, outcome: Outcome) {
+        self.settled.borrow_mut().push((origin, outcome));
+    }
+
+    fn trail(&self, origin: Run<ReportOffset>, sink: &mut dyn FnMut(Hop)) {
+        let way = core::iter::successors(self.frame, |frame| frame.below);
+        let mut frames: SmallVec<[&Frame<'_>; 8]> = way.collect();
+        frames.reverse();
+        for frame in frames {
+            let at = frame.piece.locate(origin);
+            debug_assert!(at.is_some(), "a piece above stems from the pieces below it");
+            if let Some(at) = at {
+                sink(Hop { device: frame.device.id, at });
+            }
+        }
+    }
+}
+
+type RunState = (Run<ReportOffset>, State);
+type RunOutcome = (Run<ReportOffset>, Outcome);
+
+/// Neighbouring extents of equal state as one.
+fn merge(states: impl Iterator<Item = RunState>) -> Vec<RunState> {
+    let mut merged: Vec<RunState> = Vec::new();
+    for (run, state) in states {
+        let joined = merged.last().filter(|(_, s)| *s == state).and_then(|(last, _)| {
+            let (a, b) = (last.as_extent()?, run.as_extent()?);
+            (a.end() == b.start()).then(|| a.hull(b))
+        });
+        match (joined, merged.last_mut()) {
+            (Some(both), Some((last, _))) => *last = both.into(),
+            _ => merged.push((run, state)),
+        }
+    }
+    merged
+}
+
+/// The pages that the remainder touches: disjoint, ascending.
+fn remainder_pages(bad: Extent<PhysAddr>, report: &Report) -> Vec<Run<badrange_core::Pfn>> {
+    let mut pages = Cover::new();
+    for run in report.remainder() {
+        if let Some(bytes) = run.rebase(ReportOffset::new(0), bad.start()) {
+            bytes.containing_pages(&mut |run| pages.add(run, ()));
+        }
+    }
+    let covered = pages.resolve(bad.containing_pages());
+    covered.into_iter().filter(|(_, said)| said.is_some()).map(|(run, _)| run).collect()
+}
+
+#[cfg(feature = "tracing")]
+fn log_step(step: &Step) {
+    tracing::debug!(target: "badrange", "{step}");
+}
+
+#[cfg(not(feature = "tracing"))]
+fn log_step(_: &Step) {}
+
+#[cfg(feature = "tracing")]
+fn log_end(report: &Report) {
+    tracing::info!(
+        target: "badrange",
+        handled = report.handled_bytes(),
+        failed = report.failed_bytes(),
+        remainder = report.remainder_bytes(),
+        "failure reported"
+    );
+}
+
+#[cfg(not(feature = "tracing"))]
+fn log_end(_: &Report) {}

@@ -1,0 +1,167 @@
+use core::fmt;
+
+use badrange_core::{DevOffset, DeviceId, Outcome, Pfn, PhysAddr, Piece, Run};
+
+use crate::{HolderId, sync::Arc};
+
+/// One thing that happened to a failure on its way through the stack.
+///
+/// # Examples
+/// ```
+/// use badrange_core::{Extent, Pfn};
+/// use badrange_stack::Step;
+/// let step = Step::Unmapped { pages: Extent::new(Pfn::new(0x2415ab), 1)?.into() };
+/// assert_eq!(step.to_string(), "unmapped pfns [0x2415ab..0x2415ac)");
+/// # Ok::<(), badrange_core::RangeError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// A piece arrived at a device.
+    Arrived {
+        /// Devices below it on this way.
+        depth: usize,
+        /// The device.
+        device: DeviceId,
+        /// Its name.
+        name: Arc<str>,
+        /// The piece, in the device's space.
+        piece: Piece<DevOffset>,
+    },
+    /// A holder on a device was called.
+    Told {
+        /// Devices on this way, the holder's included.
+        depth: usize,
+        /// The holder.
+        holder: HolderId,
+        /// What it was told, in its device's space.
+        piece: Piece<DevOffset>,
+        /// What it answered for the bytes that it did not settle.
+        outcome: Outcome,
+    },
+    /// An owner of physical memory was called.
+    ToldMemory {
+        /// The holder.
+        holder: HolderId,
+        /// What it was told.
+        piece: Piece<PhysAddr>,
+        /// What it answered for the bytes that it did not settle.
+        outcome: Outcome,
+    },
+    /// A holder panicked; what it had not settled counts as not supported.
+    Panicked {
+        /// The holder.
+        holder: HolderId,
+    },
+    /// The per-pfn fallback ran on these pages.
+    FellBack {
+        /// The pages.
+        pages: Run<Pfn>,
+    },
+    /// These pages were unmapped.
+    Unmapped {
+        /// The pages.
+        pages: Run<Pfn>,
+    },
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arrived { depth, name, piece, .. } => {
+                write!(f, "{:width$}{name}: {}", "", piece.here(), width = indent(*depth))
+            }
+            Self::Told { depth, holder, piece, outcome } => {
+                write!(
+                    f,
+                    "{:width$}{holder}: {}: {outcome}",
+                    "",
+                    piece.here(),
+                    width = indent(*depth)
+                )
+            }
+            Self::ToldMemory { holder, piece, outcome } => {
+                write!(f, "{holder}: {}: {outcome}", piece.here())
+            }
+            Self::Panicked { holder } => write!(f, "{holder} panicked"),
+            Self::FellBack { pages } => write!(f, "fell back on {pages}"),
+            Self::Unmapped { pages } => write!(f, "unmapped {pages}"),
+        }
+    }
+}
+
+fn indent(depth: usize) -> usize {
+    depth.saturating_mul(2)
+}
+
+/// Sees every [`Step`] of an event as it happens, on the thread that reported it.
+///
+/// `()` looks away; a [`Trace`] keeps everything.
+///
+/// # Examples
+/// ```
+/// use badrange_stack::{Observer, Step};
+/// #[derive(Default)]
+/// struct Calls(u32);
+/// impl Observer for Calls {
+///     fn step(&mut self, step: Step) {
+///         if matches!(step, Step::Told { .. }) { self.0 += 1; }
+///     }
+/// }
+/// ```
+pub trait Observer {
+    /// This just happened.
+    fn step(&mut self, step: Step);
+}
+
+impl Observer for () {
+    fn step(&mut self, _: Step) {}
+}
+
+/// Every step of an event, in order.
+///
+/// # Examples
+/// ```
+/// use badrange_core::{DevOffset, Extent, MfFlags};
+/// use badrange_stack::{DeviceSpec, Stack, Trace};
+/// let stack = Stack::new();
+/// let disk = DeviceSpec::base("disk", Extent::new(DevOffset::new(0), 4096)?);
+/// let disk = stack.add_device(disk).unwrap();
+/// let mut trace = Trace::new();
+/// let bad = Extent::new(DevOffset::new(512), 512)?;
+/// let report = stack.notify_failure_observed(disk, bad, MfFlags::NONE, &mut trace);
+/// assert_eq!(report.remainder_bytes(), 512);
+/// assert_eq!(trace.to_string(), "disk: device bytes [0x200..0x400)\n");
+/// # Ok::<(), badrange_core::RangeError>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trace {
+    steps: Vec<Step>,
+}
+
+impl Trace {
+    /// An empty trace.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+}
+
+impl Observer for Trace {
+    fn step(&mut self, step: Step) {
+        self.steps.push(step);
+    }
+}
+
+/// One line per step, indented by depth.
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))
+    }
+}
