@@ -1,1 +1,47 @@
-//! Block layers of badrange: partitions and device-mapper linear, striped, error and zero targets.
+//! Block layers of badrange: how partitions and device-mapper tables lie on the devices below.
+//!
+//! Everything here is a [`Mapping`](badrange_core::Mapping): pure translation, in both directions,
+//! exact to the byte. Who is told about a bad range is decided elsewhere.
+//!
+//! ```
+//! use badrange_block::dm::Table;
+//! use badrange_core::{DevOffset, Extent, Leg, Mapping, Piece};
+//! use core::ops::ControlFlow;
+//!
+//! // Sectors 2060..2100 of the second disk of a stripe go bad.
+//! let table = Table::parse("0 2400 striped 3 16 8:0 2048 8:16 2048 8:32 2048")?;
+//! assert_eq!(table.leg_device(Leg::new(1)), Some("8:16"));
+//! let bad = Extent::new(DevOffset::new(2060 * 512), 40 * 512)?;
+//! let mut above = Vec::new();
+//! let _ = table.rmap_run(Leg::new(1), &Piece::report(bad), &mut |piece| {
+//!     above.push(piece.here().to_string());
+//!     ControlFlow::Continue(())
+//! });
+//! assert_eq!(above, [
+//!     "device bytes [0x3800..0x4000)",
+//!     "device bytes [0x8000..0xa000) x2 every 0x6000",
+//!     "device bytes [0x14000..0x14800)",
+//! ]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Overview
+//!
+//! * [`Partition`] is a window of its disk.
+//! * [`dm::Table`] is one device-mapper device: targets one after the other. It reads and prints
+//!   the text of `dmsetup table`, or is built from [`dm::Target`]s.
+//!
+//! A leg is one use of a lower device, not the device itself: a table that uses a device twice has
+//! two legs for it, and both have to be asked.
+//!
+//! # Limits
+//!
+//! Target types that place bytes by metadata or keep several copies (thin, raid, mirror,
+//! snapshot, cache, ...) are refused by name, never approximated. A table has at most
+//! [`dm::MAX_TARGETS`] targets and a target at most [`dm::MAX_LEGS_PER_TARGET`] legs.
+
+pub mod dm;
+mod leg;
+mod partition;
+
+pub use crate::partition::Partition;

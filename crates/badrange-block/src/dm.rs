@@ -1,0 +1,20 @@
+//! Device-mapper tables: the targets that place every byte by a formula.
+//!
+//! # Kernel
+//! `drivers/md/dm-table.c` and the targets' constructors and `map` functions. The reverse maps are
+//! what `->rmap` of the patches that were never merged would have had to do.
+
+mod error;
+mod linear;
+mod striped;
+mod table;
+mod target;
+mod text;
+
+pub use self::{
+    error::{TableError, TableErrorKind},
+    linear::{Linear, LinearKind},
+    striped::Striped,
+    table::{LegInfo, MAX_TARGETS, Table},
+    target::{MAX_LEGS_PER_TARGET, Target},
+};

@@ -1,0 +1,176 @@
+use core::{fmt, num::NonZeroU64, ops::ControlFlow};
+
+use badrange_core::{DevOffset, Extent, HoleKind, Leg, Mapped, SECTOR_SIZE, Sector};
+
+use super::{Linear, Striped, TableError, TableErrorKind};
+use crate::leg::{LegRuns, Sink};
+
+/// How many legs one target may have.
+pub const MAX_LEGS_PER_TARGET: u32 = 65_536;
+
+/// One target of a table: so many sectors, and where they are.
+///
+/// A target does not know where it begins: in a [`Table`](super::Table) targets follow one another.
+///
+/// # Examples
+/// ```
+/// use badrange_block::dm::{Linear, Target};
+/// use badrange_core::{Extent, Sector};
+/// use std::num::NonZeroU64;
+///
+/// let linear: Target = Linear::new("8:2", Extent::new(Sector::new(2048), 800)?)?.into();
+/// assert_eq!(linear.to_string(), "linear 8:2 2048");
+/// assert_eq!((linear.len_sectors(), linear.legs()), (800, 1));
+/// let error = Target::Error { len_sectors: NonZeroU64::new(8).unwrap() };
+/// assert_eq!((error.to_string().as_str(), error.legs()), ("error", 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Target {
+    /// All bytes in order on one device.
+    Linear(Linear),
+    /// Chunk by chunk on several devices in turn.
+    Striped(Striped),
+    /// Every access fails.
+    Error {
+        /// How many 512-byte sectors.
+        len_sectors: NonZeroU64,
+    },
+    /// Reads as zeros.
+    Zero {
+        /// How many 512-byte sectors.
+        len_sectors: NonZeroU64,
+    },
+}
+
+impl Target {
+    /// Length in 512-byte sectors; never zero.
+    #[must_use]
+    pub fn len_sectors(&self) -> u64 {
+        match self {
+            Self::Linear(linear) => linear.on().len() / SECTOR_SIZE,
+            Self::Striped(striped) => striped.len_sectors(),
+            Self::Error { len_sectors } | Self::Zero { len_sectors } => len_sectors.get(),
+        }
+    }
+
+    /// How many legs the target has.
+    #[must_use]
+    pub fn legs(&self) -> u32 {
+        match self {
+            Self::Linear(_) => 1,
+            Self::Striped(striped) => striped.legs(),
+            Self::Error { .. } | Self::Zero { .. } => 0,
+        }
+    }
+
+    /// Device and area of one of its legs, counted from 0 within the target.
+    pub(crate) fn area(&self, leg: u32) -> Option<&Area> {
+        match self {
+            Self::Linear(linear) => (leg == 0).then_some(linear.area()),
+            Self::Striped(striped) => striped.area(leg),
+            Self::Error { .. } | Self::Zero { .. } => None,
+        }
+    }
+
+    /// One of its legs as both sides see it, when the target lies at `at`.
+    pub(crate) fn leg_runs(&self, leg: u32, at: Extent<DevOffset>) -> Option<LegRuns> {
+        match self {
+            Self::Linear(linear) => (leg == 0).then(|| LegRuns::window(linear.on(), at)),
+            Self::Striped(striped) => striped.leg_runs(leg, at),
+            Self::Error { .. } | Self::Zero { .. } => None,
+        }
+    }
+
+    /// Upper to lower for `upper` inside `at`, where the target lies and its legs begin at
+    /// `first_leg`.
+    pub(crate) fn map(
+        &self,
+        at: Extent<DevOffset>,
+        first_leg: u32,
+        upper: Extent<DevOffset>,
+        sink: Sink<'_, Mapped>,
+    ) -> ControlFlow<()> {
+        match self {
+            Self::Linear(linear) => linear.map(at, Leg::new(first_leg), upper, sink),
+            Self::Striped(striped) => striped.map(at, first_leg, upper, sink),
+            Self::Error { .. } => sink(Mapped::Hole { kind: HoleKind::Error, upper }),
+            Self::Zero { .. } => sink(Mapped::Hole { kind: HoleKind::Zero, upper }),
+        }
+    }
+}
+
+impl From<Linear> for Target {
+    fn from(linear: Linear) -> Self {
+        Self::Linear(linear)
+    }
+}
+
+impl From<Striped> for Target {
+    fn from(striped: Striped) -> Self {
+        Self::Striped(striped)
+    }
+}
+
+/// Type and arguments as `dmsetup table` prints them after start and length.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Linear(linear) => linear.fmt(f),
+            Self::Striped(striped) => striped.fmt(f),
+            Self::Error { .. } => f.write_str("error"),
+            Self::Zero { .. } => f.write_str("zero"),
+        }
+    }
+}
+
+/// The part of a lower device that a leg uses.
+///
+/// # Invariants
+/// The name is one word; the extent is whole sectors.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Area {
+    device: Box<str>,
+    on: Extent<DevOffset>,
+}
+
+impl Area {
+    pub(crate) fn new(device: &str, on: Extent<Sector>) -> Result<Self, TableError> {
+        if device.is_empty() || device.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            let hint = "must be one word: a path or major:minor";
+            return Err(TableError::new(TableErrorKind::DeviceName, "device", device, hint));
+        }
+        match on.bytes() {
+            Ok(on) => Ok(Self { device: device.into(), on }),
+            Err(_) => Err(beyond(on.start())),
+        }
+    }
+
+    /// `len_sectors` from `offset` on.
+    pub(crate) fn at(device: &str, offset: Sector, len_sectors: u64) -> Result<Self, TableError> {
+        let on = Extent::new(offset, len_sectors).map_err(|_| beyond(offset))?;
+        Self::new(device, on)
+    }
+
+    pub(crate) fn device(&self) -> &str {
+        &self.device
+    }
+
+    pub(crate) fn on(&self) -> Extent<DevOffset> {
+        self.on
+    }
+}
+
+#[cold]
+fn beyond(offset: Sector) -> TableError {
+    let hint = "offset plus length does not fit in 64 bits of bytes";
+    TableError::new(TableErrorKind::Overflow, "offset", offset.get(), hint)
+}
+
+/// `<device> <offset in sectors>`.
+impl fmt::Display for Area {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.device, Sector::containing(self.on.start()).get())
+    }
+}
