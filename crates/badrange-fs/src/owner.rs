@@ -7,6 +7,12 @@ use badrange_core::{DevOffset, Extent, FileOffset};
 /// # Kernel
 /// XFS keeps a data fork and an attribute fork per inode; the blocks of a fork's own extent map
 /// carry `XFS_RMAP_BMBT_BLOCK`.
+///
+/// # Examples
+/// ```
+/// use badrange_fs::Fork;
+/// assert_eq!(Fork::ExtentMap.to_string(), "extent-map");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fork {
     /// File contents.
@@ -141,6 +147,13 @@ impl fmt::Display for Special {
 }
 
 /// How a map names a file.
+///
+/// # Examples
+/// ```
+/// use badrange_fs::FileId;
+/// assert_eq!(FileId::Ino(132).to_string(), "inode 132");
+/// assert_eq!(FileId::Name(3).to_string(), "name #3");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FileId {
     /// Known by name only: an index into the name table of whoever loaded the map.
@@ -149,7 +162,25 @@ pub enum FileId {
     Ino(u64),
 }
 
+impl fmt::Display for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(index) => write!(f, "name #{index}"),
+            Self::Ino(ino) => write!(f, "inode {ino}"),
+        }
+    }
+}
+
 /// Who owns an extent of a filesystem's device.
+///
+/// # Examples
+/// ```
+/// use badrange_fs::{FileId, Fork, Owner, Special};
+/// let orders = Owner::File { id: FileId::Ino(132), fork: Fork::Data };
+/// assert_eq!(orders.to_string(), "inode 132 data");
+/// assert!(!orders.is_metadata());
+/// assert!(Owner::Special(Special::Journal).is_metadata());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
     /// A file.
@@ -161,6 +192,33 @@ pub enum Owner {
     },
     /// Nobody, the filesystem itself, or somebody unknown.
     Special(Special),
+}
+
+impl Owner {
+    /// Whether the filesystem cannot go on without these bytes: an attribute fork, an extent map,
+    /// the journal and everything [`Special::is_metadata`].
+    ///
+    /// # Kernel
+    /// The test that makes `xfs_dax_failure_fn()` ask for a shutdown: `XFS_RMAP_NON_INODE_OWNER`,
+    /// `XFS_RMAP_ATTR_FORK` or `XFS_RMAP_BMBT_BLOCK`. [`Special::Unknown`] is not counted here: it
+    /// may be file data.
+    #[must_use]
+    pub const fn is_metadata(&self) -> bool {
+        match self {
+            Self::File { fork, .. } => !matches!(fork, Fork::Data),
+            Self::Special(special) => special.is_metadata() || matches!(special, Special::Journal),
+        }
+    }
+}
+
+/// `inode 132 data`, `name #3 data`, `static fs metadata`.
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { id, fork } => write!(f, "{id} {fork}"),
+            Self::Special(special) => special.fmt(f),
+        }
+    }
 }
 
 /// One record of a reverse map: these bytes of the device belong to that owner.

@@ -1,0 +1,183 @@
+use core::{fmt, ops::ControlFlow};
+use std::sync::Arc;
+
+use badrange_core::{Corruption, Errno, Holder, MfFlags, Outcome};
+
+use crate::{Fork, OwnedRun, Owner, ReverseMap, Special};
+
+#[cfg(test)]
+mod tests;
+
+/// Who is told by an [`RmapHolder`] what a failure hit.
+///
+/// Calls come on the thread that reported the failure, with no lock held. `what` is the whole
+/// notification: its flags, and the way that any part of it took. Bytes of it may be
+/// [settled](Corruption::settle) here as well, such as a file whose pages could not be locked; the
+/// answers join.
+///
+/// # Examples
+/// ```
+/// use badrange_core::Corruption;
+/// use badrange_fs::{OwnedRun, OwnerSink};
+/// struct Print;
+/// impl OwnerSink for Print {
+///     fn lost(&self, owned: &OwnedRun, _: &Corruption<'_>) {
+///         println!("{} lost {:?}", owned.record.owner, owned.file);
+///     }
+///     fn metadata_hit(&self, hit: &OwnedRun, _: &Corruption<'_>) {
+///         println!("shut down: {} at {}", hit.record.owner, hit.piece.here());
+///     }
+/// }
+/// ```
+pub trait OwnerSink: Send + Sync {
+    /// A file's data was hit: revoke its mappings of that part and tell whoever uses them.
+    ///
+    /// Once for every sharer, in the map's order. Also for extents that were never written
+    /// (`owned.record.unwritten`): nothing is lost with them, but they may be mapped.
+    fn lost(&self, owned: &OwnedRun, what: &Corruption<'_>);
+
+    /// Metadata was hit: the filesystem cannot go on. Only after every file was told; once per
+    /// record and run.
+    fn metadata_hit(&self, hit: &OwnedRun, what: &Corruption<'_>);
+}
+
+const _: Option<&dyn OwnerSink> = None;
+
+/// A filesystem as the holder of its device.
+///
+/// | bytes belong to | told | answer |
+/// |---|---|---|
+/// | data of files, written or not | [`OwnerSink::lost`], every sharer | `Handled` |
+/// | free space | nobody | `Handled` |
+/// | metadata, journal, attribute fork, extent map | [`OwnerSink::metadata_hit`], last | `Failed(EUCLEAN)` |
+/// | [`Special::Unknown`], or no record | nobody | `NotSupported` |
+///
+/// Answers are for exactly those bytes. Bytes with several owners get the
+/// [join](badrange_core::Join) of their answers.
+///
+/// # Kernel
+/// `xfs_dax_notify_failure()` in `fs/xfs/xfs_notify_failure.c`: walk the reverse map, revoke data
+/// as it comes, shut down at the end. Differences: the kernel has one answer per call, so that
+/// metadata in a range also keeps the rest of it from the fallback; it works in blocks, rounded
+/// outward, where this is exact to the byte; it takes an unknown owner for metadata and shuts
+/// down, where this leaves it to the fallback; a filesystem without reverse map answers
+/// `-EOPNOTSUPP` for everything, which is a map of only unknown here. As there, with
+/// [`MfFlags::MEM_PRE_REMOVE`] metadata counts as handled and is not reported: nothing is lost, the
+/// device is just going away. Unmounting then is up to whoever removes the device.
+///
+/// # Examples
+/// ```
+/// use badrange_core::{
+///     Context, Corruption, DevOffset, Extent, FileOffset, Holder, MfFlags, Outcome, Piece,
+/// };
+/// use badrange_fs::{FileId, Fork, OwnedRun, Owner, OwnerSink, Record, ReverseMap, RmapHolder};
+/// use std::sync::{Arc, Mutex};
+///
+/// #[derive(Default)]
+/// struct Told(Mutex<Vec<String>>);
+/// impl OwnerSink for Told {
+///     fn lost(&self, owned: &OwnedRun, _: &Corruption<'_>) {
+///         self.0.lock().unwrap().push(format!("{}: {}", owned.record.owner, owned.file.unwrap()));
+///     }
+///     fn metadata_hit(&self, _: &OwnedRun, _: &Corruption<'_>) {}
+/// }
+///
+/// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+/// let map: ReverseMap = [Record {
+///     extent: at(4096, 8192),
+///     owner: Owner::File { id: FileId::Ino(132), fork: Fork::Data },
+///     file_start: FileOffset::new(0),
+///     unwritten: false,
+/// }]
+/// .into_iter()
+/// .collect();
+/// let told = Arc::new(Told::default());
+/// let holder = RmapHolder::new(Arc::new(map), told.clone());
+/// // The 512 bytes are settled as handled; what is not settled is not known here.
+/// let what = Corruption::new(Piece::report(at(8192, 512)), MfFlags::NONE, &());
+/// assert_eq!(holder.corrupted_range(&what), Outcome::NotSupported);
+/// assert_eq!(*told.0.lock().unwrap(), ["inode 132 data: file bytes [0x1000..0x1200)"]);
+/// ```
+pub struct RmapHolder {
+    map: Arc<ReverseMap>,
+    sink: Arc<dyn OwnerSink>,
+}
+
+impl RmapHolder {
+    /// A holder that looks owners up in `map` and tells `sink`.
+    #[must_use]
+    pub fn new(map: Arc<ReverseMap>, sink: Arc<dyn OwnerSink>) -> Self {
+        Self { map, sink }
+    }
+
+    /// The map it looks owners up in.
+    #[must_use]
+    pub fn map(&self) -> &Arc<ReverseMap> {
+        &self.map
+    }
+
+    fn each(&self, what: &Corruption<'_>, told: &mut dyn FnMut(Role, &OwnedRun)) {
+        let _ = self.map.owners_of_piece(&what.piece(), &mut |owned| {
+            told(Role::of(owned.record.owner), &owned);
+            ControlFlow::Continue(())
+        });
+    }
+}
+
+impl Holder for RmapHolder {
+    /// Settles every byte that the map knows; what is left is `NotSupported`.
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+        let leaving = what.flags().contains(MfFlags::MEM_PRE_REMOVE);
+        let mut metadata = false;
+        self.each(what, &mut |role, owned| {
+            let outcome = match role {
+                Role::Data => {
+                    self.sink.lost(owned, what);
+                    Outcome::Handled
+                }
+                Role::Free => Outcome::Handled,
+                Role::Unknown => Outcome::NotSupported,
+                Role::Metadata if leaving => Outcome::Handled,
+                Role::Metadata => {
+                    metadata = true;
+                    Outcome::Failed(Errno::EUCLEAN)
+                }
+            };
+            what.settle(owned.piece.here(), outcome);
+        });
+        if metadata {
+            self.each(what, &mut |role, owned| {
+                if role == Role::Metadata {
+                    self.sink.metadata_hit(owned, what);
+                }
+            });
+        }
+        Outcome::NotSupported
+    }
+}
+
+/// What an owner means to the filesystem that loses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Data,
+    Free,
+    Unknown,
+    Metadata,
+}
+
+impl Role {
+    fn of(owner: Owner) -> Self {
+        match owner {
+            Owner::File { fork: Fork::Data, .. } => Self::Data,
+            Owner::Special(Special::Free) => Self::Free,
+            Owner::Special(Special::Unknown) => Self::Unknown,
+            Owner::File { .. } | Owner::Special(_) => Self::Metadata,
+        }
+    }
+}
+
+impl fmt::Debug for RmapHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RmapHolder").field("map", &self.map).finish_non_exhaustive()
+    }
+}
