@@ -44,4 +44,7 @@ pub mod dm;
 mod leg;
 mod partition;
 
+#[cfg(test)]
+mod tests;
+
 pub use crate::partition::Partition;

@@ -7,9 +7,10 @@ use super::{
     table::Builder, target::Area,
 };
 
-/// Target types that exist, but whose bytes lie where metadata or several copies say, or which
-/// choose between devices.
-const UNSUPPORTED: [&str; 28] = [
+/// Target types that exist but are not placed here: most by metadata, by copies, or by choice between
+/// devices.
+const UNSUPPORTED: [&str; 22] = [
+    "bow",
     "cache",
     "clone",
     "ebs",
@@ -18,26 +19,19 @@ const UNSUPPORTED: [&str; 28] = [
     "log-writes",
     "mirror",
     "multipath",
-    "multi-snapshot",
     "pcache",
     "raid",
-    "raid45",
-    "rdac",
     "snapshot",
     "snapshot-merge",
     "snapshot-origin",
     "switch",
     "thin",
     "thin-pool",
-    "thin-pool-v2",
-    "thin-v2",
     "unstriped",
-    "user",
     "vdo",
     "verity",
     "writecache",
     "zoned",
-    "zoned-loop",
 ];
 
 impl Table {
@@ -137,7 +131,7 @@ fn target(len: NonZeroU64, kind: &str, args: &[&str]) -> Result<Target, TableErr
 #[cold]
 fn refused(kind: &str) -> TableError {
     if UNSUPPORTED.contains(&kind) {
-        let hint = "is not supported: its table alone does not say where the bytes are";
+        let hint = "is not supported: its bytes cannot be placed from this line";
         return TableError::new(TableErrorKind::Unsupported, "type", kind, hint);
     }
     let hint = "is not a known target type";
@@ -161,16 +155,13 @@ fn crypt(len: NonZeroU64, args: &[&str]) -> Result<Linear, TableError> {
 }
 
 fn flakey(len: NonZeroU64, args: &[&str]) -> Result<Linear, TableError> {
-    let [device, offset, rest @ ..] = args else {
-        return Err(count(args, FLAKEY));
+    let ([device, offset, up, down, ..], Some(rest)) = (args, args.get(2..)) else {
+        return Err(count(args, "takes at least 4: device, offset, up interval, down interval"));
     };
-    let [up, down, ..] = rest else { return Err(count(args, FLAKEY)) };
     number("up interval", up)?;
     number("down interval", down)?;
     plain(len, LinearKind::Flakey, device, offset, &[], rest)
 }
-
-const FLAKEY: &str = "takes at least 4: device, offset, up interval, down interval";
 
 fn dust(len: NonZeroU64, args: &[&str]) -> Result<Linear, TableError> {
     let [device, offset, block_size] = args else {
