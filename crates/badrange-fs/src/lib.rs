@@ -36,6 +36,8 @@ mod holder;
 mod map;
 mod merge;
 mod owner;
+#[cfg(test)]
+mod testing;
 
 pub use crate::{
     holder::{OwnerSink, RmapHolder},

@@ -8,6 +8,8 @@ use crate::Record;
 mod store;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod visits;
 
 use store::{Store, sort_key};
 
@@ -109,8 +111,8 @@ pub struct Segment<'a> {
 /// A set of [`Record`]s, which may overlap as they like: reflink copies share bytes. What no record
 /// covers is unknown; free space has records of its own.
 ///
-/// Everything is reported in the order of the kernel's reverse map: start of the record, owner,
-/// file offset. No query allocates, except that [`segments`](Self::segments) does where more than
+/// Everything is reported in the order of the kernel's reverse map: start of the record (not of
+/// the part that was hit), owner, file offset; then length. No query allocates, except that [`segments`](Self::segments) does where more than
 /// eight records share a byte.
 ///
 /// # Cost
@@ -182,7 +184,7 @@ impl ReverseMap {
         extent: Extent<DevOffset>,
         sink: &mut dyn FnMut(Owned) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        for record in self.overlapping(extent) {
+        for record in Sweep::new(self, extent) {
             let Some(device) = record.extent.intersect(extent) else { continue };
             sink(Owned { device, record, file: file_part(&record, device.into()).map(only) })?;
         }
@@ -250,7 +252,7 @@ impl ReverseMap {
         extent: Extent<DevOffset>,
         sink: &mut dyn FnMut(Segment<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let mut waiting = self.overlapping(extent).peekable();
+        let mut waiting = Sweep::new(self, extent).peekable();
         let mut active = SmallVec::<[Record; 8]>::new();
         let mut at = extent.start();
         while let Some(part) = next_segment(&mut waiting, &mut active, at, extent.end()) {
@@ -258,10 +260,6 @@ impl ReverseMap {
             at = part.end();
         }
         ControlFlow::Continue(())
-    }
-
-    fn overlapping(&self, extent: Extent<DevOffset>) -> Sweep<'_> {
-        Sweep::new(self, extent)
     }
 }
 
@@ -363,7 +361,7 @@ impl FromIterator<Record> for ReverseMap {
 /// Collects the records of a [`ReverseMap`], in any order.
 ///
 /// # Cost
-/// 56 bytes per record until it is built. Building sorts, which is linear for records that come in
+/// 56 bytes per record, beside the map while that is being built. Building sorts, which is linear for records that come in
 /// the map's order, as a dump of a reverse map has them.
 ///
 /// # Examples

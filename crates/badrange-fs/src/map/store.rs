@@ -46,6 +46,15 @@ impl Store {
         self.starts.len()
     }
 
+    /// Bytes of memory for records and tree.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        let Self { starts, ends, ids, file_starts, tags, maxima } = self;
+        let tree = maxima.iter().map(|level| size_of_val(level.as_slice()));
+        let words = [starts, ends, ids, file_starts].map(|words| size_of_val(words.as_slice()));
+        tree.chain(words).chain([tags.len()]).sum()
+    }
+
     /// The record at an index, `None` past the last.
     pub(super) fn record(&self, index: usize) -> Option<Record> {
         let start = DevOffset::new(*self.starts.get(index)?);
@@ -95,12 +104,6 @@ impl Store {
             None => Some(&self.ends),
         }
     }
-
-    /// Bytes of memory for records and tree.
-    #[cfg(test)]
-    pub(super) fn memory(&self) -> usize {
-        self.len() * 33 + self.maxima.iter().map(|level| level.len() * 8).sum::<usize>()
-    }
 }
 
 fn maxima_of(ends: &[u64]) -> Vec<Vec<u64>> {
@@ -119,28 +122,9 @@ fn first_above(row: &[u64], from: usize, to: usize, after: u64) -> Option<usize>
     let group = row.get(from..to.min(row.len()))?;
     let found = group.iter().position(|end| *end > after);
     #[cfg(test)]
-    visits::add(found.map_or(group.len(), |i| i + 1));
+    super::visits::add(found.map_or(group.len(), |i| i.saturating_add(1)));
     // NO-OVERFLOW: an index into the row.
     found.map(|i| from.wrapping_add(i))
-}
-
-/// How many entries of the store this thread looked at: the gate against slow lookups.
-#[cfg(test)]
-pub(super) mod visits {
-    use core::cell::Cell;
-
-    std::thread_local! {
-        static VISITS: Cell<usize> = const { Cell::new(0) };
-    }
-
-    pub(in crate::map) fn add(n: usize) {
-        VISITS.with(|v| v.set(v.get() + n));
-    }
-
-    /// The number since the last call.
-    pub(in crate::map) fn take() -> usize {
-        VISITS.with(Cell::take)
-    }
 }
 
 /// What a tag says apart from `unwritten`, which is its lowest bit. The place in here is the rest.

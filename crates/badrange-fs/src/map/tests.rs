@@ -1,1 +1,375 @@
+//! The map against one slot per byte.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "small numbers, and a panic is a failed test"
+)]
+
+use core::ops::ControlFlow::{Break, Continue};
+
+use badrange_core::{ReportOffset, Space};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{FileId, Fork, Owner, Special, testing::*};
+
+/// The naive twin: of each byte of the device, its records, in the order they were given.
+struct Slots(Vec<Vec<Record>>);
+
+impl Slots {
+    fn new(records: &[Record]) -> Self {
+        let mut slots = vec![Vec::new(); SCALE as usize];
+        for record in records {
+            let Record { extent, .. } = record;
+            for byte in extent.start().get()..extent.start().get() + extent.len() {
+                let slot: &mut Vec<Record> = &mut slots[byte as usize];
+                if !slot.contains(record) {
+                    slot.push(*record);
+                }
+            }
+        }
+        slots.iter_mut().for_each(|slot| slot.sort_by_key(in_order));
+        Self(slots)
+    }
+
+    fn at(&self, byte: u64) -> &[Record] {
+        self.0.get(byte as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// What the bytes of `extent` are known to be: byte, record, file byte.
+    fn under(&self, extent: Extent<DevOffset>) -> Vec<(u64, Record, Option<u64>)> {
+        let bytes = extent.start().get()..extent.end().get();
+        bytes.flat_map(|b| self.at(b).iter().map(move |r| (b, *r, file_byte(r, b)))).collect()
+    }
+}
+
+fn in_order(r: &Record) -> (u64, Owner, u64, u64, bool) {
+    (r.extent.start().get(), r.owner, r.file_start.get(), r.extent.len(), r.unwritten)
+}
+
+fn file_byte(r: &Record, byte: u64) -> Option<u64> {
+    matches!(r.owner, Owner::File { fork: Fork::Data | Fork::Attr, .. })
+        .then(|| r.file_start.get() + (byte - r.extent.start().get()))
+}
+
+fn map_of(records: &[Record]) -> ReverseMap {
+    records.iter().copied().collect()
+}
+
+fn owners_of(map: &ReverseMap, extent: Extent<DevOffset>) -> Vec<Owned> {
+    let mut all = Vec::new();
+    assert_eq!(map.owners(extent, &mut |o| (all.push(o), Continue(())).1), Continue(()));
+    all
+}
+
+fn runs_of(map: &ReverseMap, piece: &Piece<DevOffset>) -> Vec<OwnedRun> {
+    let mut all = Vec::new();
+    assert_eq!(map.owners_of_piece(piece, &mut |o| (all.push(o), Continue(())).1), Continue(()));
+    all
+}
+
+fn gaps_of(map: &ReverseMap, extent: Extent<DevOffset>) -> Vec<Extent<DevOffset>> {
+    let mut all = Vec::new();
+    assert_eq!(map.gaps(extent, &mut |gap| (all.push(gap), Continue(())).1), Continue(()));
+    all
+}
+
+fn segments_of(
+    map: &ReverseMap,
+    extent: Extent<DevOffset>,
+) -> Vec<(Extent<DevOffset>, Vec<Record>)> {
+    let mut all = Vec::new();
+    let end = map.segments(extent, &mut |s| {
+        all.push((s.extent, s.owners.to_vec()));
+        Continue(())
+    });
+    assert_eq!(end, Continue(()));
+    all
+}
+
+/// Every byte of a run of owned bytes: device byte, report byte, record, file byte.
+fn bytes_of(owned: &OwnedRun) -> Vec<(u64, u64, Record, Option<u64>)> {
+    let file: Vec<Option<u64>> = match owned.file {
+        Some(run) => run.elements().flat_map(|e| each(e).map(Some)).collect(),
+        None => vec![None; owned.piece.here().total_len() as usize],
+    };
+    let pairs = owned.piece.elements().flat_map(|(here, origin)| each(here).zip(each(origin)));
+    let bytes: Vec<_> = pairs.zip(file).map(|((h, o), f)| (h, o, owned.record, f)).collect();
+    assert_eq!(bytes.len() as u64, owned.piece.here().total_len());
+    bytes
+}
+
+fn each<S: Space>(extent: Extent<S>) -> impl Iterator<Item = u64> {
+    extent.start().to_raw()..extent.end().to_raw()
+}
+
+fn pieces() -> impl Strategy<Value = Piece<DevOffset>> {
+    (0..12_u64, 1..5_u64, 0..7_u64, 1..8_u64, 0..3_u64).prop_map(
+        |(start, len, gap, count, apart)| {
+            let here = Run::new(at(start, len), len + gap, count).unwrap();
+            let first = Extent::new(ReportOffset::new(100), len).unwrap();
+            Piece::new(here, Run::new(first, len + apart, count).unwrap()).unwrap()
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn owners_are_those_of_every_byte(records in records(), asked in extents()) {
+        let map = map_of(&records);
+        let found = owners_of(&map, asked);
+        let mut bytes: Vec<_> = found
+            .iter()
+            .flat_map(|o| each(o.device).enumerate().map(move |(i, byte)| {
+                (byte, o.record, o.file.map(|f| f.start().get() + i as u64))
+            }))
+            .collect();
+        bytes.sort_by_key(|(byte, record, _)| (*byte, in_order(record)));
+        prop_assert_eq!(bytes, Slots::new(&records).under(asked));
+        prop_assert!(found.windows(2).all(|w| in_order(&w[0].record) < in_order(&w[1].record)));
+        prop_assert!(found.iter().all(|o| o.file.is_none_or(|f| f.len() == o.device.len())));
+    }
+
+    #[test]
+    fn owners_of_a_piece_are_those_of_its_elements(records in records(), piece in pieces()) {
+        let slots = Slots::new(&records);
+        let found = runs_of(&map_of(&records), &piece);
+        let mut expected = Vec::new();
+        for (here, origin) in piece.elements() {
+            for (byte, from) in each(here).zip(each(origin)) {
+                let owners = slots.at(byte);
+                expected.extend(owners.iter().map(|r| (byte, from, *r, file_byte(r, byte))));
+            }
+        }
+        let mut bytes: Vec<_> = found.iter().flat_map(bytes_of).collect();
+        bytes.sort_by_key(|(byte, _, record, _)| (*byte, in_order(record)));
+        prop_assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn a_record_is_at_most_head_body_and_tail_of_a_piece(
+        records in records(),
+        piece in pieces(),
+    ) {
+        let found = runs_of(&map_of(&records), &piece);
+        for same in found.chunk_by(|a, b| a.record == b.record) {
+            prop_assert!(same.len() <= 3);
+            let starts = same.iter().map(|o| o.piece.here().first().start());
+            prop_assert!(starts.is_sorted());
+        }
+        prop_assert!(found.is_sorted_by_key(|o| in_order(&o.record)));
+    }
+
+    #[test]
+    fn gaps_are_what_nobody_owns(records in records(), asked in extents()) {
+        let slots = Slots::new(&records);
+        let gaps = gaps_of(&map_of(&records), asked);
+        for byte in 0..SCALE {
+            let in_gap = gaps.iter().any(|gap| gap.contains(DevOffset::new(byte)));
+            let unowned = asked.contains(DevOffset::new(byte)) && slots.at(byte).is_empty();
+            prop_assert_eq!(in_gap, unowned, "byte {}", byte);
+        }
+        prop_assert!(gaps.windows(2).all(|w| w[0].end() < w[1].start()), "maximal: {:?}", gaps);
+    }
+
+    #[test]
+    fn segments_are_the_maximal_parts_of_equal_owners(records in records(), asked in extents()) {
+        let slots = Slots::new(&records);
+        let segments = segments_of(&map_of(&records), asked);
+        prop_assert_eq!(segments[0].0.start(), asked.start());
+        prop_assert_eq!(segments[segments.len() - 1].0.end(), asked.end());
+        for pair in segments.windows(2) {
+            prop_assert_eq!(pair[0].0.end(), pair[1].0.start());
+            prop_assert_ne!(&pair[0].1, &pair[1].1);
+        }
+        for (extent, owners) in segments {
+            for byte in each(extent) {
+                prop_assert_eq!(slots.at(byte), owners.as_slice());
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_building_does_not_matter(records in records()) {
+        let mut sorted = records.clone();
+        sorted.sort_by_key(in_order);
+        sorted.dedup();
+        let map = map_of(&records);
+        prop_assert_eq!(map.iter().collect::<Vec<_>>(), sorted.clone());
+        prop_assert_eq!(map.len(), sorted.len());
+        prop_assert_eq!(map, map_of(&sorted));
+    }
+
+    #[test]
+    fn every_query_stops_where_it_is_told(
+        records in records(),
+        asked in extents(),
+        piece in pieces(),
+        stop in 1..5_usize,
+    ) {
+        let map = map_of(&records);
+        let mut left = stop;
+        let mut tick = || { left -= 1; if left == 0 { Break(()) } else { Continue(()) } };
+        let all = owners_of(&map, asked).len();
+        prop_assert_eq!(map.owners(asked, &mut |_| tick()).is_break(), all >= stop);
+        prop_assert_eq!(left, stop.saturating_sub(all));
+        for query in 0..3 {
+            let mut calls = 0;
+            let mut tick = || { calls += 1; if calls == stop { Break(()) } else { Continue(()) } };
+            let (all, end) = match query {
+                0 => (runs_of(&map, &piece).len(), map.owners_of_piece(&piece, &mut |_| tick())),
+                1 => (gaps_of(&map, asked).len(), map.gaps(asked, &mut |_| tick())),
+                _ => (segments_of(&map, asked).len(), map.segments(asked, &mut |_| tick())),
+            };
+            prop_assert_eq!(end.is_break(), all >= stop);
+            prop_assert_eq!(calls, all.min(stop));
+        }
+    }
+}
+
+#[test]
+fn the_reflink_copy_is_told_after_the_file_that_begins_before_it() {
+    // Inode 140 owns the blocks 676..692 from its block 0, inode 133 the blocks 680..688 from its
+    // block 100; block 683 fails.
+    let block = |n: u64| n * 4096;
+    let map = map_of(&[
+        record(data(133), block(680), block(8), block(100)),
+        record(data(140), block(676), block(16), 0),
+    ]);
+    let told = owners_of(&map, at(block(683), 4096));
+    let file = |start| Extent::new(FileOffset::new(start), 4096).ok();
+    assert_eq!(told.len(), 2);
+    assert_eq!((told[0].record.owner, told[0].file), (data(140), file(block(7))));
+    assert_eq!((told[1].record.owner, told[1].file), (data(133), file(421_888)));
+}
+
+#[test]
+fn neighbours_of_the_asked_bytes_are_not_hit() {
+    let map = map_of(&[record(data(1), 0, 10, 0), record(data(2), 11, 9, 0)]);
+    assert_eq!(owners_of(&map, at(10, 1)), []);
+    assert_eq!(gaps_of(&map, at(0, 30)), [at(10, 1), at(20, 10)]);
+    assert_eq!(owners_of(&map, at(9, 2)).len(), 1);
+    assert_eq!(owners_of(&map, at(10, 2)).len(), 1);
+    assert_eq!(owners_of(&map, at(20, 1)), []);
+}
+
+#[test]
+fn an_empty_map_knows_nothing() {
+    let map = ReverseMap::default();
+    let everything = at(0, u64::MAX);
+    assert!(map.is_empty());
+    assert_eq!(owners_of(&map, everything), []);
+    assert_eq!(gaps_of(&map, everything), [everything]);
+    assert_eq!(segments_of(&map, everything), [(everything, vec![])]);
+}
+
+#[test]
+fn the_end_of_the_scale_is_a_place_like_any_other() {
+    let last = record(data(1), u64::MAX - 4, 4, 0);
+    let map = map_of(&[last, record(FREE, 0, u64::MAX, 0)]);
+    let hits = owners_of(&map, at(u64::MAX - 1, 1));
+    assert_eq!(hits.iter().map(|o| o.record.owner).collect::<Vec<_>>(), [FREE, data(1)]);
+    assert_eq!(hits[1].file, Extent::new(FileOffset::new(3), 1).ok());
+    assert_eq!(owners_of(&map, at(u64::MAX - 5, 1)).len(), 1);
+    assert_eq!(gaps_of(&map, at(0, u64::MAX)), []);
+}
+
+#[test]
+fn file_offsets_beyond_the_scale_are_left_out_not_wrapped() {
+    let map = map_of(&[record(data(1), 0, 16, u64::MAX - 8)]);
+    assert_eq!(owners_of(&map, at(0, 8))[0].file.unwrap().len(), 8);
+    assert_eq!(owners_of(&map, at(8, 8))[0].file, None);
+    assert_eq!(owners_of(&map, at(0, 16))[0].device, at(0, 16));
+}
+
+#[test]
+fn records_come_out_as_they_went_in() {
+    let ids = [FileId::Ino(0), FileId::Ino(u64::MAX), FileId::Name(0), FileId::Name(u32::MAX)];
+    let forks = [Fork::Data, Fork::Attr, Fork::ExtentMap];
+    let mut owners: Vec<Owner> =
+        ids.iter().flat_map(|id| forks.map(|fork| Owner::File { id: *id, fork })).collect();
+    for code in [(0, 1), (0, 2), (0, 3), (88, 9), (102, 3), (u32::MAX, 0), (0, u32::MAX)] {
+        owners.push(Owner::Special(Special::from_code(code.0, code.1)));
+    }
+    owners.extend((1..9).map(|minor| Owner::Special(Special::from_code(88, minor))));
+    for owner in owners {
+        for file_start in [0, 1, u64::MAX] {
+            let written = record(owner, 3, 5, file_start);
+            let both = [written, unwritten(written)];
+            assert_eq!(map_of(&both).iter().collect::<Vec<_>>(), both);
+        }
+    }
+}
+
+/// A file that spans the device, free space that spans its first half, and small files with a
+/// byte between each two.
+fn giants_over_small(n: u64) -> Vec<Record> {
+    let small = (0..n).map(|i| record(data(10 + i), 16 * i, 15, 0));
+    [record(data(1), 0, 16 * n, 0), record(FREE, 0, 8 * n, 0)].into_iter().chain(small).collect()
+}
+
+#[test]
+fn a_point_query_visits_a_handful_of_entries_under_giants() {
+    let n = 100_000;
+    let map = map_of(&giants_over_small(n));
+    // Five levels of 16: one group of each on the way up and one down, for each of the hits.
+    let bound = |hits: usize| (hits + 1) * 2 * 5 * 16;
+    for i in [0, 1, 15, 16, 17, n / 2 - 1, n / 2, n - 2, n - 1] {
+        visits::take();
+        let hits = owners_of(&map, at(16 * i + 3, 1)).len();
+        assert_eq!(hits, if i < n / 2 { 3 } else { 2 });
+        assert!(visits::take() <= bound(hits), "small file {i}");
+        let hits = owners_of(&map, at(16 * i + 15, 1)).len();
+        assert_eq!(hits, if i < n / 2 { 2 } else { 1 });
+        assert!(visits::take() <= bound(hits), "the byte after small file {i}");
+    }
+    assert_eq!(owners_of(&map, at(16 * n, 1)), []);
+    assert!(visits::take() <= bound(0));
+}
+
+#[test]
+fn a_nest_of_giants_costs_no_more_than_its_hits() {
+    // Each spans all that begin after it; then small ones. Looking back by the longest would
+    // visit everything.
+    let n = 2_000;
+    let nested = (0..n).map(|i| record(data(i), i, 100_000 - 2 * i, 0));
+    let small = (0..20_000).map(|i| record(data(9_000 + i), 100_000 + 16 * i, 8, 0));
+    let map: ReverseMap = nested.chain(small).collect();
+    visits::take();
+    assert_eq!(owners_of(&map, at(99_999, 1)).len(), 1);
+    assert_eq!(owners_of(&map, at(99_990, 1)).len(), 10);
+    assert_eq!(owners_of(&map, at(400_000, 1)).len(), 1);
+    assert!(visits::take() <= (1 + 10 + 1 + 3) * 2 * 4 * 16);
+}
+
+#[test]
+fn a_sweep_visits_each_neighbour_about_once() {
+    let n = 100_000;
+    let map = map_of(&giants_over_small(n));
+    visits::take();
+    let hits = owners_of(&map, at(16 * 60_000, 16 * 10_000)).len();
+    assert_eq!(hits, 10_001);
+    assert!(visits::take() <= hits * 2 + 500);
+}
+
+#[test]
+fn a_sparse_piece_steps_over_the_records_in_its_gaps() {
+    let n = 100_000;
+    let map = map_of(&giants_over_small(n));
+    // Byte 3 of every thousandth small file.
+    let here = Run::new(at(3, 1), 16 * 1000, 100).unwrap();
+    let origin = Run::new(Extent::new(ReportOffset::new(0), 1).unwrap(), 1, 100).unwrap();
+    visits::take();
+    let found = runs_of(&map, &Piece::new(here, origin).unwrap());
+    // Both giants as one run each, and a hundred small files.
+    assert_eq!(found.len(), 102);
+    assert_eq!(found.iter().filter(|o| o.piece.here().count() > 1).count(), 2);
+    assert!(visits::take() <= 2 * 102 * 2 * 5 * 16);
+}
+
+#[test]
+fn a_record_takes_less_than_40_bytes() {
+    let map = map_of(&giants_over_small(10_000));
+    assert!(map.store.memory() < 35 * map.len());
+}

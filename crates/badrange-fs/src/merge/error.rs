@@ -52,7 +52,7 @@ pub enum MergeErrorKind {
 /// merge.push(claim(orders, MapKind::Files, 1, 9));
 /// let err = merge.build().unwrap_err();
 /// assert_eq!(err.kind(), MergeErrorKind::FreeAndUsed);
-/// assert_eq!(err.claims().map(|c| c.source.line), [3, 9]);
+/// assert_eq!(err.claims().each_ref().map(|claim| claim.source.line), [3, 9]);
 /// assert_eq!(
 ///     err.to_string(),
 ///     "contradiction at device bytes [0x1000..0x2000): map 0 line 3 says free space, map 1 line \
@@ -60,12 +60,12 @@ pub enum MergeErrorKind {
 ///      while nothing is written",
 /// );
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.message())]
 pub struct MergeError {
     kind: MergeErrorKind,
     extent: Extent<DevOffset>,
-    claims: [Claim; 2],
+    claims: Box<[Claim; 2]>,
 }
 
 impl MergeError {
@@ -77,7 +77,7 @@ impl MergeError {
         other: Claim,
     ) -> Self {
         let claims = if other.source < one.source { [other, one] } else { [one, other] };
-        Self { kind, extent, claims }
+        Self { kind, extent, claims: Box::new(claims) }
     }
 
     /// What was wrong; the part of the error to match on.
@@ -94,8 +94,8 @@ impl MergeError {
 
     /// The two claims, by source.
     #[must_use]
-    pub const fn claims(&self) -> [Claim; 2] {
-        self.claims
+    pub const fn claims(&self) -> &[Claim; 2] {
+        &self.claims
     }
 
     /// What is wrong with saying both, without the lines.
@@ -121,7 +121,7 @@ struct Message<'a>(&'a MergeError);
 
 impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (err, [one, other]) = (self.0, &self.0.claims);
+        let (err, [one, other]) = (self.0, self.0.claims());
         let at = err.extent.start();
         if err.kind == MergeErrorKind::FileRange {
             let (source, owner) = (one.source, one.record.owner);
