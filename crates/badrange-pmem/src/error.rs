@@ -5,6 +5,16 @@ use badrange_core::{Extent, PhysAddr};
 use crate::Align;
 
 /// Why a namespace was refused.
+///
+/// # Examples
+/// ```
+/// use badrange_core::{Extent, PhysAddr};
+/// use badrange_pmem::{Mode, Namespace, NamespaceErrorKind};
+/// let whole = Extent::new(PhysAddr::new(0x200), 1 << 20)?;
+/// let err = Namespace::new(whole, 0, Mode::Raw).unwrap_err();
+/// assert_eq!(err.kind(), NamespaceErrorKind::UnalignedStart);
+/// # Ok::<(), badrange_core::RangeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NamespaceErrorKind {

@@ -33,6 +33,9 @@ mod device;
 mod error;
 mod namespace;
 
+#[cfg(test)]
+mod tests;
+
 pub use crate::{
     badblocks::{Badblocks, MAX_RECORD_SECTORS},
     device::{MetadataArea, PmemDevice},
