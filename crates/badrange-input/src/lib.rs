@@ -6,12 +6,18 @@ mod dmtable;
 mod error;
 mod filefrag;
 mod filemap;
+mod files;
 mod fsmap;
 mod json;
 mod lines;
 mod lvm;
+mod number;
 mod paths;
 mod sfdisk;
+mod sniff;
+mod stackerror;
+mod stackfile;
+mod topology;
 
 pub use crate::{
     badblocks::{BadRange, Badblocks, SYSFS_PAGE_BYTES, parse_badblocks},
@@ -22,15 +28,20 @@ pub use crate::{
     filemap::{
         FileExtent, FileExtents, FileMapItem, MappedFile, Placement, Unplaced, collect_files,
     },
+    files::{DirFiles, Files, MemoryFiles},
     fsmap::{Fsmap, FsmapDev, FsmapRecord},
     lines::{MAX_LINE_BYTES, MAX_TEXT_BYTES},
     lvm::{
         LogicalVolume, LvSegment, LvsReport, PhysicalVolume, PvsReport, SegmentKind, Stripe,
         StripeTarget, VolumeGroup, parse_lvs_json, parse_pvs_json, parse_vgcfg,
     },
+    number::parse_u64,
     paths::{InodePath, InodePaths},
     sfdisk::{
         PartitionEntry, PartitionKind, PartitionTable, TableLabel, parse_sfdisk_dump,
         parse_sfdisk_json,
     },
+    sniff::{Format, RECOGNISE_BYTES, recognise},
+    stackerror::StackError,
+    topology::{Area, Device, Filesystem, Layer, Topology},
 };

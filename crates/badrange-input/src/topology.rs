@@ -1,0 +1,197 @@
+//! What a `stack.toml` and the files it names say, put together.
+
+mod fs;
+mod gaps;
+mod jobs;
+mod load;
+mod lvm;
+mod names;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use badrange_block::{Partition, dm};
+use badrange_core::{DevOffset, Extent};
+use badrange_fs::ReverseMap;
+use badrange_pmem::Namespace;
+
+use crate::{Badblocks, Files, StackError};
+
+/// A stack of devices with filesystems on top, as saved text describes it.
+///
+/// # Invariants
+/// A device stands after every device it lies on. Names are unique. Every leg lies inside its
+/// device.
+///
+/// # Examples
+/// ```
+/// use badrange_input::{MemoryFiles, Topology};
+/// let files = MemoryFiles::new()
+///     .with("parts.txt", "label: dos\nunit: sectors\n\n/dev/sda1 : start=2048, size=4096, type=83\n");
+/// let text = r#"
+///     schema = "badrange.stack/1"
+///     [[disk]]
+///     name = "sda"
+///     sectors = 8192
+///     [[partitions]]
+///     on = "sda"
+///     table = "parts.txt"
+/// "#;
+/// let topology = Topology::load("stack.toml", text, &files)?;
+/// let names: Vec<_> = topology.devices().iter().map(|d| d.name.as_str()).collect();
+/// assert_eq!(names, ["sda", "sda1"]);
+/// # Ok::<(), badrange_input::StackError>(())
+/// ```
+#[derive(Debug)]
+pub struct Topology {
+    pub(crate) devices: Vec<Device>,
+    pub(crate) filesystems: Vec<Filesystem>,
+    pub(crate) notes: Vec<StackError>,
+}
+
+impl Topology {
+    /// Reads a `stack.toml` and every file it names.
+    ///
+    /// `name` is what errors call the file itself; its text is `text`; the files that it names
+    /// come from `files`.
+    ///
+    /// # Errors
+    /// A [`StackError`] naming file, line and what to do, for anything that is not understood,
+    /// does not exist, does not fit, or contradicts itself.
+    pub fn load(name: &str, text: &str, files: &dyn Files) -> Result<Self, StackError> {
+        load::load(name, text, files)
+    }
+
+    /// The devices, each after those it lies on.
+    #[must_use]
+    pub fn devices(&self) -> &[Device] {
+        &self.devices
+    }
+
+    /// The filesystems, in the order of the file.
+    #[must_use]
+    pub fn filesystems(&self) -> &[Filesystem] {
+        &self.filesystems
+    }
+
+    /// What is not modelled and therefore not translated, each with its place: for people to read.
+    #[must_use]
+    pub fn notes(&self) -> &[StackError] {
+        &self.notes
+    }
+}
+
+/// A device of a [`Topology`].
+///
+/// # Examples
+/// See [`Topology`].
+#[derive(Debug)]
+pub struct Device {
+    /// Its unique name.
+    pub name: String,
+    /// Its bytes.
+    pub extent: Extent<DevOffset>,
+    /// Bytes of a logical block: 512 or 4096.
+    pub logical_block: u64,
+    /// What it lies on.
+    pub layer: Layer,
+    /// Parts of it that no device above uses and whose use is known; disjoint, ascending.
+    pub areas: Vec<(Extent<DevOffset>, Area)>,
+}
+
+/// What a device lies on. Devices are named by their place in [`Topology::devices`].
+///
+/// # Examples
+/// See [`Topology`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Layer {
+    /// Nothing: a disk.
+    Disk,
+    /// Physical memory.
+    Pmem {
+        /// Where in it.
+        namespace: Namespace,
+        /// Its recorded bad sectors, where a file was given.
+        badblocks: Option<Badblocks>,
+    },
+    /// A window of another device.
+    Partition {
+        /// That device.
+        on: usize,
+        /// Which window.
+        mapping: Partition,
+    },
+    /// Other devices, through a device-mapper table or a logical volume.
+    Mapped {
+        /// The table.
+        table: Arc<dm::Table>,
+        /// The device under each leg.
+        legs: Vec<usize>,
+    },
+    /// A device whose layout is not modelled: nothing below leads to it.
+    Opaque,
+    /// A window that can be asked for by name but is on nobody's way up: an extended partition.
+    View {
+        /// The device it is a window of.
+        of: usize,
+        /// Which window.
+        at: Extent<DevOffset>,
+    },
+}
+
+/// A use of device bytes that is known without looking above.
+///
+/// # Examples
+/// ```
+/// assert_eq!(badrange_input::Area::LvmTail.as_str(), "lvm-tail");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Area {
+    /// The partition table itself.
+    PartitionTable,
+    /// In no partition.
+    Unpartitioned,
+    /// Before the first extent of a physical volume.
+    LvmMetadata,
+    /// Extents that no logical volume uses.
+    LvmFree,
+    /// After the last extent of a physical volume.
+    LvmTail,
+}
+
+impl Area {
+    /// The verdict's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PartitionTable => "partition-table",
+            Self::Unpartitioned => "unpartitioned",
+            Self::LvmMetadata => "lvm-metadata",
+            Self::LvmFree => "lvm-free",
+            Self::LvmTail => "lvm-tail",
+        }
+    }
+}
+
+/// A filesystem of a [`Topology`].
+///
+/// # Examples
+/// See [`Topology`].
+#[derive(Debug)]
+pub struct Filesystem {
+    /// The device it is on, by its place in [`Topology::devices`].
+    pub device: usize,
+    /// `xfs`, `ext4` or `other`.
+    pub kind: String,
+    /// Bytes of a block.
+    pub block_size: u64,
+    /// Where it is mounted, if that was said.
+    pub mount: Option<String>,
+    /// Who owns which bytes of the device.
+    pub map: Arc<ReverseMap>,
+    /// The paths of inodes, as the `paths` file has them, in its order.
+    pub paths: BTreeMap<u64, Vec<String>>,
+    /// Files known by name only: what [`FileId::Name`](badrange_fs::FileId::Name) counts.
+    pub names: Vec<String>,
+}

@@ -1,0 +1,244 @@
+//! The maps of a filesystem, read and merged.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::BufRead,
+    sync::Arc,
+};
+
+use badrange_core::{BlockSize, DevOffset, Extent, FileOffset};
+use badrange_fs::{Claim, FileId, Fork, MapKind, Merge, MergeError, Owner, Record, Source};
+
+use super::{
+    Filesystem,
+    load::Loader,
+    names::{Paths, Prefix},
+};
+use crate::{
+    FileExtents, Filefrag, Format, Fsmap, FsmapDev, FsmapRecord, InodePaths, ParseError,
+    StackError, XfsBmap, collect_files,
+    stackfile::{FsEntry, Text},
+};
+
+const KINDS: [&str; 3] = ["xfs", "ext4", "other"];
+
+const MAPS: [Format; 5] = [
+    Format::FsmapPlain,
+    Format::FsmapVerbose,
+    Format::FsmapMachine,
+    Format::XfsBmap,
+    Format::Filefrag,
+];
+
+pub(super) fn load(loader: &Loader<'_>, entry: &FsEntry) -> Result<Filesystem, StackError> {
+    let device = loader.known(&entry.device)?;
+    let kind = entry.kind.get_ref();
+    if !KINDS.contains(&kind.as_str()) {
+        let message = format!("kind {kind:?} is not known: expected xfs, ext4 or other");
+        return Err(loader.toml.error(&entry.kind, message));
+    }
+    let block_size = BlockSize::new(entry.block_size.get_ref().0).map_err(|_| {
+        let message = "block_size must be a power of two of at least 512";
+        loader.toml.error(&entry.block_size, message)
+    })?;
+    if entry.map.get_ref().is_empty() {
+        let message = "map is empty: name at least one fsmap, xfs_bmap or filefrag output";
+        return Err(loader.toml.error(&entry.map, message));
+    }
+    let paths = inode_paths(loader, entry.paths.as_ref())?;
+    let extent = loader.device(device).map(|d| d.extent);
+    let mut maps =
+        Maps { loader, entry, paths: &paths, extent, names: HashMap::new(), merge: Merge::new() };
+    for (number, file) in (0_u32..).zip(entry.map.get_ref()) {
+        maps.read(number, file)?;
+    }
+    let Maps { names, merge, .. } = maps;
+    let map = merge.build().map_err(|err| contradiction(entry, &err))?;
+    Ok(Filesystem {
+        device,
+        kind: kind.clone(),
+        block_size: block_size.get(),
+        mount: entry.mount.clone(),
+        map: Arc::new(map),
+        paths,
+        names: in_order(names),
+    })
+}
+
+/// The names, each at its number.
+fn in_order(names: HashMap<String, u32>) -> Vec<String> {
+    let mut numbered: Vec<_> = names.into_iter().collect();
+    numbered.sort_by_key(|(_, number)| *number);
+    numbered.into_iter().map(|(name, _)| name).collect()
+}
+
+fn inode_paths(
+    loader: &Loader<'_>,
+    file: Option<&Text>,
+) -> Result<BTreeMap<u64, Vec<String>>, StackError> {
+    let mut paths: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    let Some(file) = file else { return Ok(paths) };
+    loader.parse(file, &[Format::InodePaths], |_, input| {
+        for entry in InodePaths::new(input) {
+            let entry = entry?;
+            paths.entry(entry.ino).or_default().push(entry.path);
+        }
+        Ok(())
+    })?;
+    Ok(paths)
+}
+
+/// Names both lines of a contradiction, or the one line when both claims stand in it.
+fn contradiction(entry: &FsEntry, err: &MergeError) -> StackError {
+    let file = |source: Source| {
+        let at = usize::try_from(source.file).unwrap_or(usize::MAX);
+        entry.map.get_ref().get(at).map_or("", |f| f.get_ref().as_str())
+    };
+    let [one, other] = err.claims();
+    let message = format!("{err} (here and {}:{})", file(other.source), other.source.line);
+    StackError::new(file(one.source), Some(one.source.line), message)
+}
+
+/// The maps of one filesystem on their way into one.
+struct Maps<'m> {
+    loader: &'m Loader<'m>,
+    entry: &'m FsEntry,
+    paths: &'m BTreeMap<u64, Vec<String>>,
+    extent: Option<Extent<DevOffset>>,
+    /// Files without an inode, by name, numbered as they come.
+    names: HashMap<String, u32>,
+    merge: Merge,
+}
+
+impl Maps<'_> {
+    fn read(&mut self, number: u32, file: &Text) -> Result<(), StackError> {
+        let mut deferred = None;
+        let loader = self.loader;
+        loader.parse(file, &MAPS, |format, input| {
+            deferred = Some(if format == Format::Filefrag {
+                self.files(number, file, &collect_files(Filefrag::new(input))?)
+            } else if format == Format::XfsBmap {
+                self.files(number, file, &collect_files(XfsBmap::new(input))?)
+            } else {
+                self.fsmap(number, file, input)?
+            });
+            Ok(())
+        })?;
+        deferred.unwrap_or(Ok(()))
+    }
+
+    /// The records of an fsmap, as they stream by.
+    fn fsmap(
+        &mut self,
+        number: u32,
+        file: &Text,
+        input: &mut dyn BufRead,
+    ) -> Result<Result<(), StackError>, ParseError> {
+        let mut first: Option<(FsmapDev, u64)> = None;
+        for record in Fsmap::new(input) {
+            let record = record?;
+            let (dev, line) = *first.get_or_insert((record.dev, record.line));
+            if dev != record.dev {
+                let message = format!(
+                    "this row is about device {}, line {line} about {dev}: a log or realtime \
+                     device; keep only the rows of {:?}",
+                    record.dev,
+                    self.entry.device.get_ref()
+                );
+                return Ok(Err(StackError::new(file.get_ref(), Some(record.line), message)));
+            }
+            if let Err(err) = self.inside(file, record.extent, record.line) {
+                return Ok(Err(err));
+            }
+            self.merge.push(claim_of(number, &record));
+        }
+        Ok(Ok(()))
+    }
+
+    fn inside(&self, file: &Text, extent: Extent<DevOffset>, line: u64) -> Result<(), StackError> {
+        match self.extent {
+            Some(all) if !all.contains_extent(extent) => {
+                let message = format!(
+                    "{extent} reach beyond device {:?}, which ends at byte {:#x}: the map is of \
+                     another device, or in other units",
+                    self.entry.device.get_ref(),
+                    all.end().get()
+                );
+                Err(StackError::new(file.get_ref(), Some(line), message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The extents of files that are known by name.
+    fn files(&mut self, number: u32, file: &Text, files: &[FileExtents]) -> Result<(), StackError> {
+        let paths = Paths::new(self.paths).map_err(|path| {
+            let at = self.entry.paths.as_ref().map_or("paths", |p| p.get_ref().as_str());
+            let message = format!("path {path:?} is given to two inodes: a path names one file");
+            StackError::new(at, None, message)
+        })?;
+        let names: Vec<_> = files.iter().map(|f| f.file.name.as_str()).collect();
+        let prefix = paths.prefix(&names, self.entry.mount.as_deref()).map_err(|[a, b]| {
+            let message = format!(
+                "the names could stand below {a:?} or below {b:?}: add mount = \"...\" in {}",
+                self.loader.toml.name
+            );
+            StackError::new(file.get_ref(), None, message)
+        })?;
+        for one in files {
+            let id = self.identify(&paths, &prefix, file, one)?;
+            for extent in &one.extents {
+                let Some(device) = extent.place.device() else { continue };
+                self.inside(file, device, extent.line)?;
+                self.merge.push(Claim {
+                    record: Record {
+                        extent: device,
+                        owner: Owner::File { id, fork: Fork::Data },
+                        file_start: extent.file.start(),
+                        unwritten: extent.unwritten.unwrap_or(false),
+                    },
+                    shared: extent.shared.unwrap_or(false),
+                    kind: MapKind::Files,
+                    source: Source { file: number, line: extent.line },
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn identify(
+        &mut self,
+        paths: &Paths,
+        prefix: &Prefix,
+        file: &Text,
+        one: &FileExtents,
+    ) -> Result<FileId, StackError> {
+        let name = &one.file.name;
+        let inode = paths.inode(name, prefix).map_err(|[a, b]| {
+            let message =
+                format!("{name:?} could be inode {a} or inode {b}: correct mount or paths");
+            StackError::new(file.get_ref(), Some(one.file.line), message)
+        })?;
+        if let Some(ino) = inode {
+            return Ok(FileId::Ino(ino));
+        }
+        let next = u32::try_from(self.names.len()).map_err(|_| {
+            StackError::new(file.get_ref(), Some(one.file.line), "too many files without an inode")
+        })?;
+        Ok(FileId::Name(*self.names.entry(name.clone()).or_insert(next)))
+    }
+}
+
+fn claim_of(number: u32, record: &FsmapRecord) -> Claim {
+    Claim {
+        record: Record {
+            extent: record.extent,
+            owner: record.owner,
+            file_start: record.file_start.unwrap_or(FileOffset::new(0)),
+            unwritten: record.unwritten.unwrap_or(false),
+        },
+        shared: record.shared.unwrap_or(false),
+        kind: MapKind::Complete,
+        source: Source { file: number, line: record.line },
+    }
+}

@@ -1,0 +1,448 @@
+//! Devices that lie on others: what each needs, and how it is made once that is there.
+
+use std::sync::Arc;
+
+use badrange_block::{
+    Partition,
+    dm::{Table, TableError, TableErrorKind},
+};
+use badrange_core::{DevOffset, Extent, Mapping, Sector};
+
+use super::{
+    Device, Layer,
+    load::{Loader, sectors},
+    lvm,
+};
+use crate::{
+    DmDevice, Format, PartitionKind, PartitionTable, StackError, VolumeGroup, parse_dm_table,
+    parse_lvs_json, parse_pvs_json, parse_sfdisk_dump, parse_sfdisk_json, parse_vgcfg,
+    stackfile::{DmEntry, LvmEntry, PartitionsEntry, StackFile, Text},
+};
+
+/// A device that something lies on: how the text names it, and which device here that is.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) shown: String,
+    pub(super) device: String,
+}
+
+impl Wanted {
+    fn here(name: &Text) -> Self {
+        Self { shown: name.get_ref().clone(), device: name.get_ref().clone() }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.device
+    }
+}
+
+/// Where an error about a job is.
+#[derive(Debug)]
+pub(super) struct Place {
+    file: String,
+    line: Option<u64>,
+}
+
+/// One or several devices, made together.
+#[derive(Debug)]
+pub(super) struct Job {
+    place: Place,
+    needs: Vec<Wanted>,
+    makes: Vec<String>,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Partitions { table: PartitionTable, names: Vec<String>, file: Text },
+    Partition { at: Extent<DevOffset>, name: Text },
+    Group { group: VolumeGroup },
+    Dm { table: Result<Table, Extent<DevOffset>> },
+}
+
+impl Loader<'_> {
+    /// Reads every file that describes devices.
+    pub(super) fn jobs(&mut self, file: &StackFile) -> Result<Vec<Job>, StackError> {
+        let mut jobs = Vec::new();
+        for entry in &file.partitions {
+            jobs.push(self.partitions(entry)?);
+        }
+        for entry in &file.partition {
+            let at = sectors(&self.toml, &entry.start, entry.sectors)?;
+            jobs.push(Job {
+                place: self.place(&entry.on),
+                needs: vec![Wanted::here(&entry.on)],
+                makes: vec![entry.name.get_ref().clone()],
+                what: What::Partition { at, name: entry.name.clone() },
+            });
+        }
+        for entry in &file.lvm {
+            jobs.extend(self.volume_groups(entry)?);
+        }
+        for entry in &file.dm {
+            jobs.extend(self.dm_devices(entry)?);
+        }
+        Ok(jobs)
+    }
+
+    fn place(&self, at: &Text) -> Place {
+        let err = self.toml.error(at, "");
+        Place { file: err.file().to_owned(), line: err.line() }
+    }
+
+    fn partitions(&self, entry: &PartitionsEntry) -> Result<Job, StackError> {
+        let wanted = [Format::SfdiskDump, Format::SfdiskJson];
+        let table = self.parse(&entry.table, &wanted, |format, input| {
+            if format == Format::SfdiskJson {
+                parse_sfdisk_json(input)
+            } else {
+                parse_sfdisk_dump(input)
+            }
+        })?;
+        let on = entry.on.get_ref();
+        let names = match &entry.names {
+            None => table.entries.iter().map(|e| partition_name(on, e.number)).collect(),
+            Some(names) if names.get_ref().len() == table.entries.len() => {
+                names.get_ref().iter().map(|n| n.get_ref().clone()).collect::<Vec<_>>()
+            }
+            Some(names) => {
+                let (given, there) = (names.get_ref().len(), table.entries.len());
+                let message = format!("{given} names for the {there} partitions of the table");
+                return Err(self.toml.error(names, message));
+            }
+        };
+        Ok(Job {
+            place: self.place(&entry.on),
+            needs: vec![Wanted::here(&entry.on)],
+            makes: names.clone(),
+            what: What::Partitions { table, names, file: entry.table.clone() },
+        })
+    }
+
+    fn volume_groups(&self, entry: &LvmEntry) -> Result<Vec<Job>, StackError> {
+        let (file, groups) = self.lvm_metadata(entry)?;
+        groups.into_iter().map(|group| self.volume_group(entry, &file, group)).collect()
+    }
+
+    fn lvm_metadata(&self, entry: &LvmEntry) -> Result<(String, Vec<VolumeGroup>), StackError> {
+        match (&entry.metadata, &entry.lvs, &entry.pvs) {
+            (Some(file), None, None) => {
+                let groups = self.parse(file, &[Format::VgCfg], |_, input| parse_vgcfg(input))?;
+                Ok((file.get_ref().clone(), groups))
+            }
+            (None, Some(lvs), Some(pvs)) => {
+                let of_pvs =
+                    self.parse(pvs, &[Format::PvsJson], |_, input| parse_pvs_json(input))?;
+                let groups = self.parse(lvs, &[Format::LvsJson], |_, input| {
+                    parse_lvs_json(input)?.volume_groups(&of_pvs)
+                })?;
+                Ok((lvs.get_ref().clone(), groups))
+            }
+            _ => {
+                let message = "[[lvm]] needs either metadata (vgcfgbackup text), or both lvs and \
+                               pvs (JSON reports)";
+                Err(self.toml.error(&entry.devices, message))
+            }
+        }
+    }
+
+    fn volume_group(
+        &self,
+        entry: &LvmEntry,
+        file: &str,
+        group: VolumeGroup,
+    ) -> Result<Job, StackError> {
+        let mut needs = Vec::new();
+        for pv in &group.pvs {
+            let given = pv.names.iter().find_map(|n| entry.devices.get_ref().get(n));
+            let given = given.ok_or_else(|| {
+                let names = pv.names.join(" or ");
+                let name = pv.names.first().map_or("", String::as_str);
+                let message = format!(
+                    "physical volume {names} is on no device here: add \"{name}\" = \"<device>\" \
+                     to devices in {}",
+                    self.toml.name
+                );
+                StackError::new(file, Some(pv.line), message)
+            })?;
+            needs.push(Wanted {
+                shown: format!("physical volume {}", pv.names.join(" or ")),
+                device: given.get_ref().clone(),
+            });
+        }
+        let makes = group.lvs.iter().map(|lv| lv.dm_name.clone()).collect();
+        let place = Place { file: file.to_owned(), line: Some(group.line) };
+        Ok(Job { place, needs, makes, what: What::Group { group } })
+    }
+
+    fn dm_devices(&mut self, entry: &DmEntry) -> Result<Vec<Job>, StackError> {
+        let devices =
+            self.parse(&entry.table, &[Format::DmTable], |_, input| parse_dm_table(input))?;
+        let mut jobs = Vec::new();
+        for device in devices {
+            jobs.push(self.dm_device(entry, &device)?);
+        }
+        Ok(jobs)
+    }
+
+    fn dm_device(&mut self, entry: &DmEntry, device: &DmDevice) -> Result<Job, StackError> {
+        let file = entry.table.get_ref();
+        let line = device.lines.first().map(|l| l.line);
+        let name = match (&device.name, &entry.name) {
+            (Some(own), None) => own.clone(),
+            (None, Some(given)) => given.get_ref().clone(),
+            (Some(own), Some(given)) if own == given.get_ref() => own.clone(),
+            (Some(own), Some(given)) => {
+                let message = format!(
+                    "the table names its device {own:?}, name = {:?} does not fit",
+                    given.get_ref()
+                );
+                return Err(StackError::new(file, line, message));
+            }
+            (None, None) => {
+                let message = format!(
+                    "the table does not name its device: add name = \"<device>\" in {}",
+                    self.toml.name
+                );
+                return Err(StackError::new(file, line, message));
+            }
+        };
+        let lines = device.lines.iter().map(|l| (l.line, l.text.as_str()));
+        let (table, needs) = match Table::parse_lines(lines) {
+            Ok(table) => {
+                let needs = self.dm_legs(entry, &table, line)?;
+                (Ok(table), needs)
+            }
+            Err(err) if err.kind() == TableErrorKind::Unsupported => {
+                self.topology.notes.push(dm_note(file, &name, &err));
+                (Err(opaque_extent(file, device)?), Vec::new())
+            }
+            Err(err) => return Err(in_table(file, &err)),
+        };
+        let place = Place { file: file.clone(), line };
+        Ok(Job { place, needs, makes: vec![name], what: What::Dm { table } })
+    }
+
+    fn dm_legs(
+        &self,
+        entry: &DmEntry,
+        table: &Table,
+        line: Option<u64>,
+    ) -> Result<Vec<Wanted>, StackError> {
+        let mut needs = Vec::new();
+        for leg in table.legs_info() {
+            let device = resolve(entry, leg.device).ok_or_else(|| {
+                let message = format!(
+                    "device {0} is not known here: add \"{0}\" = \"<device>\" to devices in {1}",
+                    leg.device, self.toml.name
+                );
+                StackError::new(entry.table.get_ref(), line, message)
+            })?;
+            needs.push(Wanted { shown: leg.device.to_owned(), device });
+        }
+        Ok(needs)
+    }
+}
+
+/// The kernel's rule: a `p` goes between when the device's name ends in a digit.
+fn partition_name(on: &str, number: u32) -> String {
+    let p = if on.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
+    format!("{on}{p}{number}")
+}
+
+/// The device here that a table means: by its own words, or by the last component of a path.
+fn resolve(entry: &DmEntry, named: &str) -> Option<String> {
+    let last = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    if let Some(device) = entry.devices.get(named) {
+        return Some(device.get_ref().clone());
+    }
+    if !named.contains('/') {
+        return None;
+    }
+    let by_last = entry.devices.iter().find(|(key, _)| last(key) == last(named));
+    Some(by_last.map_or_else(|| last(named), |(_, device)| device.get_ref().clone()))
+}
+
+fn in_table(file: &str, err: &TableError) -> StackError {
+    let text = err.to_string();
+    let prefix = err.line().map(|line| format!("line {line}: ")).unwrap_or_default();
+    StackError::new(file, err.line(), text.strip_prefix(&prefix).unwrap_or(&text))
+}
+
+fn dm_note(file: &str, name: &str, err: &TableError) -> StackError {
+    let why = in_table(file, err);
+    let message = format!(
+        "{name} is not translated, what it uses below stays unexplained: target type {:?} is not \
+         supported",
+        err.value()
+    );
+    StackError::new(file, why.line(), message)
+}
+
+/// The bytes of a device whose targets are not understood: their lengths are.
+fn opaque_extent(file: &str, device: &DmDevice) -> Result<Extent<DevOffset>, StackError> {
+    let mut end = 0_u64;
+    for line in &device.lines {
+        let words: Vec<_> = line.text.split_ascii_whitespace().collect();
+        let number = |at: usize| words.get(at).and_then(|w| w.parse::<u64>().ok());
+        let last = number(0).zip(number(1)).and_then(|(start, len)| start.checked_add(len));
+        end = end.max(last.ok_or_else(|| {
+            StackError::new(file, Some(line.line), "start and length must be numbers of sectors")
+        })?);
+    }
+    Extent::new(Sector::new(0), end)
+        .and_then(Extent::<Sector>::bytes)
+        .map_err(|err| StackError::new(file, device.lines.first().map(|l| l.line), err.to_string()))
+}
+
+impl Job {
+    /// The first device it needs that is not there yet.
+    pub(super) fn missing(&self, loader: &Loader<'_>) -> Option<Wanted> {
+        self.needs.iter().find(|w| loader.find(&w.device).is_none()).cloned()
+    }
+
+    pub(super) fn makes(&self) -> impl Iterator<Item = &str> {
+        self.makes.iter().map(String::as_str)
+    }
+
+    pub(super) fn error(&self, message: impl Into<String>) -> StackError {
+        StackError::new(&self.place.file, self.place.line, message)
+    }
+
+    /// Makes its devices; everything it needs is there.
+    pub(super) fn run(&self, loader: &mut Loader<'_>) -> Result<(), StackError> {
+        let below: Vec<usize> = self.needs.iter().filter_map(|w| loader.find(&w.device)).collect();
+        match &self.what {
+            What::Partitions { table, names, file } => {
+                self.make_partitions(loader, &below, table, names, file)
+            }
+            What::Partition { at, name } => {
+                let device = self.partition(loader, &below, name.get_ref(), *at)?;
+                loader.add(device, name).map(|_| ())
+            }
+            What::Group { group } => lvm::make(loader, self, group, &below),
+            What::Dm { table } => self.make_dm(loader, &below, table),
+        }
+    }
+
+    fn make_partitions(
+        &self,
+        loader: &mut Loader<'_>,
+        below: &[usize],
+        table: &PartitionTable,
+        names: &[String],
+        file: &Text,
+    ) -> Result<(), StackError> {
+        let [on] = *below else { return Ok(()) };
+        if loader.tables.contains_key(&on) {
+            return Err(self.error("this device has a partition table already"));
+        }
+        loader.agree_on_block(on, table, file)?;
+        for (entry, name) in table.entries.iter().zip(names) {
+            let in_table = |message| StackError::new(file.get_ref(), Some(entry.line), message);
+            let device = match entry.kind {
+                PartitionKind::Extended => self.view(loader, on, name, entry.extent),
+                PartitionKind::Primary | PartitionKind::Logical => {
+                    self.partition(loader, below, name, entry.extent)
+                }
+            };
+            let device = device.map_err(|err| in_table(err.message().to_owned()))?;
+            loader
+                .add_named(device)
+                .map_err(|n| in_table(format!("device name {n:?} is given twice")))?;
+        }
+        loader.tables.insert(on, table.clone());
+        Ok(())
+    }
+
+    fn partition(
+        &self,
+        loader: &Loader<'_>,
+        below: &[usize],
+        name: &str,
+        at: Extent<DevOffset>,
+    ) -> Result<Device, StackError> {
+        let [on] = *below else { return Err(self.error("a partition is on one device")) };
+        let mapping = Partition::new(at);
+        self.fits(loader, on, at)?;
+        Ok(Device {
+            name: name.to_owned(),
+            extent: mapping.extent(),
+            logical_block: loader.inherited_block([on]),
+            layer: Layer::Partition { on, mapping },
+            areas: Vec::new(),
+        })
+    }
+
+    fn view(
+        &self,
+        loader: &Loader<'_>,
+        of: usize,
+        name: &str,
+        at: Extent<DevOffset>,
+    ) -> Result<Device, StackError> {
+        let plain = self.partition(loader, &[of], name, at)?;
+        Ok(Device { layer: Layer::View { of, at }, ..plain })
+    }
+
+    fn fits(
+        &self,
+        loader: &Loader<'_>,
+        on: usize,
+        at: Extent<DevOffset>,
+    ) -> Result<(), StackError> {
+        match loader.device(on) {
+            Some(device) if !device.extent.contains_extent(at) => {
+                let (name, end) = (&device.name, device.extent.end().get());
+                let message = format!("{at} reach beyond {name}, which ends at byte {end:#x}");
+                Err(self.error(message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn make_dm(
+        &self,
+        loader: &mut Loader<'_>,
+        below: &[usize],
+        table: &Result<Table, Extent<DevOffset>>,
+    ) -> Result<(), StackError> {
+        let name = self.makes.first().cloned().unwrap_or_default();
+        let device = match table {
+            Ok(table) => self.mapped(loader, name, table.clone(), below)?,
+            Err(extent) => Device {
+                name,
+                extent: *extent,
+                logical_block: loader.inherited_block([]),
+                layer: Layer::Opaque,
+                areas: Vec::new(),
+            },
+        };
+        let taken = |n| self.error(format!("device name {n:?} is given twice"));
+        match loader.add_named(device) {
+            Ok(_) => Ok(()),
+            Err(name) => Err(taken(name)),
+        }
+    }
+
+    /// A device with a table whose legs are these devices, in order.
+    pub(super) fn mapped(
+        &self,
+        loader: &Loader<'_>,
+        name: String,
+        table: Table,
+        legs: &[usize],
+    ) -> Result<Device, StackError> {
+        for (leg, on) in table.legs_info().zip(legs) {
+            self.fits(loader, *on, leg.on)
+                .map_err(|err| self.error(format!("{name}: {}: {}", leg.leg, err.message())))?;
+        }
+        Ok(Device {
+            name,
+            extent: table.extent(),
+            logical_block: loader.inherited_block(legs.iter().copied()),
+            layer: Layer::Mapped { table: Arc::new(table), legs: legs.to_vec() },
+            areas: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,330 @@
+//! From the entries of a `stack.toml` to devices, in whatever order they lean on one another.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::Read,
+};
+
+use badrange_core::{DevOffset, Extent, PhysAddr, Sector};
+use badrange_pmem::{Align, Mode, Namespace};
+use toml::Spanned;
+
+use super::{
+    Device, Layer, Topology, fs, gaps,
+    jobs::{Job, Wanted},
+};
+use crate::{
+    Area, Files, Format, ParseError, PartitionTable, StackError, parse_badblocks, recognise,
+    sniff::RECOGNISE_BYTES,
+    stackfile::{DiskEntry, Number, PmemEntry, StackFile, Text, Toml},
+};
+
+/// Logical block size of a device of which nothing says otherwise.
+const DEFAULT_LOGICAL_BLOCK: u64 = 512;
+
+/// What is built so far.
+pub(super) struct Loader<'a> {
+    pub(super) toml: Toml<'a>,
+    pub(super) files: &'a dyn Files,
+    pub(super) topology: Topology,
+    by_name: HashMap<String, usize>,
+    /// Partition tables by device, for the areas that are in no partition.
+    pub(super) tables: BTreeMap<usize, PartitionTable>,
+    /// Devices whose logical block size was given, and where.
+    blocks_given: HashMap<usize, u64>,
+}
+
+pub(super) fn load(name: &str, text: &str, files: &dyn Files) -> Result<Topology, StackError> {
+    let toml = Toml { name, text };
+    let file = toml.parse()?;
+    refuse_later_stages(&toml, &file)?;
+    let topology = Topology { devices: Vec::new(), filesystems: Vec::new(), notes: Vec::new() };
+    let mut loader = Loader {
+        toml,
+        files,
+        topology,
+        by_name: HashMap::new(),
+        tables: BTreeMap::new(),
+        blocks_given: HashMap::new(),
+    };
+    for disk in &file.disk {
+        loader.disk(disk)?;
+    }
+    for pmem in &file.pmem {
+        loader.pmem(pmem)?;
+    }
+    let jobs = loader.jobs(&file)?;
+    loader.run(jobs)?;
+    loader.describe_partitioned();
+    for entry in &file.fs {
+        let filesystem = fs::load(&loader, entry)?;
+        loader.mount(filesystem, &entry.device)?;
+    }
+    Ok(loader.topology)
+}
+
+fn refuse_later_stages(toml: &Toml<'_>, file: &StackFile) -> Result<(), StackError> {
+    let later = [("thin", file.thin.first()), ("md", file.md.first())];
+    for (kind, entry) in later {
+        if let Some(at) = entry {
+            let message = format!(
+                "[[{kind}]] is not supported yet: remove it, and what lies on it stays unexplained"
+            );
+            return Err(toml.error(at, message));
+        }
+    }
+    Ok(())
+}
+
+impl Loader<'_> {
+    /// Adds a device; returns its place.
+    pub(super) fn add(&mut self, device: Device, at: &Text) -> Result<usize, StackError> {
+        self.add_named(device).map_err(|name| {
+            self.toml.error(at, format!("device name {name:?} is given twice: names are unique"))
+        })
+    }
+
+    /// Adds a device; returns its place, or its name if that is taken.
+    pub(super) fn add_named(&mut self, device: Device) -> Result<usize, String> {
+        let place = self.topology.devices.len();
+        if self.by_name.contains_key(&device.name) {
+            return Err(device.name);
+        }
+        self.by_name.insert(device.name.clone(), place);
+        self.topology.devices.push(device);
+        Ok(place)
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(super) fn device(&self, place: usize) -> Option<&Device> {
+        self.topology.devices.get(place)
+    }
+
+    pub(super) fn describe(&mut self, place: usize, areas: Vec<(Extent<DevOffset>, Area)>) {
+        if let Some(device) = self.topology.devices.get_mut(place) {
+            device.areas = areas;
+        }
+    }
+
+    fn disk(&mut self, entry: &DiskEntry) -> Result<(), StackError> {
+        let sectors = entry.sectors.get_ref().0;
+        let extent = Extent::new(Sector::new(0), sectors).and_then(Extent::<Sector>::bytes);
+        let extent = extent.map_err(|err| self.toml.error(&entry.sectors, err.to_string()))?;
+        let given = entry.logical_block.as_ref();
+        let logical_block = given.map_or(DEFAULT_LOGICAL_BLOCK, |n| n.get_ref().0);
+        if let Some(at) = given.filter(|_| !matches!(logical_block, 512 | 4096)) {
+            let message = format!("logical_block = {logical_block}: must be 512 or 4096");
+            return Err(self.toml.error(at, message));
+        }
+        let device = Device {
+            name: entry.name.get_ref().clone(),
+            extent,
+            logical_block,
+            layer: Layer::Disk,
+            areas: Vec::new(),
+        };
+        let place = self.add(device, &entry.name)?;
+        if given.is_some() {
+            self.blocks_given.insert(place, logical_block);
+        }
+        Ok(())
+    }
+
+    fn pmem(&mut self, entry: &PmemEntry) -> Result<(), StackError> {
+        let namespace = self.namespace(entry)?;
+        let badblocks = match &entry.badblocks {
+            Some(file) => {
+                Some(self.parse(file, &[Format::Badblocks], |_, input| parse_badblocks(input))?)
+            }
+            None => None,
+        };
+        let device = Device {
+            name: entry.name.get_ref().clone(),
+            extent: namespace.capacity(),
+            logical_block: DEFAULT_LOGICAL_BLOCK,
+            layer: Layer::Pmem { namespace, badblocks },
+            areas: Vec::new(),
+        };
+        self.add(device, &entry.name).map(|_| ())
+    }
+
+    fn namespace(&self, entry: &PmemEntry) -> Result<Namespace, StackError> {
+        let word = |at: &Text, known: &str| {
+            self.toml.error(at, format!("{:?} is not known: expected {known}", at.get_ref()))
+        };
+        let mode = Mode::from_name(entry.mode.get_ref())
+            .ok_or_else(|| word(&entry.mode, "fsdax, devdax or raw"))?;
+        let phys = PhysAddr::new(entry.phys.get_ref().0);
+        let whole = Extent::new(phys, entry.size.0)
+            .map_err(|err| self.toml.error(&entry.phys, err.to_string()))?;
+        let namespace = Namespace::new(whole, entry.data_offset.0, mode)
+            .map_err(|err| self.toml.error(&entry.phys, err.to_string()))?;
+        let Some(align) = &entry.align else { return Ok(namespace) };
+        let known = Align::from_name(align.get_ref()).ok_or_else(|| word(align, "4K, 2M or 1G"))?;
+        namespace.with_align(known).map_err(|err| self.toml.error(align, err.to_string()))
+    }
+
+    /// Reads one file of one of the wanted formats.
+    pub(super) fn parse<T>(
+        &self,
+        file: &Text,
+        wanted: &[Format],
+        parse: impl FnOnce(Format, &mut dyn std::io::BufRead) -> Result<T, ParseError>,
+    ) -> Result<T, StackError> {
+        let name = file.get_ref().as_str();
+        let unreadable =
+            |err: std::io::Error| self.toml.error(file, format!("cannot read {name:?}: {err}"));
+        let mut input = self.files.open(name).map_err(unreadable)?;
+        let mut head = Vec::new();
+        let limit = u64::try_from(RECOGNISE_BYTES).unwrap_or(u64::MAX);
+        input.by_ref().take(limit).read_to_end(&mut head).map_err(unreadable)?;
+        let at = |err: ParseError| in_file(name, &err);
+        let format = self.format(name, &head, wanted)?;
+        let mut whole = head.as_slice().chain(input);
+        parse(format, &mut whole).map_err(at)
+    }
+
+    /// What the file is, if that is what can be used here.
+    fn format(&self, name: &str, head: &[u8], wanted: &[Format]) -> Result<Format, StackError> {
+        let names: Vec<_> = wanted.iter().map(|f| f.as_str()).collect();
+        let expected = names.join(", ");
+        // An empty list of bad sectors and an empty device-mapper listing are empty files.
+        if head.iter().all(u8::is_ascii_whitespace) {
+            if let [only @ (Format::Badblocks | Format::InodePaths)] = wanted {
+                return Ok(*only);
+            }
+        }
+        let format = recognise(head).map_err(|err| {
+            StackError::new(name, err.line(), format!("{}; expected {expected}", message(&err)))
+        })?;
+        // Numbers in pairs are bad sectors or inodes with paths that are numbers: the entry says.
+        let pairs = [Format::Badblocks, Format::InodePaths];
+        if let ([only], true) = (wanted, pairs.contains(&format)) {
+            if pairs.contains(only) {
+                return Ok(*only);
+            }
+        }
+        if wanted.contains(&format) {
+            return Ok(format);
+        }
+        let message = format!("this is the output of {format}; expected {expected}");
+        Err(StackError::new(name, None, message))
+    }
+
+    /// The logical block size of a device lies with the lowest device under it.
+    pub(super) fn inherited_block(&self, below: impl IntoIterator<Item = usize>) -> u64 {
+        let blocks = below.into_iter().filter_map(|at| self.device(at)).map(|d| d.logical_block);
+        blocks.max().unwrap_or(DEFAULT_LOGICAL_BLOCK)
+    }
+
+    /// Takes over the logical block size that a partition table was written in.
+    pub(super) fn agree_on_block(
+        &mut self,
+        place: usize,
+        table: &PartitionTable,
+        file: &Text,
+    ) -> Result<(), StackError> {
+        let stated = table.logical_block;
+        if let Some(given) = self.blocks_given.get(&place).filter(|given| **given != stated) {
+            let message = format!(
+                "the table counts blocks of {stated} bytes, the disk has logical_block = {given}"
+            );
+            return Err(StackError::new(file.get_ref().as_str(), None, message));
+        }
+        if let Some(device) = self.topology.devices.get_mut(place) {
+            device.logical_block = stated;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, mut waiting: Vec<Job>) -> Result<(), StackError> {
+        while !waiting.is_empty() {
+            let before = waiting.len();
+            let mut blocked = Vec::new();
+            for job in waiting {
+                match job.missing(self) {
+                    None => job.run(self)?,
+                    Some(_) => blocked.push(job),
+                }
+            }
+            if blocked.len() == before {
+                return Err(self.cannot_go_on(&blocked));
+            }
+            waiting = blocked;
+        }
+        Ok(())
+    }
+
+    /// Nothing can be built any more: a device is missing, or some lie on one another in a ring.
+    fn cannot_go_on(&self, blocked: &[Job]) -> StackError {
+        let made: Vec<&str> = blocked.iter().flat_map(Job::makes).collect();
+        let missing = blocked.iter().filter_map(|job| Some((job, job.missing(self)?)));
+        let mut ring = None;
+        for (job, wanted) in missing {
+            let err = |message: String| job.error(message);
+            if !made.contains(&wanted.name()) {
+                let Wanted { shown, device } = wanted;
+                return err(match shown == device {
+                    true => format!("there is no device {device:?} in this stack"),
+                    false => format!("{shown} is {device:?}, but there is no such device here"),
+                });
+            }
+            ring = ring.or_else(|| {
+                Some(err(format!("{:?} lies on itself, through other devices", wanted.name())))
+            });
+        }
+        ring.unwrap_or_else(|| StackError::new(self.toml.name, None, "nothing can be built"))
+    }
+
+    fn describe_partitioned(&mut self) {
+        for (place, table) in core::mem::take(&mut self.tables) {
+            if let Some(device) = self.topology.devices.get_mut(place) {
+                let table_areas = gaps::partitioned(device.extent, &table);
+                device.areas = table_areas;
+            }
+        }
+    }
+
+    fn mount(&mut self, new: super::Filesystem, at: &Text) -> Result<(), StackError> {
+        if self.topology.filesystems.iter().any(|old| old.device == new.device) {
+            let message = format!("{:?} has two filesystems: give all maps in one", at.get_ref());
+            return Err(self.toml.error(at, message));
+        }
+        self.topology.filesystems.push(new);
+        Ok(())
+    }
+
+    /// The device that an entry names, or an error at the name.
+    pub(super) fn known(&self, name: &Text) -> Result<usize, StackError> {
+        self.find(name.get_ref()).ok_or_else(|| {
+            let message = format!("there is no device {:?} in this stack", name.get_ref());
+            self.toml.error(name, message)
+        })
+    }
+}
+
+/// An error of a named file.
+pub(super) fn in_file(name: &str, err: &ParseError) -> StackError {
+    StackError::new(name, err.line(), message(err))
+}
+
+/// The message without the line, which [`StackError`] puts in front itself.
+fn message(err: &ParseError) -> String {
+    let text = err.to_string();
+    let prefix = err.line().map(|line| format!("line {line}: "));
+    prefix.and_then(|p| text.strip_prefix(&p).map(str::to_owned)).unwrap_or(text)
+}
+
+/// The extent of `sectors` from `start`.
+pub(super) fn sectors(
+    toml: &Toml<'_>,
+    start: &Spanned<Number>,
+    sectors: Number,
+) -> Result<Extent<DevOffset>, StackError> {
+    Extent::new(Sector::new(start.get_ref().0), sectors.0)
+        .and_then(Extent::<Sector>::bytes)
+        .map_err(|err| toml.error(start, err.to_string()))
+}
