@@ -112,8 +112,8 @@ pub struct Segment<'a> {
 /// covers is unknown; free space has records of its own.
 ///
 /// Everything is reported in the order of the kernel's reverse map: start of the record (not of
-/// the part that was hit), owner, file offset; then length. No query allocates, except that [`segments`](Self::segments) does where more than
-/// eight records share a byte.
+/// the part that was hit), owner, file offset; then length. No query allocates, except that
+/// [`segments`](Self::segments) does where more than eight records share a byte.
 ///
 /// # Cost
 /// About 34 bytes per record. With `n` records of which `k` overlap what is asked, a query costs
@@ -315,9 +315,10 @@ impl<'a> Sweep<'a> {
         Self { store: &map.store, next: 0, from: window.start(), end: window.end() }
     }
 
-    /// From now on leaves out records that end before or at `from`.
+    /// From now on leaves out records that end before or at `from`, which only goes up.
     fn skip_to(&mut self, from: DevOffset) {
-        self.from = self.from.max(from);
+        debug_assert!(self.from <= from);
+        self.from = from;
     }
 }
 
@@ -361,8 +362,8 @@ impl FromIterator<Record> for ReverseMap {
 /// Collects the records of a [`ReverseMap`], in any order.
 ///
 /// # Cost
-/// 56 bytes per record, beside the map while that is being built. Building sorts, which is linear for records that come in
-/// the map's order, as a dump of a reverse map has them.
+/// 56 bytes per record, beside the map while that is being built. Building sorts, which is linear
+/// for records that come in the map's order, as a dump of a reverse map has them.
 ///
 /// # Examples
 /// ```

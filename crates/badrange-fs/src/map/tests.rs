@@ -369,6 +369,16 @@ fn a_sparse_piece_steps_over_the_records_in_its_gaps() {
 }
 
 #[test]
+fn gaps_step_over_what_lies_under_a_giant() {
+    let n = 100_000;
+    let map = map_of(&giants_over_small(n));
+    visits::take();
+    assert_eq!(gaps_of(&map, at(0, 16 * n + 1)), [at(16 * n, 1)]);
+    // The free space that begins with the giant, the giant, and nothing behind it.
+    assert!(visits::take() <= 3 * 2 * 5 * 16);
+}
+
+#[test]
 fn a_record_takes_less_than_40_bytes() {
     let map = map_of(&giants_over_small(10_000));
     assert!(map.store.memory() < 35 * map.len());

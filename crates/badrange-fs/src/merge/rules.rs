@@ -136,18 +136,16 @@ fn check_named_by(map: u32, files: &[Stated]) -> Result<(), Fault<'_>> {
 }
 
 /// Without a complete map, what nobody flags as shared is the data of one file at one offset.
+///
+/// Names come before inodes: where each fact agrees with the one before, all agree.
 fn check_unnamed(files: &[Stated]) -> Result<(), Fault<'_>> {
-    let mut one: Option<&Stated> = None;
-    let mut ino: Option<&Stated> = None;
+    let mut before: Option<&Stated> = None;
     for said in files.chunk_by(|a, b| a.key == b.key).filter(|said| is_exclusive(said)) {
         let Some(new) = said.first() else { continue };
-        for old in [one, ino].into_iter().flatten() {
-            if let Some(kind) = conflict_of_exclusive(old, new) {
-                return Err(Fault(kind, old, new));
-            }
+        if let Some((old, kind)) = before.and_then(|o| Some((o, conflict_of_exclusive(o, new)?))) {
+            return Err(Fault(kind, old, new));
         }
-        one = one.or(Some(new));
-        ino = ino.or(Some(new).filter(|s| is_ino(s.key.owner)));
+        before = Some(new);
     }
     Ok(())
 }

@@ -1,10 +1,6 @@
 //! Merging against a byte by byte twin that compares every pair, and every line of the tables.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "small numbers, and a panic is a failed test"
-)]
+#![expect(clippy::arithmetic_side_effects, reason = "small numbers, and a panic is a failed test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
