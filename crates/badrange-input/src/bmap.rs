@@ -98,15 +98,16 @@ impl BmapLines {
     /// `NAME:` or `NAME: no extents`
     fn name(&mut self, line: Line<'_>) -> Result<Option<MappedFile>, ParseError> {
         let text = line.text.trim_ascii_end();
-        let name = text.strip_suffix(": no extents").or_else(|| text.strip_suffix(':'));
-        let Some(name) = name.filter(|n| !n.is_empty()) else {
+        let empty = text.strip_suffix(": no extents");
+        let Some(name) = empty.or_else(|| text.strip_suffix(':')).filter(|n| !n.is_empty()) else {
             return Err(line.unexpected("expected xfs_bmap -v: 'NAME:', a header, or a row"));
         };
-        if self.name_only.as_deref() == Some(name) {
+        let again = self.name_only.as_deref() == Some(name);
+        self.in_file = empty.is_none();
+        self.name_only = self.in_file.then(|| name.to_owned());
+        if again {
             return Ok(None);
         }
-        self.name_only = Some(name.to_owned());
-        self.in_file = true;
         Ok(Some(MappedFile {
             name: name.to_owned(),
             size: None,
@@ -117,7 +118,8 @@ impl BmapLines {
     }
 }
 
-fn header(line: Line<'_>) -> Result<bool, ParseError> {
+/// Whether this is the header of the verbose form.
+pub(crate) fn header(line: Line<'_>) -> Result<bool, ParseError> {
     let mut words = line.text.split_ascii_whitespace();
     if (words.next(), words.next()) != (Some("EXT:"), Some("FILE-OFFSET")) {
         return Ok(false);
@@ -128,7 +130,10 @@ fn header(line: Line<'_>) -> Result<bool, ParseError> {
             let hint = "its extents are on the realtime device; leave this file out";
             Err(line.err(ParseErrorKind::Unsupported, "file on the realtime device", "", hint))
         }
-        _ => Err(line.unexpected("this is xfs_io fiemap; give xfs_bmap -v or filefrag -v")),
+        _ => {
+            let hint = "this is xfs_io fiemap; give xfs_bmap -v or filefrag -v";
+            Err(line.err(ParseErrorKind::Unsupported, "text", line.text.trim(), hint))
+        }
     }
 }
 
@@ -137,6 +142,12 @@ fn row_parts(text: &str) -> Option<(&str, &str)> {
     let (index, rest) = text.split_once(": [")?;
     let (range, place) = rest.split_once("]:")?;
     is_digits(index).then_some((range, place.trim_ascii()))
+}
+
+/// Whether this is a row, for telling the format.
+pub(crate) fn is_row(text: &str) -> bool {
+    let line = Line { number: 0, text };
+    row_parts(text).is_some_and(|(range, place)| row(line, range, place).is_ok())
 }
 
 fn row(line: Line<'_>, range: &str, place: &str) -> Result<Option<FileExtent>, ParseError> {

@@ -43,8 +43,8 @@ pub struct DmDevice {
 /// left to whoever knows them. `No devices found` and an empty text are no devices.
 ///
 /// # Errors
-/// [`ParseErrorKind::NotThisFormat`] for other output of `dmsetup` (status, ls, deps, info) and
-/// unknown lines, [`ParseErrorKind::Inconsistent`] when only some lines have a name, and
+/// [`ParseErrorKind::Unsupported`] for `dmsetup status`, [`ParseErrorKind::NotThisFormat`] for its
+/// other output (ls, deps, info) and unknown lines, [`ParseErrorKind::Inconsistent`] when only some lines have a name, and
 /// [`ParseErrorKind::Overflow`].
 ///
 /// # Kernel
@@ -138,7 +138,7 @@ impl<'a> Target<'a> {
         }
         if self.is_status() {
             let hint = "this is dmsetup status; give dmsetup table";
-            return Err(line.unexpected(hint));
+            return Err(line.err(ParseErrorKind::Unsupported, "line", line.text, hint));
         }
         Ok(())
     }

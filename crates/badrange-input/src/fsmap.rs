@@ -1,3 +1,4 @@
+use core::fmt;
 use std::io::BufRead;
 
 use badrange_core::{DevOffset, Extent, FileOffset};
@@ -21,6 +22,7 @@ const STRIPE_BITS: u64 = 0o1_111;
 /// use badrange_input::{Fsmap, FsmapDev};
 /// let row = Fsmap::new(&b"\t0: 8:2 [0..7]: static fs metadata 8\n"[..]).next().unwrap()?;
 /// assert_eq!(row.dev, FsmapDev::Numbers { major: 8, minor: 2 });
+/// assert_eq!(row.dev.to_string(), "8:2");
 /// # Ok::<(), badrange_input::ParseError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +36,16 @@ pub enum FsmapDev {
     },
     /// An opaque id, printed in hex, of a filesystem that does not give device numbers.
     Opaque(u32),
+}
+
+/// As fsmap prints it: `8:2`, `0x5`.
+impl fmt::Display for FsmapDev {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Numbers { major, minor } => write!(f, "{major}:{minor}"),
+            Self::Opaque(id) => write!(f, "{id:#x}"),
+        }
+    }
 }
 
 /// One row of an fsmap: these bytes of the device belong to that owner.

@@ -1,7 +1,7 @@
 //! The grammar of LVM's text metadata: nested `name { key = value }`.
 
-use core::str::CharIndices;
-use std::{collections::HashSet, iter::Peekable};
+use core::{iter::Peekable, str::CharIndices};
+use std::collections::HashSet;
 
 use crate::{ParseError, ParseErrorKind, lines::Line};
 
@@ -14,7 +14,7 @@ pub(super) struct Section<'a> {
     pub(super) name: &'a str,
     pub(super) line: u64,
     values: Vec<(&'a str, Value<'a>)>,
-    pub(super) sections: Vec<Section<'a>>,
+    pub(super) sections: Vec<Self>,
 }
 
 /// A value and its line.
@@ -29,7 +29,7 @@ pub(super) enum Data<'a> {
     /// A number, or anything else without quotes.
     Word(&'a str),
     Text(String),
-    List(Vec<Data<'a>>),
+    List(Vec<Self>),
 }
 
 impl<'a> Section<'a> {
