@@ -94,7 +94,7 @@ impl MergeError {
 
     /// The two claims, by source.
     #[must_use]
-    pub const fn claims(&self) -> &[Claim; 2] {
+    pub fn claims(&self) -> &[Claim; 2] {
         &self.claims
     }
 
