@@ -49,7 +49,8 @@ pub struct VolumeGroup {
 /// See [`VolumeGroup`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PhysicalVolume {
-    /// Every name the text gives it: `pv0`, `/dev/sda2`, its uuid.
+    /// Every name the text gives it: `pv0`, `/dev/sda2`, its uuid. The first is unique; a device
+    /// that `vgcfgbackup` names was only where the volume was last seen.
     pub names: Vec<String>,
     /// Bytes from the start of the device to its extent 0.
     pub pe_start: u64,
@@ -381,9 +382,9 @@ impl<'a> Names<'a> {
     fn new(pvs: &'a [PhysicalVolume], volumes: &'a [NamedVolume]) -> Result<Self, ParseError> {
         let mut found = Self { pvs: Default::default(), lvs: Default::default() };
         for (index, pv) in pvs.iter().enumerate() {
-            for name in &pv.names {
-                twice("physical volume", name, pv.line, found.pvs.insert(name, index))?;
-            }
+            // Stripes name a physical volume by its first name; the others may be stale hints.
+            let name = pv.names.first().map_or("", |n| n);
+            twice("physical volume", name, pv.line, found.pvs.insert(name, index))?;
         }
         for (index, lv) in volumes.iter().enumerate() {
             let name = &*lv.name;

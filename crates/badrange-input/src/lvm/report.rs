@@ -52,6 +52,8 @@ struct PvRow {
     count: u64,
     /// Which logical volume has it; empty for none.
     lv: Option<String>,
+    /// No logical volume has it.
+    free: bool,
     extent_bytes: Option<u64>,
     dev_bytes: Option<u64>,
     line: u64,
@@ -238,48 +240,47 @@ fn check_against_pvs(
     rows: &[&PvRow],
 ) -> Result<(), ParseError> {
     for row in rows {
-        let Some(lv) = &row.lv else { continue };
+        let Some(pv) = group.pvs.iter().position(|pv| pv.names.first() == row.names.first()) else {
+            continue; // Each row made one.
+        };
         let end = row.first.saturating_add(row.count);
-        let on_it = areas.iter().filter(|area| {
-            let pv = group.pvs.get(area.pv);
-            pv.is_some_and(|pv| pv.names.first() == row.names.first())
-                && area.first < end
-                && row.first < area.end
-        });
         let mut covered = 0_u64;
-        for area in on_it {
+        for area in areas.iter().filter(|a| a.pv == pv && a.first < end && row.first < a.end) {
             let owner = volumes.get(area.lv).map_or("", |v| &*v.name);
-            if owner != lv {
-                return Err(disagree(row, lv, owner));
+            if row.free || row.lv.as_ref().is_some_and(|lv| lv != owner) {
+                return Err(disagree(row, owner));
             }
             // NO-OVERFLOW: areas lie apart and inside the physical volume.
             let len = area.end.min(end).saturating_sub(area.first.max(row.first));
             covered = covered.saturating_add(len);
         }
-        let exempt = lv.is_empty() || is_unplaced(volumes, lv);
-        if !exempt && covered != row.count {
-            return Err(disagree(row, lv, "nobody or in part"));
+        if covered != row.count && !row.free && !may_be_elsewhere(volumes, row) {
+            return Err(disagree(row, ""));
         }
     }
     Ok(())
 }
 
-/// Whether a volume of this name has segments whose areas are not known.
-fn is_unplaced(volumes: &[NamedVolume], name: &str) -> bool {
-    let volume = volumes.iter().find(|v| v.name == name);
-    volume.is_some_and(|v| v.segments.iter().any(|s| !s.is_placed()))
+/// Whether the volume that has a row has segments whose areas are not known.
+fn may_be_elsewhere(volumes: &[NamedVolume], row: &PvRow) -> bool {
+    let mut maybe = volumes.iter().filter(|v| row.lv.as_ref().is_none_or(|lv| *lv == v.name));
+    maybe.any(|v| v.segments.iter().any(|s| !s.is_placed()))
 }
 
 #[cold]
-fn disagree(row: &PvRow, lv: &str, owner: &str) -> ParseError {
-    let shown = |name: &str| if name.is_empty() { "nobody".to_owned() } else { name.to_owned() };
+fn disagree(row: &PvRow, owner: &str) -> ParseError {
+    let in_lvs = if owner.is_empty() { "nobody, or only a part" } else { owner };
+    let by_pvs = match &row.lv {
+        _ if row.free => "nobody",
+        Some(lv) => lv,
+        None => "somebody",
+    };
     let hint = format!(
-        "pvs gives extents {}+{} of {} to {}, lvs to {}; report both at one time, with lvs -a",
+        "pvs gives extents {}+{} of {} to {by_pvs}, lvs to {in_lvs}; report both at one time, \
+         with lvs -a",
         row.first,
         row.count,
         row.names.first().map_or("", |n| n),
-        shown(lv),
-        shown(owner),
     );
     in_pvs(row).err(ParseErrorKind::Inconsistent, "line of pvs", "", hint)
 }
@@ -356,6 +357,12 @@ fn pv_row(row: &Row) -> Result<PvRow, ParseError> {
     let mut names = vec![row.required("pv_name")?];
     names.extend(row.optional("pv_uuid").filter(|n| !n.is_empty()));
     let lv = row.optional("lv_name").map(|name| unbracketed(&name).0.to_owned());
+    let free = match (&lv, row.optional("segtype")) {
+        (Some(lv), _) => lv.is_empty(),
+        (None, Some(segtype)) => segtype == "free",
+        // Without either, an area in use would pass for free.
+        (None, None) => row.required("lv_name").map(|_| false)?,
+    };
     Ok(PvRow {
         names,
         group: row.optional("vg_name"),
@@ -363,6 +370,7 @@ fn pv_row(row: &Row) -> Result<PvRow, ParseError> {
         first: row.count("pvseg_start")?,
         count: row.count("pvseg_size")?,
         lv,
+        free,
         extent_bytes: row.bytes("vg_extent_size")?,
         dev_bytes: row.bytes("dev_size")?,
         line: row.at.number,

@@ -540,7 +540,24 @@ fn volume_group_reports() {
             LV.to_owned(),
             PV.replace("\"lv_name\":\"\"", "\"lv_name\":\"[hidden]\""),
             "Inconsistent: line 2: contradictory line of pvs: pvs gives extents 0+3 of /dev/a to \
-             hidden, lvs to nobody or in part; report both at one time, with lvs -a",
+             hidden, lvs to nobody, or only a part; report both at one time, with lvs -a",
+        ),
+        (
+            LV.to_owned(),
+            PV.replace(",\"lv_name\":\"\"", ",\"segtype\":\"linear\""),
+            "Inconsistent: line 2: contradictory line of pvs: pvs gives extents 0+3 of /dev/a to \
+             somebody, lvs to nobody, or only a part; report both at one time, with lvs -a",
+        ),
+        (
+            LV.to_owned(),
+            PV.replace("\"lv_name\":\"a\"", "\"segtype\":\"free\""),
+            "Inconsistent: line 3: contradictory line of pvs: pvs gives extents 3+4 of /dev/a to \
+             nobody, lvs to a; report both at one time, with lvs -a",
+        ),
+        (
+            LV.to_owned(),
+            PV.replace(",\"lv_name\":\"\"", ""),
+            "MissingField: line 2: missing lv_name: LVM did not report it; add it with -o",
         ),
         (
             LV.to_owned(),

@@ -3,6 +3,7 @@
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::panic,
+    clippy::unwrap_used,
     reason = "small numbers, and a panic is a failed test"
 )]
 

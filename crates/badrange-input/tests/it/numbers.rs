@@ -296,8 +296,9 @@ fn several_groups_in_one_report_and_native_numbers() {
     let pvs = br#"{"report":[{"pvseg":[
      {"pv_name":"/dev/a","pv_uuid":"ua","vg_name":"v1","pe_start":"1024b","pvseg_start":0,"pvseg_size":1,"lv_name":"[h_tdata]"},
      {"pv_name":"/dev/a","pv_uuid":"ua","vg_name":"v1","pe_start":"1024b","pvseg_start":1,"pvseg_size":1,"lv_name":"a"},
-     {"pv_name":"/dev/b","pv_uuid":"ub","vg_name":"v2","pe_start":"2s","pvseg_start":0,"pvseg_size":2},
-     {"pv_name":"/dev/c","pv_uuid":"uc","vg_name":"","pe_start":"0s","pvseg_start":0,"pvseg_size":0}]}]}"#;
+     {"pv_name":"/dev/b","pv_uuid":"ub","vg_name":"v2","pe_start":"2s","pvseg_start":0,"pvseg_size":1,"segtype":"linear"},
+     {"pv_name":"/dev/b","pv_uuid":"ub","vg_name":"v2","pe_start":"2s","pvseg_start":1,"pvseg_size":1,"segtype":"free"},
+     {"pv_name":"/dev/c","pv_uuid":"uc","vg_name":"","pe_start":"0s","pvseg_start":0,"pvseg_size":0,"segtype":"free"}]}]}"#;
     let groups = parse_lvs_json(&lvs[..])
         .unwrap()
         .volume_groups(&parse_pvs_json(&pvs[..]).unwrap())
