@@ -1,10 +1,6 @@
 //! The namespace against a page-by-page picture, the badblocks against a set of single sectors.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "small numbers, and a panic is a failed test"
-)]
+#![expect(clippy::arithmetic_side_effects, reason = "small numbers, and a panic is a failed test")]
 
 use core::ops::ControlFlow;
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::{laws::tables, *};
-use crate::dm::{LinearKind, MAX_LEGS_PER_TARGET, MAX_TARGETS, TableErrorKind};
+use crate::dm::{LinearKind, MAX_LEGS_PER_TARGET, MAX_TARGETS, TableErrorKind as K};
 
 proptest! {
     #[test]
@@ -108,10 +108,17 @@ fn error_and_zero_are_holes_of_their_kind() {
     );
 }
 
+/// Text, kind and message of refusals.
+fn refused(refusals: &[(&str, K, &str)]) {
+    for (text, kind, message) in refusals {
+        let err = Table::parse(text).unwrap_err();
+        assert_eq!((err.kind(), err.to_string().as_str()), (*kind, *message), "{text:?}");
+    }
+}
+
 #[test]
-fn every_refusal_says_what_and_where() {
-    use TableErrorKind as K;
-    let refusals = [
+fn lines_that_are_no_target_say_what_and_where() {
+    refused(&[
         ("", K::Empty, "table: has no targets; expected lines of 'start length type arguments'"),
         (
             "0",
@@ -143,6 +150,20 @@ fn every_refusal_says_what_and_where() {
             K::Overflow,
             "line 2: length \"1\": start plus length does not fit in 64 bits of bytes",
         ),
+        ("0 8 error 1", K::ArgumentCount, "line 1: error: arguments \"1\": takes none"),
+        ("0 8 zero 1", K::ArgumentCount, "line 1: zero: arguments \"1\": takes none"),
+        (
+            "0 8 thin-pool A B 128 0",
+            K::Unsupported,
+            "line 1: type \"thin-pool\": is not supported: its bytes cannot be placed from this line",
+        ),
+        ("0 8 LINEAR A 0", K::UnknownTarget, "line 1: type \"LINEAR\": is not a known target type"),
+    ]);
+}
+
+#[test]
+fn refused_linear_and_striped_targets_say_what_and_where() {
+    refused(&[
         (
             "0 8 linear",
             K::ArgumentCount,
@@ -207,8 +228,12 @@ fn every_refusal_says_what_and_where() {
             K::Overflow,
             "line 1: striped: offset \"36028797018963966\": offset plus length does not fit in 64 bits of bytes",
         ),
-        ("0 8 error 1", K::ArgumentCount, "line 1: error: arguments \"1\": takes none"),
-        ("0 8 zero 1", K::ArgumentCount, "line 1: zero: arguments \"1\": takes none"),
+    ]);
+}
+
+#[test]
+fn refused_targets_like_linear_say_what_and_where() {
+    refused(&[
         (
             "0 8 crypt c k 0 A",
             K::ArgumentCount,
@@ -264,17 +289,7 @@ fn every_refusal_says_what_and_where() {
             K::Unsupported,
             "line 1: delay: device \"A\": is not supported: writes or flushes go elsewhere than reads",
         ),
-        (
-            "0 8 thin-pool A B 128 0",
-            K::Unsupported,
-            "line 1: type \"thin-pool\": is not supported: its bytes cannot be placed from this line",
-        ),
-        ("0 8 LINEAR A 0", K::UnknownTarget, "line 1: type \"LINEAR\": is not a known target type"),
-    ];
-    for (text, kind, message) in refusals {
-        let err = Table::parse(text).unwrap_err();
-        assert_eq!((err.kind(), err.to_string().as_str()), (kind, message), "{text:?}");
-    }
+    ]);
 }
 
 #[test]
@@ -284,10 +299,7 @@ fn types_known_but_not_placed_are_refused_by_name() {
         .split_whitespace()
     {
         let err = Table::parse(&format!("0 8 {name} 1 2 3")).unwrap_err();
-        assert_eq!(
-            (err.kind(), err.field(), err.value()),
-            (TableErrorKind::Unsupported, "type", name)
-        );
+        assert_eq!((err.kind(), err.field(), err.value()), (K::Unsupported, "type", name));
     }
 }
 
@@ -295,21 +307,17 @@ fn types_known_but_not_placed_are_refused_by_name() {
 fn builders_refuse_what_the_text_cannot_say() {
     let on = Extent::new(Sector::new(0), 8).unwrap();
     for name in ["", "a b", "a\nb", "a\u{a0}b", "\u{7}"] {
-        assert_eq!(
-            Linear::new(name, on).unwrap_err().kind(),
-            TableErrorKind::DeviceName,
-            "{name:?}"
-        );
+        assert_eq!(Linear::new(name, on).unwrap_err().kind(), K::DeviceName, "{name:?}");
     }
     let err = Linear::new("", on).unwrap_err();
     assert_eq!(err.to_string(), "linear: device: must be one word: a path or major:minor");
     let kind = |len, chunk, legs: &[_]| Striped::new(len, chunk, legs).unwrap_err().kind();
     let leg = ("A", Sector::new(0));
-    assert_eq!(kind(8, 1, &[]), TableErrorKind::Zero);
-    assert_eq!(kind(0, 1, &[leg]), TableErrorKind::Zero);
-    assert_eq!(kind(8, 0, &[leg]), TableErrorKind::Zero);
-    assert_eq!(kind(9, 1, &[leg, leg]), TableErrorKind::Uneven);
-    assert_eq!(Table::new([]).unwrap_err().kind(), TableErrorKind::Empty);
+    assert_eq!(kind(8, 1, &[]), K::Zero);
+    assert_eq!(kind(0, 1, &[leg]), K::Zero);
+    assert_eq!(kind(8, 0, &[leg]), K::Zero);
+    assert_eq!(kind(9, 1, &[leg, leg]), K::Uneven);
+    assert_eq!(Table::new([]).unwrap_err().kind(), K::Empty);
 }
 
 #[test]
@@ -322,15 +330,15 @@ fn the_limits_hold_and_one_more_is_refused() {
     assert_eq!(Table::parse(&device.to_string()).unwrap(), device);
     legs.push(("A", Sector::new(0)));
     let err = Striped::new((u64::from(most) + 1) * 2, 2, &legs).unwrap_err();
-    assert_eq!(err.kind(), TableErrorKind::TooMany);
+    assert_eq!(err.kind(), K::TooMany);
 
     let one = Target::Zero { len_sectors: NonZeroU64::MIN };
-    let device = Table::new(std::iter::repeat_n(one.clone(), MAX_TARGETS)).unwrap();
+    let device = Table::new(core::iter::repeat_n(one.clone(), MAX_TARGETS)).unwrap();
     assert_eq!(device.extent(), sectors(0, MAX_TARGETS as u64));
     assert_eq!(map(&device, sectors(MAX_TARGETS as u64 - 1, 2)).len(), 2);
     drop(device);
-    let err = Table::new(std::iter::repeat_n(one, MAX_TARGETS + 1)).unwrap_err();
-    assert_eq!(err.kind(), TableErrorKind::TooMany);
+    let err = Table::new(core::iter::repeat_n(one, MAX_TARGETS + 1)).unwrap_err();
+    assert_eq!(err.kind(), K::TooMany);
     assert_eq!(err.to_string(), "targets: a table has at most 1000000");
 }
 
