@@ -202,9 +202,10 @@ pub(crate) fn row(line: Line<'_>, verbose: bool) -> Result<(FsmapRecord, FsmapFo
     }
     let expected = "expected a row of xfs_io -c fsmap (plain, -v or -m)";
     let unexpected = || line.unexpected(expected);
-    let (index, rest) = line.text.split_once(": ").ok_or_else(unexpected)?;
-    let (dev, rest) = rest.trim_ascii_start().split_once(" [").ok_or_else(unexpected)?;
-    let (range, rest) = rest.split_once("]:").ok_or_else(unexpected)?;
+    let (index, rest) = line.text.split_once(':').ok_or_else(unexpected)?;
+    let (dev, rest) = rest.split_once('[').ok_or_else(unexpected)?;
+    let (range, rest) = rest.split_once(']').ok_or_else(unexpected)?;
+    let rest = rest.strip_prefix(':').ok_or_else(unexpected)?;
     line.number("row number", index, "rows")?;
     let span = line.span("range", range, "sectors")?;
     let tail = Tail::split(line, rest)?;
@@ -264,7 +265,9 @@ fn flag_bits(line: Line<'_>, text: &str) -> Result<u64, ParseError> {
 /// What precedes the last word, and that word.
 fn last_word(text: &str) -> (&str, &str) {
     let text = text.trim_ascii_end();
-    text.rsplit_once([' ', '\t']).unwrap_or(("", text))
+    let blank = text.bytes().rposition(|b| b == b' ' || b == b'\t');
+    // The word begins after the blank.
+    text.split_at(blank.map_or(0, |at| at.saturating_add(1)))
 }
 
 fn device(line: Line<'_>, text: &str) -> Result<FsmapDev, ParseError> {

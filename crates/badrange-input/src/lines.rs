@@ -179,7 +179,8 @@ impl<'a> Line<'a> {
         text: &str,
         unit: &str,
     ) -> Result<Span, ParseError> {
-        let Some((first, last)) = text.split_once("..") else {
+        let ends = text.split_once('.').and_then(|(a, b)| Some((a, b.strip_prefix('.')?)));
+        let Some((first, last)) = ends else {
             let hint = format!("expected FIRST..LAST in {unit}");
             return Err(self.err(ParseErrorKind::BadNumber, field, text, hint));
         };
