@@ -43,5 +43,5 @@ pub use crate::{
     },
     sniff::{Format, RECOGNISE_BYTES, recognise},
     stackerror::StackError,
-    topology::{Area, Device, Filesystem, Layer, Topology},
+    topology::{Area, Device, Filesystem, Layer, Topology, gaps},
 };

@@ -16,6 +16,8 @@ use badrange_pmem::Namespace;
 
 use crate::{Badblocks, Files, StackError};
 
+pub use self::gaps::gaps;
+
 /// A stack of devices with filesystems on top, as saved text describes it.
 ///
 /// # Invariants
@@ -103,7 +105,6 @@ pub struct Device {
 /// # Examples
 /// See [`Topology`].
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub enum Layer {
     /// Nothing: a disk.
     Disk,
@@ -146,7 +147,6 @@ pub enum Layer {
 /// assert_eq!(badrange_input::Area::LvmTail.as_str(), "lvm-tail");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum Area {
     /// The partition table itself.
     PartitionTable,

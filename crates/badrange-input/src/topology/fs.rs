@@ -20,6 +20,9 @@ use crate::{
     stackfile::{FsEntry, Text},
 };
 
+/// What `Filesystem type is:` says for btrfs.
+const BTRFS_MAGIC: u64 = 0x9123_683e;
+
 const KINDS: [&str; 3] = ["xfs", "ext4", "other"];
 
 const MAPS: [Format; 5] = [
@@ -186,6 +189,7 @@ impl Maps<'_> {
             StackError::new(file.get_ref(), None, message)
         })?;
         for one in files {
+            self.usable(file, one)?;
             let id = self.identify(&paths, &prefix, file, one)?;
             for extent in &one.extents {
                 let Some(device) = extent.place.device() else { continue };
@@ -202,6 +206,27 @@ impl Maps<'_> {
                     source: Source { file: number, line: extent.line },
                 });
             }
+        }
+        Ok(())
+    }
+
+    /// Refuses maps whose positions are not bytes of this device.
+    fn usable(&self, file: &Text, one: &FileExtents) -> Result<(), StackError> {
+        let refuse =
+            |message: String| Err(StackError::new(file.get_ref(), Some(one.file.line), message));
+        if one.file.fs_magic == Some(BTRFS_MAGIC) {
+            return refuse(
+                "this is btrfs: filefrag prints its logical addresses, not bytes of a device; \
+                 btrfs is not supported yet"
+                    .to_owned(),
+            );
+        }
+        let (unit, block) = (one.file.block_bytes, self.entry.block_size.get_ref().0);
+        if unit > block {
+            return refuse(format!(
+                "positions are in units of {unit} bytes, the filesystem's blocks have {block}: \
+                 they were rounded; run filefrag without -k, or with -b{block}"
+            ));
         }
         Ok(())
     }

@@ -8,11 +8,18 @@ use crate::{PartitionKind, PartitionTable, TableLabel};
 /// Bytes of a GPT's entries, as every tool writes them: 128 entries of 128 bytes.
 const GPT_ENTRIES_BYTES: u64 = 16 * 1024;
 
-/// The parts of `whole` that are in none of `taken`, ascending.
-pub(super) fn gaps(
-    whole: Extent<DevOffset>,
-    mut taken: Vec<Extent<DevOffset>>,
-) -> Vec<Extent<DevOffset>> {
+/// The parts of `whole` that are in none of `taken`, ascending. `taken` may overlap and be in any
+/// order.
+///
+/// # Examples
+/// ```
+/// use badrange_core::{DevOffset, Extent};
+/// use badrange_input::gaps;
+/// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+/// assert_eq!(gaps(at(0, 100), vec![at(40, 10), at(0, 5)]), [at(5, 35), at(50, 50)]);
+/// ```
+#[must_use]
+pub fn gaps(whole: Extent<DevOffset>, mut taken: Vec<Extent<DevOffset>>) -> Vec<Extent<DevOffset>> {
     taken.sort();
     let mut free = Vec::new();
     let mut rest = Some(whole);

@@ -250,13 +250,15 @@ fn partition_name(on: &str, number: u32) -> String {
     format!("{on}{p}{number}")
 }
 
-/// The device here that a table means: by its own words, or by the last component of a path.
+/// The device here that a table means: by its own words, or by the last component of a path, or by
+/// a name that needs no translation. Numbers always do.
 fn resolve(entry: &DmEntry, named: &str) -> Option<String> {
     let last = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
     if let Some(device) = entry.devices.get(named) {
         return Some(device.get_ref().clone());
     }
-    if !named.contains('/') {
+    let is_numbers = named.chars().all(|c| c == ':' || c.is_ascii_digit());
+    if is_numbers {
         return None;
     }
     let by_last = entry.devices.iter().find(|(key, _)| last(key) == last(named));

@@ -1,0 +1,355 @@
+use core::{fmt, ops::ControlFlow};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use badrange_core::{
+    Corruption, DevOffset, DeviceId, Errno, Extent, Fallback, Holder, Leg, Mapping, MfFlags,
+    Outcome, Pfn, ReportOffset, Run, Space,
+};
+use badrange_fs::{Record, ReverseMap};
+use badrange_input::{Device, Layer, Topology};
+use badrange_stack::{DeviceSpec, Limits, RegisterError, Registration, Stack, TopologyError};
+
+use super::{Answer, Query, Target, Verdict, assemble, ground};
+
+/// A described stack, ready to explain what a bad range hits.
+///
+/// # Concurrency
+/// Queries may come from several threads; they are answered one after the other.
+///
+/// # Examples
+/// See the [module](super).
+#[derive(Debug)]
+pub struct Explainer {
+    topology: Topology,
+    stack: Stack,
+    /// The device of the engine for each device of the topology; none for views.
+    ids: Vec<Option<DeviceId>>,
+    collector: Arc<Collector>,
+    _registrations: Vec<Registration>,
+}
+
+/// A topology that cannot be put on a stack.
+///
+/// # Examples
+/// ```
+/// fn shown(err: &badrange::explain::BuildError) -> String {
+///     err.to_string()
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The devices do not fit on one another, or a limit is reached.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// An area does not fit its device, or a limit is reached.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+}
+
+/// Something that a holder was told: bytes of the query, their way up, and what they are.
+#[derive(Debug, Clone)]
+pub(super) struct Finding {
+    pub(super) origin: Run<ReportOffset>,
+    /// Devices by their place in the topology, lowest first.
+    pub(super) trail: Vec<(usize, Run<DevOffset>)>,
+    pub(super) content: Content,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    Plain(Verdict),
+    /// Records of a filesystem, by its place in the topology; `at` is the first byte's place.
+    Filesystem {
+        fs: usize,
+        at: DevOffset,
+        records: Vec<Record>,
+    },
+}
+
+/// Gathers what the holders of one query are told.
+#[derive(Debug, Default)]
+struct Collector {
+    /// Held for a whole query.
+    busy: Mutex<()>,
+    found: Mutex<Vec<Finding>>,
+    places: Mutex<HashMap<DeviceId, usize>>,
+}
+
+impl Collector {
+    fn add<S: Space>(&self, what: &Corruption<'_, S>, part: Run<S>, content: Content) {
+        let Some(piece) = what.piece().select(part) else { return };
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trail = Vec::new();
+        what.trail(part, &mut |hop| {
+            trail.extend(places.get(&hop.device).map(|place| (*place, hop.at)));
+        });
+        drop(places);
+        let finding = Finding { origin: piece.origin(), trail, content };
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
+    }
+}
+
+/// Whoever "holds" bytes whose use is known without looking further.
+struct AreaHolder {
+    verdict: Verdict,
+    collector: Arc<Collector>,
+}
+
+impl<S: Space> Holder<S> for AreaHolder {
+    fn corrupted_range(&self, what: &Corruption<'_, S>) -> Outcome {
+        self.collector.add(what, what.range(), Content::Plain(self.verdict));
+        if self.verdict == Verdict::PmemMetadata {
+            Outcome::Failed(Errno::ENXIO) // as the kernel rejects it
+        } else {
+            Outcome::Handled
+        }
+    }
+}
+
+/// A filesystem with its map.
+struct FsHolder {
+    fs: usize,
+    map: Arc<ReverseMap>,
+    collector: Arc<Collector>,
+}
+
+/// How many records per element of a run make it cheaper to look each element up than to sweep
+/// over the whole span of the run.
+const SWEEP_FACTOR: u64 = 8;
+
+impl Holder for FsHolder {
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+        let run = what.range();
+        let records = u64::try_from(self.map.len()).unwrap_or(u64::MAX);
+        if run.count().saturating_mul(SWEEP_FACTOR) < records {
+            run.elements().for_each(|element| self.explain(what, element.into(), element));
+        } else {
+            self.explain(what, run, run.span());
+        }
+        Outcome::Handled
+    }
+}
+
+impl FsHolder {
+    /// Explains what of `run` lies in `window`, segment by segment of the map.
+    fn explain(&self, what: &Corruption<'_>, run: Run<DevOffset>, window: Extent<DevOffset>) {
+        let _ = self.map.segments(window, &mut |segment| {
+            for part in run.clip(segment.extent) {
+                let content = Content::Filesystem {
+                    fs: self.fs,
+                    at: part.first().start(),
+                    records: segment.owners.to_vec(),
+                };
+                self.collector.add(what, part, content);
+            }
+            ControlFlow::Continue(())
+        });
+    }
+}
+
+/// Explaining touches no page.
+struct NoPages;
+
+impl Fallback for NoPages {
+    fn memory_failure(&self, _: Pfn, _: MfFlags) {}
+    fn memory_failure_run(&self, _: Run<Pfn>, _: MfFlags) {}
+}
+
+/// A query walks as many pieces as it takes: its length bounds it.
+const LIMITS: Limits = Limits {
+    pieces: u64::MAX,
+    devices: 1 << 20,
+    holders: 1 << 22,
+    legs: 1 << 20,
+    ..Limits::DEFAULT
+};
+
+impl Explainer {
+    /// Puts a topology on a stack.
+    ///
+    /// # Errors
+    /// A [`BuildError`] when devices do not fit on one another or a limit is reached.
+    pub fn new(topology: Topology) -> Result<Self, BuildError> {
+        let (stack, collector) = (Stack::with_limits(LIMITS), Arc::<Collector>::default());
+        let mut builder = Builder { topology: &topology, stack, collector, ids: Vec::new() };
+        let mut registrations = Vec::new();
+        for place in 0..topology.devices().len() {
+            builder.add_device(place, &mut registrations)?;
+        }
+        for place in 0..topology.devices().len() {
+            builder.describe(place, &mut registrations)?;
+        }
+        let Builder { stack, collector, ids, .. } = builder;
+        Ok(Self { topology, stack, ids, collector, _registrations: registrations })
+    }
+
+    /// The topology it explains.
+    #[must_use]
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// Explains each query.
+    #[must_use]
+    pub fn explain(&self, queries: &[Query]) -> Answer {
+        let found: Vec<_> = queries.iter().map(|query| self.explain_one(query)).collect();
+        let summary = ground::summary(&self.topology, queries, &found);
+        Answer { queries: found, summary }
+    }
+
+    fn explain_one(&self, query: &Query) -> super::Explanation {
+        let _busy = self.collector.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        match query.target {
+            Target::Memory(extent) => {
+                let _ = self.stack.memory_failure_range(extent, MfFlags::NONE, &NoPages);
+                let found = self.take();
+                assemble::memory(&self.topology, query, extent, &found)
+            }
+            Target::Device { place, extent } => {
+                let (below, seen_from) = self.seen_from(place);
+                let asked = extent.intersect(seen_from);
+                let shifted = asked.and_then(|e| e.rebase(DevOffset::new(0), below.1.start()));
+                if let (Some(bad), Some(id)) = (shifted, self.ids.get(below.0).copied().flatten()) {
+                    let _ = self.stack.notify_failure(id, bad, MfFlags::NONE);
+                }
+                let found = self.take();
+                assemble::device(&self.topology, query, place, extent, &found)
+            }
+        }
+    }
+
+    /// The device of the engine that shows a device, the part of it that does, and the bytes that
+    /// the device has itself: different only for views.
+    fn seen_from(&self, place: usize) -> ((usize, Extent<DevOffset>), Extent<DevOffset>) {
+        let devices = self.topology.devices();
+        let fallback = Extent::from_bounds(DevOffset::new(0), DevOffset::new(1));
+        match devices.get(place) {
+            Some(Device { layer: Layer::View { of, at }, extent, .. }) => ((*of, *at), *extent),
+            Some(device) => ((place, device.extent), device.extent),
+            // A query always names a device of this topology.
+            None => fallback.map_or_else(|_| unreachable!(), |e| ((place, e), e)),
+        }
+    }
+
+    fn take(&self) -> Vec<Finding> {
+        core::mem::take(&mut self.collector.found.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+struct Builder<'t> {
+    topology: &'t Topology,
+    stack: Stack,
+    collector: Arc<Collector>,
+    ids: Vec<Option<DeviceId>>,
+}
+
+impl Builder<'_> {
+    fn id(&self, place: usize) -> Option<DeviceId> {
+        self.ids.get(place).copied().flatten()
+    }
+
+    fn add_device(
+        &mut self,
+        place: usize,
+        registrations: &mut Vec<Registration>,
+    ) -> Result<(), BuildError> {
+        let Some(device) = self.topology.devices().get(place) else { return Ok(()) };
+        let name = device.name.as_str();
+        let below = |legs: &[usize]| -> Vec<DeviceId> {
+            legs.iter().filter_map(|leg| self.id(*leg)).collect()
+        };
+        let spec = match &device.layer {
+            Layer::Disk | Layer::Opaque => Some(DeviceSpec::base(name, device.extent)),
+            Layer::Pmem { namespace, .. } => {
+                if let Some(area) = namespace.metadata() {
+                    let holder = self.area(Verdict::PmemMetadata);
+                    registrations.push(self.stack.register_memory(area, holder)?);
+                }
+                Some(DeviceSpec::on_memory(name, Arc::new(*namespace)))
+            }
+            Layer::Partition { on, mapping } => {
+                Some(DeviceSpec::on(name, Arc::new(*mapping), below(&[*on])))
+            }
+            Layer::Mapped { table, legs } => {
+                let table: Arc<dyn Mapping> = Arc::<badrange_block::dm::Table>::clone(table);
+                Some(DeviceSpec::on(name, table, below(legs)))
+            }
+            // A view is on nobody's way up.
+            Layer::View { .. } => None,
+        };
+        let id = spec.map(|spec| self.stack.add_device(spec)).transpose()?;
+        if let Some(id) = id {
+            let mut places = self.collector.places.lock().unwrap_or_else(PoisonError::into_inner);
+            places.insert(id, place);
+        }
+        self.ids.push(id);
+        Ok(())
+    }
+
+    fn area(&self, verdict: Verdict) -> Arc<AreaHolder> {
+        Arc::new(AreaHolder { verdict, collector: Arc::clone(&self.collector) })
+    }
+
+    /// Registers whatever holds the bytes of a device that no device above uses.
+    fn describe(
+        &self,
+        place: usize,
+        registrations: &mut Vec<Registration>,
+    ) -> Result<(), BuildError> {
+        let (Some(device), Some(id)) = (self.topology.devices().get(place), self.id(place)) else {
+            return Ok(());
+        };
+        if let Some((fs, map)) = self.filesystem(place) {
+            let collector = Arc::clone(&self.collector);
+            let holder = Arc::new(FsHolder { fs, map, collector });
+            registrations.push(self.stack.register(id, device.extent, holder)?);
+            return Ok(());
+        }
+        let mut held = self.used_above(place);
+        for (area, kind) in &device.areas {
+            let holder = self.area(Verdict::of_area(*kind));
+            registrations.push(self.stack.register(id, *area, holder)?);
+            held.push(*area);
+        }
+        for rest in badrange_input::gaps(device.extent, held) {
+            let holder = self.area(Verdict::Device);
+            registrations.push(self.stack.register(id, rest, holder)?);
+        }
+        Ok(())
+    }
+
+    fn filesystem(&self, place: usize) -> Option<(usize, Arc<ReverseMap>)> {
+        let all = self.topology.filesystems().iter().enumerate();
+        let mut on_it = all.filter(|(_, fs)| fs.device == place);
+        on_it.next().map(|(number, fs)| (number, Arc::clone(&fs.map)))
+    }
+
+    /// What the devices above use of a device.
+    fn used_above(&self, place: usize) -> Vec<Extent<DevOffset>> {
+        let mut used = Vec::new();
+        for above in self.topology.devices() {
+            match &above.layer {
+                Layer::Partition { on, mapping } => {
+                    used.extend(Some(mapping.on()).filter(|_| *on == place));
+                }
+                Layer::Mapped { table, legs } => {
+                    let legs = (0_u32..).map(Leg::new).zip(legs);
+                    let here = legs.filter(|(_, on)| **on == place);
+                    used.extend(here.filter_map(|(leg, _)| table.leg_extent(leg)));
+                }
+                Layer::Disk | Layer::Pmem { .. } | Layer::Opaque | Layer::View { .. } => {}
+            }
+        }
+        used
+    }
+}
+
+impl fmt::Debug for AreaHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AreaHolder({})", self.verdict)
+    }
+}

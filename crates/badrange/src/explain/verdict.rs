@@ -1,0 +1,138 @@
+use core::fmt;
+
+use badrange_fs::{Fork, Owner, Record, Special};
+use badrange_input::Area;
+
+/// What a range of bytes is, as far as the description of the stack tells.
+///
+/// # Examples
+/// ```
+/// use badrange::explain::Verdict;
+/// assert_eq!(Verdict::FileUnwritten.as_str(), "file-unwritten");
+/// assert_eq!(Verdict::FileUnwritten.lost(), Some(false));
+/// assert_eq!(Verdict::Device.lost(), None); // cannot be known
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Metadata of a filesystem.
+    FsMetadata,
+    /// The journal of a filesystem.
+    FsJournal,
+    /// An attribute fork or the extent map of a file.
+    FileMetadata,
+    /// File data; bytes of a written extent past the end of file too.
+    File,
+    /// Before the first extent of a physical volume.
+    LvmMetadata,
+    /// A device whose content nobody described.
+    Device,
+    /// In a filesystem, but no map says whose.
+    FsUnknown,
+    /// Allocated to a file but never written.
+    FileUnwritten,
+    /// Free space of a filesystem.
+    FsFree,
+    /// Extents of a physical volume that no logical volume uses.
+    LvmFree,
+    /// After the last extent of a physical volume.
+    LvmTail,
+    /// A partition table.
+    PartitionTable,
+    /// In no partition.
+    Unpartitioned,
+    /// Below the first data byte of a persistent-memory namespace.
+    PmemMetadata,
+    /// Physical memory that nobody registered.
+    NoOwner,
+    /// Past the end of the device.
+    Outside,
+}
+
+impl Verdict {
+    /// The name in the JSON output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FsMetadata => "fs-metadata",
+            Self::FsJournal => "fs-journal",
+            Self::FileMetadata => "file-metadata",
+            Self::File => "file",
+            Self::LvmMetadata => "lvm-metadata",
+            Self::Device => "device",
+            Self::FsUnknown => "fs-unknown",
+            Self::FileUnwritten => "file-unwritten",
+            Self::FsFree => "fs-free",
+            Self::LvmFree => "lvm-free",
+            Self::LvmTail => "lvm-tail",
+            Self::PartitionTable => "partition-table",
+            Self::Unpartitioned => "unpartitioned",
+            Self::PmemMetadata => "pmem-metadata",
+            Self::NoOwner => "no-owner",
+            Self::Outside => "outside",
+        }
+    }
+
+    /// Whether something is lost with the bytes; `None` where that cannot be known.
+    #[must_use]
+    pub const fn lost(self) -> Option<bool> {
+        match self {
+            Self::File
+            | Self::FileMetadata
+            | Self::FsMetadata
+            | Self::FsJournal
+            | Self::PartitionTable
+            | Self::PmemMetadata => Some(true),
+            Self::FsUnknown | Self::Device | Self::LvmMetadata | Self::Outside | Self::NoOwner => {
+                None
+            }
+            Self::FileUnwritten
+            | Self::FsFree
+            | Self::LvmFree
+            | Self::LvmTail
+            | Self::Unpartitioned => Some(false),
+        }
+    }
+
+    /// Whether it is metadata of any kind: a loss of it decides the exit status.
+    #[must_use]
+    pub const fn is_metadata(self) -> bool {
+        matches!(
+            self,
+            Self::FsMetadata
+                | Self::FsJournal
+                | Self::FileMetadata
+                | Self::PartitionTable
+                | Self::PmemMetadata
+        )
+    }
+
+    pub(super) const fn of_area(area: Area) -> Self {
+        match area {
+            Area::PartitionTable => Self::PartitionTable,
+            Area::Unpartitioned => Self::Unpartitioned,
+            Area::LvmMetadata => Self::LvmMetadata,
+            Area::LvmFree => Self::LvmFree,
+            Area::LvmTail => Self::LvmTail,
+        }
+    }
+
+    /// What one record of a filesystem's map says.
+    pub(super) const fn of_record(record: &Record) -> Self {
+        match record.owner {
+            Owner::File { fork: Fork::Data, .. } if record.unwritten => Self::FileUnwritten,
+            Owner::File { fork: Fork::Data, .. } => Self::File,
+            Owner::File { fork: Fork::Attr | Fork::ExtentMap, .. } => Self::FileMetadata,
+            Owner::Special(Special::Free) => Self::FsFree,
+            Owner::Special(Special::Unknown) => Self::FsUnknown,
+            Owner::Special(Special::Journal) => Self::FsJournal,
+            Owner::Special(_) => Self::FsMetadata,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
