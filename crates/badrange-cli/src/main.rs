@@ -1,2 +1,78 @@
-//! The `badrange` command.
-fn main() {}
+//! The `badrange` command: bad ranges and saved text in, files out. No root, no network.
+
+mod cli;
+mod example;
+mod explain;
+mod pages;
+mod progress;
+mod render;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+/// Wrong usage: unknown option, bad location.
+const EXIT_USAGE: u8 = 64;
+/// Bad input data: a file that is missing, unreadable or contradicts itself.
+const EXIT_DATA: u8 = 65;
+
+/// What ended a command early: a message for standard error, and the exit status.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: u8,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn usage(message: impl ToString) -> Self {
+        Self { status: EXIT_USAGE, message: message.to_string() }
+    }
+
+    pub(crate) fn data(message: impl ToString) -> Self {
+        Self { status: EXIT_DATA, message: message.to_string() }
+    }
+}
+
+/// Output that could not be written: into a closed pipe it was not wanted any more.
+impl From<std::io::Error> for Failure {
+    fn from(err: std::io::Error) -> Self {
+        if err.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self { status: 0, message: String::new() };
+        }
+        Self::data(format!("cannot write: {err}"))
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(err) => {
+            // Help and version go to standard output and are no failure.
+            let status = if err.use_stderr() { EXIT_USAGE } else { 0 };
+            let _ = err.print();
+            return ExitCode::from(status);
+        }
+    };
+    cli.color.apply();
+    match run(cli.command) {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                let _ = writeln!(anstream::stderr(), "badrange: {}", failure.message);
+            }
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn run(command: Option<Command>) -> Result<u8, Failure> {
+    match command {
+        None => example::show(),
+        Some(Command::Explain(args)) => explain::run(&args),
+        Some(Command::Example(args)) => example::write(&args),
+        Some(Command::Completions(args)) => pages::completions(&args),
+        Some(Command::Man(args)) => pages::man(&args),
+    }
+}

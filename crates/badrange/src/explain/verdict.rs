@@ -13,7 +13,6 @@ use badrange_input::Area;
 /// assert_eq!(Verdict::Device.lost(), None); // cannot be known
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum Verdict {
     /// Metadata of a filesystem.
     FsMetadata,

@@ -1,0 +1,135 @@
+//! The command line: one place for every option and every word of help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Which files are hit when a range of storage or memory goes bad.
+///
+/// Reads the stack from saved text (partition tables, LVM or device-mapper metadata, filesystem
+/// maps), needs no root and touches no device. Without a command it explains a failure on a
+/// built-in example.
+#[derive(Debug, Parser)]
+#[command(name = "badrange", version, after_help = AFTER_HELP, propagate_version = true)]
+pub(crate) struct Cli {
+    /// When to use colours.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  badrange                                              explain a failure on the built-in example
+  badrange example my-stack                             write that example's files to my-stack/
+  badrange explain --stack my-stack/stack.toml --at disk:71870+4
+  badrange explain --stack my-stack/stack.toml --at disk:71870+4 --json";
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless the environment has `NO_COLOR`.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Color {
+    pub(crate) fn apply(self) {
+        match self {
+            Self::Auto => anstream::ColorChoice::Auto,
+            Self::Always => anstream::ColorChoice::Always,
+            Self::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Explain(ExplainArgs),
+    Example(ExampleArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
+}
+
+/// Say what bad ranges hit: partitions, volumes, filesystems, files, byte by byte.
+///
+/// Every byte asked about gets a verdict; what cannot be known is said to be unknown.
+#[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_HELP, after_long_help = EXPLAIN_LONG_HELP)]
+pub(crate) struct ExplainArgs {
+    /// The description of the stack.
+    #[arg(long, value_name = "stack.toml")]
+    pub(crate) stack: PathBuf,
+
+    /// What is bad: <device>:<start>+<len>, a comma-separated list of them, or several --at.
+    #[arg(long, value_name = "LOCATION", required = true)]
+    pub(crate) at: Vec<String>,
+
+    /// Print one JSON object (badrange.explain/1) instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const EXPLAIN_HELP: &str = "\
+Examples:
+  badrange explain --stack stack.toml --at disk:71870+4
+  badrange explain --stack stack.toml --at pfn:0x1850602 --json";
+
+const EXPLAIN_LONG_HELP: &str = "\
+Locations:
+  disk:71870+4                 4 sectors of 512 bytes of the device \"disk\", from 71870
+  disk:0x100000+4096B          the same device in bytes
+  lba@disk:71870+4             logical blocks of the device (512 or 4096 bytes)
+  pfn:0x1850602+1              physical pages of 4096 bytes
+  phys:0x1850602400+0x1000     physical bytes
+  Without +<len>: one unit. Every device of the stack can be asked about.
+
+Exit status, the first that applies:
+  2   metadata is lost
+  1   file data is lost
+  3   something that cannot be known
+  0   nothing is lost
+  64  wrong usage
+  65  bad input: file, line and reason on standard error
+
+Examples:
+  badrange explain --stack stack.toml --at disk:71870+4
+  badrange explain --stack stack.toml --at disk:71870+4,vgdata-mysql:192+8
+  badrange explain --stack stack.toml --at pfn:0x1850602 --json";
+
+/// Write the files of the built-in example, to try and to start from.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  badrange example my-stack")]
+pub(crate) struct ExampleArgs {
+    /// The directory to make; it must not exist yet.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+}
+
+/// Print a completion script for a shell.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  badrange completions bash > ~/.local/share/bash-completion/completions/badrange"
+)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    pub(crate) shell: Shell,
+}
+
+/// Print the manual page, or write one per command to a directory.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  badrange man | man -l -\n  badrange man --dir /usr/local/share/man/man1"
+)]
+pub(crate) struct ManArgs {
+    /// Where to write badrange.1 and a page per command.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}

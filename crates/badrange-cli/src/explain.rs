@@ -1,0 +1,57 @@
+//! `badrange explain`.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use badrange::{
+    explain::{Answer, Explainer},
+    input::{DirFiles, Files, Topology},
+};
+
+use crate::{Failure, cli::ExplainArgs, progress::Shown, render};
+
+pub(crate) fn run(args: &ExplainArgs) -> Result<u8, Failure> {
+    let explainer = load(&args.stack)?;
+    let answer = ask(&explainer, &args.at)?;
+    print(&answer, args.json)?;
+    Ok(answer.exit_code())
+}
+
+/// The explainer of a `stack.toml` and the files beside it.
+fn load(stack: &Path) -> Result<Explainer, Failure> {
+    let name = stack.display().to_string();
+    let text = fs::read_to_string(stack)
+        .map_err(|err| Failure::data(format!("cannot read {name:?}: {err}")))?;
+    let dir = stack.parent().map_or_else(PathBuf::new, Path::to_owned);
+    build(&name, &text, &Shown::new(DirFiles::new(dir)))
+}
+
+/// The explainer of a described stack; what is not modelled is said on standard error.
+pub(crate) fn build(name: &str, text: &str, files: &dyn Files) -> Result<Explainer, Failure> {
+    let topology = Topology::load(name, text, files).map_err(Failure::data)?;
+    for note in topology.notes() {
+        writeln!(anstream::stderr(), "note: {note}")?;
+    }
+    Explainer::new(topology).map_err(Failure::data)
+}
+
+pub(crate) fn ask(explainer: &Explainer, at: &[String]) -> Result<Answer, Failure> {
+    let mut queries = Vec::new();
+    for list in at {
+        queries.extend(explainer.locate(list).map_err(Failure::usage)?);
+    }
+    Ok(explainer.explain(&queries))
+}
+
+fn print(answer: &Answer, json: bool) -> Result<(), Failure> {
+    let mut out = anstream::stdout().lock();
+    if json {
+        writeln!(out, "{}", answer.to_json())?;
+    } else {
+        render::answer(&mut out, answer)?;
+    }
+    Ok(out.flush()?)
+}
