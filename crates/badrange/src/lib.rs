@@ -11,6 +11,9 @@
            sectors are bad, which files are hit?"
 )]
 
+mod attach;
+
+pub use attach::{AttachError, AttachedPmem, attach_pmem, attach_table};
 pub use badrange_block as block;
 pub use badrange_core as core;
 pub use badrange_fs as fs;
