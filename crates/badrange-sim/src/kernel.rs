@@ -1,0 +1,230 @@
+//! What kernels do.
+//!
+//! [`Kernel`] is the seam: whoever implements it is a machine that events can happen to. [`Linux`]
+//! is the model of the real ones.
+
+mod block_io;
+mod collect;
+pub(crate) mod errno;
+mod fault;
+mod generic;
+mod io;
+mod machine_check;
+mod madvise;
+mod memory_failure;
+mod nvdimm;
+mod quirks;
+mod removal;
+mod xfs;
+
+pub(crate) use self::quirks::Quirks;
+use crate::{
+    Crash, Effects, EventOutcome, Notified, Outcome, Profile, Scenario, Shutdown, Unmapped,
+    machine::{Machine, Pages},
+    scenario::{Advice, Event},
+};
+use badrange_core::PAGE_SIZE;
+
+/// A machine under the rules of a design.
+trait Kernel {
+    /// Lets one event happen.
+    fn event(&mut self, event: &Event) -> EventOutcome;
+}
+
+/// Runs a scenario, by the rules of `profile` or else of the profile it names.
+///
+/// Deterministic: the same scenario gives the same outcome.
+///
+/// # Examples
+/// ```
+/// use badrange_sim::{Crash, Profile, Scenario, run};
+/// let text = r#"{"schema":"badrange.scenario/1","name":"no recovery","profile":"linux-6.1",
+///   "sysctl":{"memory_failure_recovery":0},"devices":[],
+///   "events":[{"do":"memory_failure","pfn":1,"flags":[]},
+///             {"do":"memory_failure","pfn":2,"flags":[]}]}"#;
+/// let outcome = run(&Scenario::from_str(text, "off.json")?, Some(Profile::Linux7_2));
+/// assert_eq!(outcome.events.len(), 1); // dead kernels have no events
+/// assert_eq!(outcome.events[0].crash, Some(Crash::Panic));
+/// # Ok::<(), badrange_sim::ScenarioError>(())
+/// ```
+#[must_use]
+pub fn run(scenario: &Scenario, profile: Option<Profile>) -> Outcome {
+    let profile = profile.unwrap_or(scenario.profile());
+    let mut kernel = Linux { machine: Machine::new(scenario, Quirks::new(profile)) };
+    let mut events = Vec::new();
+    for event in &scenario.events {
+        events.push(kernel.event(event));
+        if events.last().is_some_and(|outcome| outcome.crash.is_some()) {
+            break;
+        }
+    }
+    let name = scenario.name().to_owned();
+    Outcome { schema: "badrange.outcome/1", name, profile, events }
+}
+
+/// A real kernel.
+struct Linux<'a> {
+    machine: Machine<'a>,
+}
+
+/// Why the kernel does not get to the end of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Halt {
+    Crash(Crash),
+    Stuck,
+}
+
+/// What an event has done so far.
+#[derive(Debug, Default)]
+struct Report {
+    effects: Effects,
+    /// Calls to shut a filesystem down.
+    shutdown: Vec<Shutdown>,
+    /// Who will be dead when the event is over.
+    dying: Vec<usize>,
+    /// The notification on its way.
+    notified: Notified,
+}
+
+impl Kernel for Linux<'_> {
+    fn event(&mut self, event: &Event) -> EventOutcome {
+        let before = self.page_tables();
+        let mut report = Report::default();
+        let mut outcome = match self.dispatch(event, &mut report) {
+            Ok(outcome) => outcome,
+            Err(Halt::Crash(crash)) => {
+                return EventOutcome { crash: Some(crash), ..EventOutcome::default() };
+            }
+            Err(Halt::Stuck) => {
+                let notified = Some(core::mem::take(&mut report.notified));
+                EventOutcome { stuck: Some(true), notified, ..EventOutcome::default() }
+            }
+        };
+        self.bury(&mut report);
+        if is_failure(event) {
+            report.effects.unmapped = self.unmapped_since(&before, injector(event));
+            report.effects.shutdown = outcome.stuck.is_none().then_some(report.shutdown);
+            outcome.effects = Some(report.effects);
+        }
+        outcome.badblocks = Some(self.machine.tables());
+        outcome
+    }
+}
+
+fn is_failure(event: &Event) -> bool {
+    match event {
+        Event::MemoryFailure { .. }
+        | Event::Madvise { .. }
+        | Event::MachineCheck { .. }
+        | Event::Notify { .. }
+        | Event::Unbind { .. } => true,
+        Event::Mount { .. } | Event::Touch { .. } | Event::Io { .. } => false,
+    }
+}
+
+/// The process that made the event happen.
+fn injector(event: &Event) -> Option<usize> {
+    match event {
+        Event::MemoryFailure { by, .. } => *by,
+        Event::Madvise { by, .. } => Some(*by),
+        Event::MachineCheck { .. }
+        | Event::Notify { .. }
+        | Event::Unbind { .. }
+        | Event::Mount { .. }
+        | Event::Touch { .. }
+        | Event::Io { .. } => None,
+    }
+}
+
+impl Linux<'_> {
+    fn dispatch(&mut self, event: &Event, report: &mut Report) -> Result<EventOutcome, Halt> {
+        match event {
+            Event::MemoryFailure { pfn, flags, by } => {
+                let call = self.memory_failure(*pfn, *flags, *by, report)?;
+                let ret = Some(call.ret);
+                Ok(EventOutcome { ret, call: Some(call), ..EventOutcome::default() })
+            }
+            Event::Madvise { by, advice: Advice::Hwpoison, map, offset, len } => {
+                self.madvise_hwpoison(*by, *map, *offset, *len, report)
+            }
+            Event::Madvise { by, advice: Advice::SoftOffline, map, offset, len } => {
+                Ok(self.madvise_soft_offline(*by, *map, *offset, *len))
+            }
+            Event::MachineCheck { phys, lsb, consumer } => {
+                self.machine_check(*phys, *lsb, *consumer, report)
+            }
+            Event::Notify { device, start, len, flags } => {
+                let dax = self.machine.disk(*device);
+                let ret = self.notify(dax, (*start, *len), *flags, None, report)?;
+                let notified = Some(core::mem::take(&mut report.notified));
+                Ok(EventOutcome { ret: Some(ret), notified, ..EventOutcome::default() })
+            }
+            Event::Unbind { device } => self.unbind(*device, report),
+            Event::Mount { fs } => Ok(self.mount(*fs)),
+            Event::Touch { file, offset, write } => Ok(self.touch(*file, *offset, *write)),
+            Event::Io { file, offset, len, direct, write } => {
+                Ok(self.io(*file, *offset, *len, *direct, *write))
+            }
+        }
+    }
+
+    fn mount(&mut self, fs: usize) -> EventOutcome {
+        let (ret, dax) = match self.machine.mount(fs) {
+            Ok(dax) => (0, Some(dax)),
+            Err(errno) => (errno, None),
+        };
+        EventOutcome { ret: Some(ret), dax, ..EventOutcome::default() }
+    }
+
+    fn page_tables(&self) -> Vec<Vec<Pages>> {
+        let maps = |process: &crate::machine::ProcState| {
+            process.maps.iter().map(|map| map.present()).collect()
+        };
+        self.machine.processes.iter().map(maps).collect()
+    }
+
+    /// What left the page tables of those who live on and did not do it themselves.
+    fn unmapped_since(&self, before: &[Vec<Pages>], injector: Option<usize>) -> Vec<Unmapped> {
+        let mut unmapped = Vec::new();
+        let processes = self.machine.scenario.processes.iter().zip(&self.machine.processes);
+        for (i, ((what, state), before)) in processes.zip(before).enumerate() {
+            if !state.alive || Some(i) == injector {
+                continue;
+            }
+            for (index, (map, before)) in state.maps.iter().zip(before).enumerate() {
+                let gone = before.without(&map.present());
+                if !gone.is_empty() {
+                    let ranges = gone.ranges().map(|range| in_map(&range, map.first)).collect();
+                    unmapped.push(Unmapped::new(&what.tag, index, ranges));
+                }
+            }
+        }
+        unmapped
+    }
+
+    /// Those who got a fatal signal die when the event is over.
+    ///
+    /// KERNEL: a fatal signal is acted on when its thread runs next; the pages of one event fail
+    /// faster than that. No recording shows a process that dies in the middle of an event.
+    fn bury(&mut self, report: &mut Report) {
+        report.dying.sort_unstable();
+        report.dying.dedup();
+        for process in &report.dying {
+            if let Some(state) = self.machine.processes.get_mut(*process) {
+                state.alive = false;
+                for map in &mut state.maps {
+                    map.clear();
+                }
+            }
+            let tag = self.machine.scenario.processes.get(*process).map(|p| p.tag.clone());
+            report.effects.killed.extend(tag);
+        }
+    }
+}
+
+/// Pages of a file as bytes relative to a map that begins at page `first`.
+fn in_map(pages: &core::ops::Range<u64>, first: u64) -> (u64, u64) {
+    // NO-OVERFLOW: a map's pages begin at `first`, and their bytes fit in 64 bits.
+    let bytes = |pages: u64| pages.wrapping_mul(PAGE_SIZE);
+    (bytes(pages.start.wrapping_sub(first)), bytes(pages.end.wrapping_sub(pages.start)))
+}

@@ -1,0 +1,280 @@
+//! KERNEL: `xfs_dax_notify_ddev_failure()` and its callback, `mf_dax_kill_procs()`.
+
+use badrange_core::PAGE_SIZE;
+use badrange_fs::{Fork, Special};
+
+use super::{Failure, range::Span};
+use crate::{
+    Crash, FilePages, OwnerName, Record,
+    kernel::{
+        Halt, Linux, Report,
+        errno::{EBUSY, EINVAL, EIO},
+    },
+    scenario::{Extent, FileId, Filesystem, Owner},
+};
+
+/// Allocation groups of the device that is walked, in blocks.
+#[derive(Debug, Clone, Copy)]
+struct Groups {
+    blocks_each: u64,
+    count: u64,
+    blocks: u64,
+    block_size: u64,
+}
+
+impl Groups {
+    /// Group and block in the group.
+    ///
+    /// KERNEL: a group number has 32 bits.
+    fn locate(self, block: u64) -> (u64, u64) {
+        let group = block.checked_div(self.blocks_each).unwrap_or(0) & u64::from(u32::MAX);
+        (group, block.checked_rem(self.blocks_each).unwrap_or(0))
+    }
+
+    fn len(self, group: u64) -> u64 {
+        let before = group.saturating_mul(self.blocks_each);
+        self.blocks.saturating_sub(before).min(self.blocks_each)
+    }
+}
+
+/// What is lost of one group: blocks `low..=high`, and the end that pages are counted to.
+#[derive(Debug, Clone, Copy)]
+struct Lost {
+    group: u64,
+    low: u64,
+    high: u64,
+    end: u64,
+}
+
+/// Which pages of a file a record and a loss have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileSpan {
+    page: u64,
+    count: u64,
+    /// The count is what is left of a number below zero.
+    wrapped: bool,
+}
+
+/// Why a walk ends early.
+enum Stop {
+    Errno(i64),
+    Halt(Halt),
+}
+
+impl Linux<'_> {
+    /// Visits every record that is lost in part: the error, and whether metadata was hit.
+    pub(super) fn walk(
+        &mut self,
+        what: &Filesystem,
+        device: usize,
+        span: Span,
+        failure: Failure,
+        report: &mut Report,
+    ) -> Result<(i64, bool), Halt> {
+        let groups = self.groups(what, device);
+        let mut metadata = false;
+        match self.walk_groups(what, (device, groups), span, failure, (&mut metadata, report)) {
+            Ok(()) => Ok((0, metadata)),
+            Err(Stop::Errno(errno)) => Ok((errno, metadata)),
+            Err(Stop::Halt(halt)) => Err(halt),
+        }
+    }
+
+    /// KERNEL: the groups of a realtime device are as large as it says; the scenario does not, so
+    /// all of the device is one group.
+    fn groups(&self, what: &Filesystem, device: usize) -> Groups {
+        let block_size = what.block_size;
+        if device == what.device {
+            let of = what.geometry;
+            let (blocks_each, count, blocks) = (of.ag_blocks, of.ag_count, of.blocks);
+            return Groups { blocks_each, count, blocks, block_size };
+        }
+        let size = self.machine.scenario.devices.get(device).map_or(0, |device| device.size);
+        let blocks = size.checked_div(block_size).unwrap_or(0);
+        Groups { blocks_each: blocks.max(1), count: 1, blocks, block_size }
+    }
+
+    fn walk_groups(
+        &mut self,
+        what: &Filesystem,
+        (device, groups): (usize, Groups),
+        span: Span,
+        failure: Failure,
+        (metadata, report): (&mut bool, &mut Report),
+    ) -> Result<(), Stop> {
+        let (first, last) = span.blocks(groups.block_size);
+        let (start, end) = (groups.locate(first), groups.locate(last));
+        let mut records = self.records(failure.fs, device, groups).into_iter().peekable();
+        let mut next = start.0;
+        while next <= end.0 && next < groups.count {
+            let lost = self.lost(groups, next, start, end);
+            // KERNEL: reading the header of a group fails after a shutdown.
+            if self.machine.filesystems.get(failure.fs).is_none_or(|fs| fs.shutdown) {
+                return Err(Stop::Errno(EIO));
+            }
+            // KERNEL: a query that ends before it begins is refused.
+            if lost.high < lost.low {
+                return Err(Stop::Errno(EINVAL));
+            }
+            while let Some((_, _, extent)) = records.next_if(|(group, ..)| *group <= lost.group) {
+                let place = groups.locate(extent.start.checked_div(what.block_size).unwrap_or(0));
+                if place.0 == lost.group && touches(&extent, place.1, lost, groups) {
+                    let hit = pages(&extent, place.1, lost, groups);
+                    *metadata |= self.visit(what, &extent, hit, failure, report)?;
+                }
+            }
+            next = match records.peek() {
+                Some((group, ..)) if *group < end.0 => (*group).max(next.saturating_add(1)),
+                Some(_) | None if next < end.0 => end.0.min(groups.count),
+                Some(_) | None => next.saturating_add(1),
+            };
+        }
+        if end.0 >= groups.count && start.0 <= end.0 && self.machine.quirks.uses_missing_groups() {
+            return Err(Stop::Halt(Halt::Crash(Crash::Oops)));
+        }
+        Ok(())
+    }
+
+    fn lost(&self, groups: Groups, group: u64, start: (u64, u64), end: (u64, u64)) -> Lost {
+        let all_ones = u64::from(u32::MAX);
+        let low = if group == start.0 { start.1 } else { 0 };
+        let high = if group == end.0 { end.1 } else { all_ones };
+        let len = groups.len(group);
+        // NO-OVERFLOW: 32 bits.
+        let after = high.wrapping_add(1);
+        let end = if self.machine.quirks.group_end_wraps() { after & all_ones } else { after };
+        Lost { group, low, high, end: end.min(len) }
+    }
+
+    /// The reverse map of a device, in the order in which it is visited: (group, key, record).
+    fn records(
+        &self,
+        fs: usize,
+        device: usize,
+        groups: Groups,
+    ) -> Vec<(u64, (u64, u64, u8, u64), Extent)> {
+        let state = self.machine.filesystems.get(fs);
+        let mut records: Vec<_> = state
+            .map_or(&[][..], |state| &state.extents)
+            .iter()
+            .filter(|extent| extent.device == device)
+            .filter(|extent| extent.owner != Owner::Special(Special::Free))
+            .map(|extent| {
+                let block = extent.start.checked_div(groups.block_size).unwrap_or(0);
+                (groups.locate(block).0, order(extent), *extent)
+            })
+            .collect();
+        records.sort_by_key(|(group, key, _)| (*group, *key));
+        records
+    }
+
+    /// One record: whether it is metadata.
+    fn visit(
+        &mut self,
+        what: &Filesystem,
+        extent: &Extent,
+        hit: FileSpan,
+        failure: Failure,
+        report: &mut Report,
+    ) -> Result<bool, Stop> {
+        report.notified.records.push(record(extent));
+        let Owner::Inode { ino, fork: Fork::Data, .. } = extent.owner else {
+            return Ok(!failure.removal);
+        };
+        if !self.machine.in_core(failure.fs, ino) {
+            return Ok(false);
+        }
+        let file = FileId::Inode { fs: failure.fs, ino };
+        let dax = self.machine.is_dax(file);
+        if !dax && self.machine.quirks.skips_files_without_dax() {
+            return Ok(false);
+        }
+        let owner = FilePages::new(&what.name, ino, hit.page, hit.count);
+        report.notified.owners.push(owner);
+        if !dax {
+            return if hit.count == 0 { Ok(false) } else { Err(Stop::Errno(EBUSY)) };
+        }
+        self.fail_file_pages(failure, ino, hit, report);
+        if hit.wrapped { Err(Stop::Halt(Halt::Stuck)) } else { Ok(false) }
+    }
+
+    /// KERNEL: `mf_dax_kill_procs()`. Pages that nobody can be told about have no effect, however
+    /// many there are, so only the others are looked at.
+    fn fail_file_pages(&mut self, failure: Failure, ino: u64, hit: FileSpan, report: &mut Report) {
+        let file = FileId::Inode { fs: failure.fs, ino };
+        let end = hit.page.saturating_add(hit.count);
+        let mut from = hit.page;
+        while let Some(page) =
+            self.first_collectable(file, from..end, failure.current, failure.removal)
+        {
+            match self.machine.first_entry(failure.fs, ino, page..end) {
+                Some(entry) if entry == page => {
+                    self.fail_page(file, page, failure.current, failure.removal, report);
+                    from = page.saturating_add(1);
+                }
+                Some(entry) => from = entry,
+                None => break,
+            }
+        }
+        if failure.removal {
+            self.machine.invalidate(failure.fs, ino, hit.page..end);
+            self.unmap(file, hit.page..end);
+        }
+    }
+}
+
+/// KERNEL: `xfs_rmapbt` orders by start, owner, offset. Owners that are no inodes are numbers below
+/// zero, so they come last; the kind of fork is in the top bits of the offset.
+fn order(extent: &Extent) -> (u64, u64, u8, u64) {
+    let (owner, fork, offset) = match extent.owner {
+        Owner::Inode { ino, fork, file_start } => {
+            let fork = match fork {
+                Fork::Data => 0,
+                Fork::ExtentMap => 1,
+                Fork::Attr => 2,
+            };
+            (ino, fork, file_start)
+        }
+        Owner::Special(_) => (u64::MAX, 0, 0),
+    };
+    (extent.start, owner, fork, offset)
+}
+
+fn record(extent: &Extent) -> Record {
+    let (start, len) = (extent.start, extent.len);
+    match extent.owner {
+        Owner::Special(special) => Record::new(start, len, OwnerName::Words(special.to_string())),
+        Owner::Inode { ino, fork, file_start } => Record {
+            fork: Some(fork.as_str()),
+            file_start: (fork != Fork::ExtentMap).then_some(file_start),
+            unwritten: extent.unwritten,
+            ..Record::new(start, len, OwnerName::Inode(ino))
+        },
+    }
+}
+
+fn block_count(extent: &Extent, groups: Groups) -> u64 {
+    extent.len.checked_div(groups.block_size).unwrap_or(0)
+}
+
+fn touches(extent: &Extent, block: u64, lost: Lost, groups: Groups) -> bool {
+    block <= lost.high && block.saturating_add(block_count(extent, groups)) > lost.low
+}
+
+/// KERNEL: `xfs_failure_pgoff()` and `xfs_failure_pgcnt()`, block numbers in 32 bits.
+fn pages(extent: &Extent, block: u64, lost: Lost, groups: Groups) -> FileSpan {
+    let file_start = match extent.owner {
+        Owner::Inode { file_start, .. } => file_start,
+        Owner::Special(_) => 0,
+    };
+    let bytes = |blocks: u64| blocks.saturating_mul(groups.block_size);
+    let skipped = bytes(lost.low.saturating_sub(block));
+    let start = block.max(lost.low);
+    let end = block.saturating_add(block_count(extent, groups)).min(lost.end);
+    let blocks = end.wrapping_sub(start) & u64::from(u32::MAX);
+    FileSpan {
+        page: file_start.saturating_add(skipped) / PAGE_SIZE,
+        count: bytes(blocks) / PAGE_SIZE,
+        wrapped: end < start,
+    }
+}

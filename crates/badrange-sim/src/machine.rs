@@ -1,0 +1,227 @@
+//! The state of a machine while events happen to it, and where everything lies.
+
+mod badblocks;
+mod badrange;
+mod files;
+mod mount;
+mod pages;
+mod tables;
+mod translate;
+
+use std::collections::BTreeMap;
+
+use badrange_core::{Leg, PAGE_SIZE};
+
+pub(crate) use self::{
+    badblocks::Badblocks,
+    badrange::Badrange,
+    files::{Entry, FileRun, FsState},
+    pages::Pages,
+    tables::{MapState, PageSize, ProcState},
+    translate::{DaxPages, PmemBytes},
+};
+use crate::{
+    kernel::Quirks,
+    scenario::{DeviceKind, FileId, Filesystem, Pmem, Scenario, State},
+};
+
+/// A device while events happen.
+#[derive(Debug, Clone)]
+pub(crate) struct DeviceState {
+    pub(crate) badblocks: Badblocks,
+    /// The driver is gone.
+    pub(crate) dead: bool,
+    /// The filesystem that registered.
+    pub(crate) holder: Option<usize>,
+    /// Pages that device-dax knows.
+    pub(crate) faulted: Pages,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Machine<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) quirks: Quirks,
+    pub(crate) devices: Vec<DeviceState>,
+    pub(crate) regions: Vec<Badblocks>,
+    pub(crate) filesystems: Vec<FsState>,
+    pub(crate) processes: Vec<ProcState>,
+    pub(crate) badrange: Badrange,
+    /// Device by device, what stands on it and by which leg.
+    uppers: Vec<Vec<(usize, Leg)>>,
+    clock: u64,
+}
+
+impl<'a> Machine<'a> {
+    /// The machine before the first event.
+    pub(crate) fn new(scenario: &'a Scenario, quirks: Quirks) -> Self {
+        let state = |pmem: Option<&Pmem>| DeviceState {
+            badblocks: Badblocks::new(quirks, pmem.map_or(&[], |pmem| &pmem.badblocks)),
+            dead: false,
+            holder: None,
+            faulted: Pages::default(),
+        };
+        let mut machine = Self {
+            scenario,
+            quirks,
+            devices: scenario.devices.iter().map(|device| state(pmem_of(&device.kind))).collect(),
+            regions: scenario
+                .regions
+                .iter()
+                .map(|region| Badblocks::new(quirks, &region.badblocks))
+                .collect(),
+            filesystems: scenario.filesystems.iter().map(fs_state).collect(),
+            processes: scenario.processes.iter().map(ProcState::new).collect(),
+            badrange: Badrange::default(),
+            uppers: uppers(scenario),
+            clock: 0,
+        };
+        machine.mount_all();
+        machine.touch_all();
+        machine
+    }
+
+    fn mount_all(&mut self) {
+        let scenario = self.scenario;
+        for (fs, what) in scenario.filesystems.iter().enumerate() {
+            if what.state == State::Unmounted {
+                continue;
+            }
+            // A filesystem that the kernel would refuse to mount cannot be there: it stays
+            // unmounted, and nothing maps it.
+            let mounted = self.mount(fs).is_ok();
+            if let Some(state) = self.filesystems.get_mut(fs) {
+                state.shutdown = mounted && what.state == State::Shutdown;
+            }
+        }
+    }
+
+    /// Makes the DAX entries: those of people long gone first, then process by process.
+    fn touch_all(&mut self) {
+        let scenario = self.scenario;
+        for (fs, what) in scenario.filesystems.iter().enumerate() {
+            for (ino, ranges) in &what.dax_entries {
+                let file = FileId::Inode { fs, ino: *ino };
+                for (start, len) in ranges {
+                    let end = start.saturating_add(*len).div_ceil(PAGE_SIZE);
+                    self.touch_if_dax(file, start / PAGE_SIZE..end, false);
+                }
+            }
+        }
+        for (device, what) in scenario.devices.iter().enumerate() {
+            for (start, len) in pmem_of(&what.kind).map_or(&[][..], |pmem| &pmem.faulted) {
+                let end = start.saturating_add(*len).div_ceil(PAGE_SIZE);
+                self.touch_if_dax(FileId::Device(device), start / PAGE_SIZE..end, false);
+            }
+        }
+        for map in scenario.processes.iter().flat_map(|process| &process.maps) {
+            for (start, end) in &map.cow {
+                self.touch_if_dax(map.file, *start..*end, true);
+            }
+            for (start, end) in map.small.iter().chain(&map.huge) {
+                self.touch_if_dax(map.file, *start..*end, false);
+            }
+            self.note_huge(map);
+        }
+        self.forget_unmapped();
+        self.forget_unwritten();
+    }
+
+    fn touch_if_dax(&mut self, file: FileId, pages: core::ops::Range<u64>, cow: bool) {
+        if self.is_dax(file) {
+            self.touch(file, pages, cow);
+        }
+    }
+
+    fn note_huge(&mut self, map: &crate::scenario::Map) {
+        let FileId::Inode { fs, ino } = map.file else { return };
+        if !self.is_dax(map.file) {
+            return;
+        }
+        let Some(state) = self.filesystems.get_mut(fs) else { return };
+        let entries = state.entries.entry(ino).or_default();
+        for (start, end) in &map.huge {
+            entries.add_huge(*start..*end);
+        }
+    }
+
+    /// Nobody maps a file of a filesystem that is not mounted.
+    fn forget_unmapped(&mut self) {
+        let mounted: Vec<bool> = self.filesystems.iter().map(|fs| fs.mounted).collect();
+        let gone = |file: FileId| match file {
+            FileId::Inode { fs, .. } => mounted.get(fs) != Some(&true),
+            FileId::Device(_) => false,
+        };
+        let maps = self.processes.iter_mut().flat_map(|process| &mut process.maps);
+        for map in maps.filter(|map| gone(map.file)) {
+            map.clear();
+        }
+    }
+
+    /// KERNEL: a read fault on an unwritten extent maps the zero page and leaves an entry that
+    /// failures skip; a write fault would have made the extent written.
+    fn forget_unwritten(&mut self) {
+        for state in &mut self.filesystems {
+            for extent in state.extents.iter().filter(|extent| extent.unwritten) {
+                let crate::scenario::Owner::Inode { ino, file_start, .. } = extent.owner else {
+                    continue;
+                };
+                let end = file_start.saturating_add(extent.len) / PAGE_SIZE;
+                if let Some(entries) = state.entries.get_mut(&ino) {
+                    entries.remove(file_start.div_ceil(PAGE_SIZE)..end);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn tick(&mut self) -> u64 {
+        // NO-OVERFLOW: one per touch, and their number is bounded.
+        self.clock = self.clock.wrapping_add(1);
+        self.clock
+    }
+
+    pub(crate) fn pmem(&self, device: usize) -> Option<&'a Pmem> {
+        pmem_of(&self.scenario.devices.get(device)?.kind)
+    }
+
+    pub(crate) fn device_name(&self, device: usize) -> &'a str {
+        self.scenario.devices.get(device).map_or("", |device| &device.name)
+    }
+
+    /// All tables of bad sectors by name.
+    pub(crate) fn tables(&self) -> BTreeMap<String, Vec<(u64, u64)>> {
+        let devices = self.scenario.devices.iter().zip(&self.devices);
+        let block = devices
+            .filter(|(what, _)| pmem_of(&what.kind).is_some() && !what.is_devdax())
+            .map(|(what, state)| (what.name.clone(), state.badblocks.rows()));
+        let regions = self.scenario.regions.iter().zip(&self.regions);
+        let regions = regions.map(|(what, table)| (what.name.clone(), table.rows()));
+        block.chain(regions).collect()
+    }
+}
+
+fn pmem_of(kind: &DeviceKind) -> Option<&Pmem> {
+    match kind {
+        DeviceKind::Pmem(pmem) => Some(pmem),
+        DeviceKind::Partition { .. } | DeviceKind::Dm { .. } => None,
+    }
+}
+
+fn fs_state(fs: &Filesystem) -> FsState {
+    FsState {
+        extents: fs.extents.clone(),
+        not_in_core: fs.not_in_core.clone(),
+        ..FsState::default()
+    }
+}
+
+fn uppers(scenario: &Scenario) -> Vec<Vec<(usize, Leg)>> {
+    let mut uppers = vec![Vec::new(); scenario.devices.len()];
+    for (upper, device) in scenario.devices.iter().enumerate() {
+        for (leg, lower) in (0..).map(Leg::new).zip(device.kind.below()) {
+            if let Some(list) = uppers.get_mut(*lower) {
+                list.push((upper, leg));
+            }
+        }
+    }
+    uppers
+}

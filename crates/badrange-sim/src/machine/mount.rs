@@ -1,0 +1,100 @@
+//! Who registers with which DAX device.
+
+use badrange_core::PAGE_SIZE;
+
+use super::Machine;
+use crate::{
+    kernel::errno::{EBUSY, EINVAL},
+    scenario::{Dax, DeviceKind, FsKind},
+};
+
+impl Machine<'_> {
+    /// The DAX device of a block device; one per whole disk.
+    ///
+    /// KERNEL: `fs_dax_get_by_bdev()`. Only a partition is asked for whole pages; the legs of a
+    /// device-mapper device are not, so a table at an odd sector has DAX.
+    pub(crate) fn dax_device(&self, device: usize) -> Option<usize> {
+        let found = self.scenario.devices.get(device)?;
+        match &found.kind {
+            DeviceKind::Pmem(_) => {
+                let dead = self.devices.get(device).is_none_or(|state| state.dead);
+                (!dead && !found.is_devdax()).then_some(device)
+            }
+            DeviceKind::Partition { on, place } => {
+                let aligned = |bytes: u64| bytes % PAGE_SIZE == 0;
+                let whole = aligned(place.on().start().get()) && aligned(place.on().len());
+                whole.then(|| self.dax_device(*on))?
+            }
+            DeviceKind::Dm { legs, .. } => {
+                legs.iter().all(|leg| self.dax_device(*leg).is_some()).then_some(device)
+            }
+        }
+    }
+
+    /// The disk that a device is, or is a partition of.
+    pub(crate) fn disk(&self, device: usize) -> usize {
+        match self.scenario.devices.get(device).map(|device| &device.kind) {
+            Some(DeviceKind::Partition { on, .. }) => *on,
+            Some(DeviceKind::Pmem(_) | DeviceKind::Dm { .. }) | None => device,
+        }
+    }
+
+    /// Byte of its disk where a device begins.
+    pub(crate) fn disk_offset(&self, device: usize) -> u64 {
+        match self.scenario.devices.get(device).map(|device| &device.kind) {
+            Some(DeviceKind::Partition { place, .. }) => place.on().start().get(),
+            Some(DeviceKind::Pmem(_) | DeviceKind::Dm { .. }) | None => 0,
+        }
+    }
+
+    /// Mounts: whether files can use DAX, or `-errno`.
+    pub(crate) fn mount(&mut self, fs: usize) -> Result<bool, i64> {
+        let scenario = self.scenario;
+        let Some(what) = scenario.filesystems.get(fs) else { return Err(EINVAL) };
+        if self.filesystems.get(fs).is_some_and(|state| state.mounted) {
+            return Err(EBUSY);
+        }
+        let data = self.register(what.device, fs, what.kind);
+        let whole_pages = what.block_size == PAGE_SIZE;
+        let dax_on = data.is_some() && whole_pages && what.dax != Dax::Never;
+        // KERNEL: `xfs_setup_dax_always()`: without a DAX device the mount goes on without DAX;
+        // with one, reflink on a partition is refused.
+        let partition = self.disk(what.device) != what.device;
+        let always = what.dax == Dax::Always && what.kind == FsKind::Xfs;
+        if dax_on && always && what.reflink && partition {
+            self.release(fs);
+            return Err(EINVAL);
+        }
+        let log = what.log.and_then(|log| self.register(log.device, fs, what.kind));
+        let rt = what.rt.and_then(|rt| self.register(rt, fs, what.kind));
+        if let Some(state) = self.filesystems.get_mut(fs) {
+            (state.mounted, state.dax_on) = (true, dax_on);
+            (state.data, state.log, state.rt) = (data, log, rt);
+        }
+        Ok(dax_on)
+    }
+
+    /// Gets the DAX device, and becomes its holder if it is one that registers.
+    ///
+    /// KERNEL: a device that is held already, also by this very filesystem for another of its
+    /// devices, is no DAX device for the second one. Filesystems without a handler are not holders
+    /// and share the device with anybody.
+    fn register(&mut self, device: usize, fs: usize, kind: FsKind) -> Option<usize> {
+        let dax = self.dax_device(device)?;
+        if kind != FsKind::Xfs {
+            return Some(dax);
+        }
+        let state = self.devices.get_mut(dax)?;
+        if state.holder.is_some() {
+            return None;
+        }
+        state.holder = Some(fs);
+        Some(dax)
+    }
+
+    fn release(&mut self, fs: usize) {
+        for device in self.devices.iter_mut().filter(|device| device.holder == Some(fs)) {
+            device.holder = None;
+        }
+    }
+}

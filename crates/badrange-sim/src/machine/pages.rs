@@ -1,0 +1,68 @@
+use core::ops::Range;
+
+use rangemap::RangeSet;
+
+/// A set of page numbers, kept as ranges.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Pages(RangeSet<u64>);
+
+impl Pages {
+    pub(crate) fn insert(&mut self, pages: Range<u64>) {
+        if !pages.is_empty() {
+            self.0.insert(pages);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, pages: Range<u64>) {
+        if !pages.is_empty() {
+            self.0.remove(pages);
+        }
+    }
+
+    pub(crate) fn contains(&self, page: u64) -> bool {
+        self.0.contains(&page)
+    }
+
+    /// The first page of the set in a range.
+    pub(crate) fn first_in(&self, pages: Range<u64>) -> Option<u64> {
+        let found = self.0.overlapping(pages.clone()).next()?;
+        Some(found.start.max(pages.start))
+    }
+
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.0.iter().cloned()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What is in this set and not in the other.
+    pub(crate) fn without(&self, other: &Self) -> Self {
+        let mut rest = self.clone();
+        for range in other.ranges() {
+            rest.remove(range);
+        }
+        rest
+    }
+
+    /// What is in either.
+    pub(crate) fn with(&self, other: &Self) -> Self {
+        let mut all = self.clone();
+        for range in other.ranges() {
+            all.insert(range);
+        }
+        all
+    }
+}
+
+/// From `(start, end)` pairs.
+impl FromIterator<(u64, u64)> for Pages {
+    fn from_iter<I: IntoIterator<Item = (u64, u64)>>(ranges: I) -> Self {
+        let mut pages = Self::default();
+        for (start, end) in ranges {
+            pages.insert(start..end);
+        }
+        pages
+    }
+}

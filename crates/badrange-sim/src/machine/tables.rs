@@ -1,0 +1,158 @@
+//! Processes and their page tables. All pages are pages of the file that is mapped.
+
+use core::ops::Range;
+
+use badrange_core::PAGE_SIZE;
+
+use super::pages::Pages;
+use crate::scenario::{FileId, Map, Process};
+
+/// Pages of a huge page.
+pub(crate) const HUGE_PAGES: u64 = 512;
+
+/// How a page is mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum PageSize {
+    Small,
+    Huge,
+}
+
+impl PageSize {
+    /// Bits of the address below the page.
+    pub(crate) const fn shift(self) -> u64 {
+        match self {
+            Self::Small => 12,
+            Self::Huge => 21,
+        }
+    }
+
+    pub(crate) const fn pages(self) -> u64 {
+        match self {
+            Self::Small => 1,
+            Self::Huge => HUGE_PAGES,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct ProcState {
+    pub(crate) alive: bool,
+    pub(crate) maps: Vec<MapState>,
+}
+
+impl ProcState {
+    pub(crate) fn new(process: &Process) -> Self {
+        Self { alive: true, maps: process.maps.iter().map(MapState::new).collect() }
+    }
+}
+
+/// A mapping and its part of the page table.
+#[derive(Debug, Clone)]
+pub(crate) struct MapState {
+    pub(crate) file: FileId,
+    pub(crate) first: u64,
+    pages: u64,
+    vaddr: u64,
+    shared: bool,
+    small: Pages,
+    huge: Pages,
+    copies: Pages,
+}
+
+impl MapState {
+    fn new(map: &Map) -> Self {
+        let pages = |ranges: &[(u64, u64)]| ranges.iter().copied().collect();
+        Self {
+            file: map.file,
+            first: map.first,
+            pages: map.pages,
+            vaddr: map.vaddr,
+            shared: map.shared,
+            small: pages(&map.small),
+            huge: pages(&map.huge),
+            copies: pages(&map.copies),
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        (self.small, self.huge, self.copies) = Default::default();
+    }
+
+    /// The pages of the file that are in the map.
+    pub(crate) fn range(&self) -> Range<u64> {
+        self.first..self.first.saturating_add(self.pages)
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Address of a page of the file.
+    pub(crate) fn address(&self, page: u64) -> Option<u64> {
+        let inside = page.checked_sub(self.first).filter(|inside| *inside < self.pages)?;
+        self.vaddr.checked_add(inside.checked_mul(PAGE_SIZE)?)
+    }
+
+    /// How the page of the file is mapped; `None` when it is not there.
+    pub(crate) fn level(&self, page: u64) -> Option<PageSize> {
+        if self.huge.contains(page) {
+            Some(PageSize::Huge)
+        } else {
+            self.small.contains(page).then_some(PageSize::Small)
+        }
+    }
+
+    /// Whether a copy in ordinary memory stands in for the page.
+    pub(crate) fn has_copy(&self, page: u64) -> bool {
+        self.copies.contains(page)
+    }
+
+    /// The first page in a range that is there, copies included if wanted.
+    pub(crate) fn first_present(&self, pages: Range<u64>, copies: bool) -> Option<u64> {
+        let sets = [Some(&self.small), Some(&self.huge), copies.then_some(&self.copies)];
+        sets.into_iter().flatten().filter_map(|set| set.first_in(pages.clone())).min()
+    }
+
+    /// Removes pages of the file, never copies.
+    ///
+    /// KERNEL: `unmap_mapping_pages()` with `even_cows` 0. A huge entry that is hit in part goes as
+    /// a whole: a file's PMD is dropped, not split.
+    pub(crate) fn unmap(&mut self, pages: Range<u64>) {
+        self.small.remove(pages.clone());
+        let mut from = pages.start;
+        while let Some(hit) = self.huge.first_in(from..pages.end) {
+            // NO-OVERFLOW: pages are 52 bits.
+            let unit = hit.wrapping_sub(hit % HUGE_PAGES);
+            from = unit.wrapping_add(HUGE_PAGES);
+            self.huge.remove(unit..from);
+        }
+    }
+
+    pub(crate) fn fault_in(&mut self, page: u64, size: PageSize) {
+        // NO-OVERFLOW: pages are 52 bits.
+        let first = page.wrapping_sub(page % size.pages());
+        let pages = first..first.wrapping_add(size.pages());
+        match size {
+            PageSize::Small => self.small.insert(pages),
+            PageSize::Huge => {
+                self.small.remove(pages.clone());
+                self.huge.insert(pages);
+            }
+        }
+    }
+
+    /// Whether address and file agree on where a huge page around this page begins, and the map
+    /// holds all of it.
+    pub(crate) fn fits_huge(&self, page: u64) -> bool {
+        // NO-OVERFLOW: pages are 52 bits.
+        let first = page.wrapping_sub(page % HUGE_PAGES);
+        let last = first.wrapping_add(HUGE_PAGES).wrapping_sub(1);
+        let aligned = |address: u64| address % (HUGE_PAGES * PAGE_SIZE) == 0;
+        self.address(last).is_some() && self.address(first).is_some_and(aligned)
+    }
+
+    /// What is there now, without copies.
+    pub(crate) fn present(&self) -> Pages {
+        self.small.with(&self.huge)
+    }
+}
