@@ -56,7 +56,7 @@ pub(super) fn load(loader: &Loader<'_>, entry: &FsEntry) -> Result<Filesystem, S
         maps.read(number, file)?;
     }
     let Maps { names, merge, .. } = maps;
-    let map = merge.build().map_err(|err| contradiction(entry, &err))?;
+    let map = merge.build().map_err(|err| contradiction(entry, &names, &err))?;
     Ok(Filesystem {
         device,
         kind: kind.clone(),
@@ -91,15 +91,37 @@ fn inode_paths(
     Ok(paths)
 }
 
-/// Names both lines of a contradiction, or the one line when both claims stand in it.
-fn contradiction(entry: &FsEntry, err: &MergeError) -> StackError {
+/// Names both lines of a contradiction, and what each says.
+fn contradiction(entry: &FsEntry, names: &HashMap<String, u32>, err: &MergeError) -> StackError {
     let file = |source: Source| {
         let at = usize::try_from(source.file).unwrap_or(usize::MAX);
         entry.map.get_ref().get(at).map_or("", |f| f.get_ref().as_str())
     };
     let [one, other] = err.claims();
-    let message = format!("{err} (here and {}:{})", file(other.source), other.source.line);
+    let message = format!(
+        "this line says {}, {}:{} says {} about {}: {}; save the maps again while nothing is \
+         written",
+        says(&one.record, names),
+        file(other.source),
+        other.source.line,
+        says(&other.record, names),
+        err.extent(),
+        err.reason()
+    );
     StackError::new(file(one.source), Some(one.source.line), message)
+}
+
+/// What a record says, files by their names.
+fn says(record: &Record, names: &HashMap<String, u32>) -> String {
+    let Owner::File { id, fork } = record.owner else { return record.owner.to_string() };
+    let known = names.iter().find(|(_, number)| id == FileId::Name(**number));
+    let file = known.map_or_else(|| id.to_string(), |(name, _)| format!("{name:?}"));
+    let unwritten = if record.unwritten { ", unwritten" } else { "" };
+    let from = record.file_start.get();
+    match fork {
+        Fork::Data => format!("{file} from byte {from}{unwritten}"),
+        Fork::Attr | Fork::ExtentMap => format!("{file} {fork}"),
+    }
 }
 
 /// The maps of one filesystem on their way into one.

@@ -198,7 +198,10 @@ impl Loader<'_> {
             }
         }
         let format = recognise(head).map_err(|err| {
-            StackError::new(name, err.line(), format!("{}; expected {expected}", message(&err)))
+            let text = message(&err);
+            let told = names.iter().any(|wanted| text.contains(wanted));
+            let hint = if told { String::new() } else { format!("; expected {expected}") };
+            StackError::new(name, err.line(), format!("{text}{hint}"))
         })?;
         // Numbers in pairs are bad sectors or inodes with paths that are numbers: the entry says.
         let pairs = [Format::Badblocks, Format::InodePaths];

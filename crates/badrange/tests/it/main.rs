@@ -1,4 +1,10 @@
 //! The facade against real captures.
-#![expect(clippy::arithmetic_side_effects, reason = "small numbers, and a panic is a failed test")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "small numbers, and a panic is a failed test"
+)]
 
 mod captures;
