@@ -48,8 +48,7 @@ impl Mapping for Checksummed {
 
 fn main() -> Result<(), Box<dyn core::error::Error>> {
     let run = |stride| Run::new(Extent::new(DevOffset::new(0), 0x1_0000)?, stride, 1 << 24);
-    let layer = Checksummed(run(0x1_1000)?, run(0x1_0000)?);
-    let stack = Stack::new();
+    let (stack, layer) = (Stack::new(), Checksummed(run(0x1_1000)?, run(0x1_0000)?));
     let disk = stack.add_device(DeviceSpec::base("disk", layer.0.span()))?;
     stack.add_device(DeviceSpec::on("data", Arc::new(layer), [disk]))?;
     let (bad, mut trace) = (Extent::new(DevOffset::new(4096), 1 << 39)?, Trace::new());
