@@ -8,8 +8,9 @@ use std::sync::Arc;
 use badrange::block::dm::Table;
 use badrange::core::*;
 use badrange::fs::{FileId, Fork, OwnedRun, Owner, OwnerSink, Record, ReverseMap, RmapHolder};
-use badrange::pmem::{Mode, Namespace};
-use badrange::stack::{DeviceSpec, Stack};
+use badrange::pmem::{Mode, Namespace, PmemDevice};
+use badrange::stack::Stack;
+use badrange::{attach_pmem, attach_table};
 
 const TIB: u64 = 1 << 40;
 
@@ -37,17 +38,18 @@ fn file(ino: u64, start: u64) -> Result<Record, RangeError> {
 }
 
 fn main() -> Result<(), Box<dyn core::error::Error>> {
-    let (stack, mut legs) = (Stack::new(), Vec::new());
+    let (stack, mut kept) = (Stack::new(), Vec::new());
     for (name, start) in [("pmem0", TIB), ("pmem1", 3 * TIB)] {
         let memory = Namespace::new(Extent::new(PhysAddr::new(start), TIB)?, 0, Mode::Raw)?;
-        legs.push(stack.add_device(DeviceSpec::on_memory(name, Arc::new(memory)))?);
+        kept.push(attach_pmem(&stack, name, Arc::new(PmemDevice::new(memory)))?);
     }
-    let table = Arc::new(Table::parse("0 4294967296 striped 2 128 pmem0 0 pmem1 0")?);
-    let striped = stack.add_device(DeviceSpec::on("striped", table.clone(), legs))?;
+    let table = Table::parse("0 4294967296 striped 2 128 pmem0 0 pmem1 0")?;
+    let whole = table.extent();
+    let striped = attach_table(&stack, "striped", table)?;
     let map: ReverseMap = [file(132, 0)?, file(133, TIB)?].into_iter().collect();
     let lost = Arc::new(Lost::default());
     let fs = RmapHolder::new(Arc::new(map), lost.clone());
-    let _registration = stack.register(striped, table.extent(), Arc::new(fs))?;
+    let _registration = stack.register(striped, whole, Arc::new(fs))?;
     // 128 KiB of the second device, then all of it: calls per file, not per chunk of 64 KiB.
     for (start, len, calls) in [(3 * TIB + 0x8000, 0x2_0000, 3), (3 * TIB, TIB, 2)] {
         let bad = Extent::new(PhysAddr::new(start), len)?;
