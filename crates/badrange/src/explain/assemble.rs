@@ -124,12 +124,12 @@ impl Route {
         }
     }
 
-    /// The words for metadata, of the first record that has any.
-    fn what(&self) -> Option<String> {
+    /// Which metadata, of the first record that is any.
+    fn what(&self) -> Option<Special> {
         let Content::Filesystem { records, .. } = &self.content else { return None };
         records.iter().find_map(|record| match record.owner {
             Owner::Special(Special::Free | Special::Unknown) | Owner::File { .. } => None,
-            Owner::Special(special) => Some(special.to_string()),
+            Owner::Special(special) => Some(special),
         })
     }
 
@@ -231,7 +231,7 @@ struct Joiner<'t> {
 impl Joiner<'_> {
     fn push(&mut self, start: u64, len: u64, routes: Vec<Route>) {
         if let Some((_, open_len, open)) = &mut self.open {
-            if continues(self.topology, open, *open_len, &routes) {
+            if continues(open, *open_len, &routes) {
                 // NO-OVERFLOW: both are parts of one query.
                 *open_len = open_len.wrapping_add(len);
                 return;
@@ -257,31 +257,45 @@ impl Joiner<'_> {
 
 /// Whether `next` goes on where `open` ends after `len` bytes: every position, every owner, and
 /// what the bytes are. Record boundaries alone do not part them.
-fn continues(topology: &Topology, open: &[Route], len: u64, next: &[Route]) -> bool {
-    open.len() == next.len()
-        && open.iter().zip(next).all(|(a, b)| {
-            let moved = a.trail.iter().map(|(place, at)| (*place, at.checked_add(len)));
-            let there = b.trail.iter().map(|(place, at)| (*place, Some(*at)));
-            moved.eq(there) && same_content(topology, a, len, b)
-        })
-}
-
-fn same_content(topology: &Topology, a: &Route, len: u64, b: &Route) -> bool {
-    let key = |route: &Route, by: u64| {
-        let mut owners = route.owners(topology, 0);
-        for owner in &mut owners {
-            owner.start = owner.start.and_then(|start| start.checked_add(by));
-        }
-        owners.sort();
-        (sorted(route.verdicts()), route.what(), owners)
+fn continues(open: &[Route], len: u64, next: &[Route]) -> bool {
+    let trails = |routes: &[Route], by: u64| {
+        let moved = |(place, at): &(usize, DevOffset)| (*place, at.get().checked_add(by));
+        routes.iter().map(|r| r.trail.iter().map(moved).collect()).collect::<Vec<Vec<_>>>()
     };
-    key(a, len) == key(b, 0)
+    trails(open, len) == trails(next, 0) && Sense::of(open, len) == Sense::of(next, 0)
 }
 
-fn sorted(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
-    verdicts.sort();
-    verdicts.dedup();
-    verdicts
+/// What a piece says besides its positions, owners by their place `by` bytes later.
+#[derive(Debug, PartialEq, Eq)]
+struct Sense {
+    verdict: Verdict,
+    lost: Option<bool>,
+    what: Option<Special>,
+    owners: Vec<(usize, FileId, Fork, Option<u64>)>,
+}
+
+impl Sense {
+    fn of(routes: &[Route], by: u64) -> Self {
+        let verdicts: Vec<_> = routes.iter().flat_map(Route::verdicts).collect();
+        let mut owners = Vec::new();
+        for route in routes {
+            let Content::Filesystem { fs, at, records } = &route.content else { continue };
+            for record in records {
+                let Owner::File { id, fork } = record.owner else { continue };
+                let start = record.file_at(*at).and_then(|start| start.get().checked_add(by));
+                owners.push((*fs, id, fork, start));
+            }
+        }
+        owners.sort_unstable();
+        owners.dedup();
+        Self {
+            // The order of the verdicts is their precedence.
+            verdict: verdicts.iter().min().copied().unwrap_or(Verdict::Outside),
+            lost: combined_loss(&verdicts),
+            what: routes.iter().find_map(Route::what),
+            owners,
+        }
+    }
 }
 
 /// One piece of the answer.
@@ -292,9 +306,7 @@ fn piece(
     repeat: Option<(u64, u64)>,
     routes: &[Route],
 ) -> PieceFound {
-    // The order of the verdicts is their precedence.
-    let verdicts: Vec<_> = routes.iter().flat_map(Route::verdicts).collect();
-    let verdict = verdicts.iter().min().copied().unwrap_or(Verdict::Outside);
+    let Sense { verdict, lost, what, .. } = Sense::of(routes, 0);
     let mut owners: Vec<_> = routes.iter().flat_map(|r| r.owners(topology, len)).collect();
     owners.sort();
     owners.dedup();
@@ -317,8 +329,8 @@ fn piece(
         repeat,
         routes: ways,
         verdict,
-        what: routes.iter().find_map(Route::what).filter(|_| carries_what),
-        lost: combined_loss(&verdicts),
+        what: what.filter(|_| carries_what).map(|special| special.to_string()),
+        lost,
         owners,
     }
 }
