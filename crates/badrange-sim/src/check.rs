@@ -63,9 +63,9 @@ impl Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |value: &Value| match value {
-            Value::Null => "nothing".to_owned(),
-            other => brief(other),
+        let text = |value: &Value| match value.is_null() {
+            true => "nothing".to_owned(),
+            false => brief(value),
         };
         write!(f, "{}: expected {}, got {}", self.path, text(&self.expected), text(&self.got))
     }

@@ -33,9 +33,7 @@ impl Linux<'_> {
         let victims = self.collect(file, page, current, everyone);
         // KERNEL: nothing is unmapped when nobody was collected, whoever else maps the page.
         let Some(size) = victims.iter().map(|victim| victim.size).max() else { return };
-        // NO-OVERFLOW: pages are 52 bits.
-        let first = page.wrapping_sub(page % size.pages());
-        self.unmap(file, first..first.wrapping_add(size.pages()));
+        self.unmap(file, size.around(page));
         for victim in victims {
             self.send(victim, current, report);
         }

@@ -196,7 +196,7 @@ impl Linux<'_> {
         page: u64,
         fits_huge: bool,
     ) -> (Fault, PageSize) {
-        let unit = huge_unit(page);
+        let unit = PageSize::Huge.around(page);
         let huge = fits_huge && self.can_be_huge(fs, ino, page, &unit);
         let fault = self.dax_fault(fs, ino, page, false);
         if !huge || !matches!(fault, Fault::Mapped(Some(_))) {
@@ -233,10 +233,4 @@ impl Linux<'_> {
         let aligned = self.page_phys(place).is_some_and(|phys| phys.checked_rem(bytes) == Some(0));
         whole && aligned && self.first_bad(place).is_none()
     }
-}
-
-/// The pages of the huge page around a page.
-fn huge_unit(page: u64) -> Range<u64> {
-    let first = page.saturating_sub(page % PageSize::Huge.pages());
-    first..first.saturating_add(PageSize::Huge.pages())
 }

@@ -89,8 +89,7 @@ impl Linux<'_> {
                 .and_then(|at| state.data_extent(ino, at))
                 .is_some_and(|(extent, at)| state.is_shared(extent.device, at));
             let huge = self.machine.quirks.has_huge_folios() && entries.is_huge(page);
-            let unit = if huge { PageSize::Huge.pages() } else { 1 };
-            let head = page.saturating_sub(page.checked_rem(unit).unwrap_or(0));
+            let head = if huge { PageSize::Huge.around(page).start } else { page };
             touched.push((FileId::Inode { fs, ino }, head, entry, shared));
         }
         touched

@@ -38,7 +38,8 @@ impl Linux<'_> {
             false => flags,
         };
         let (mut calls, mut ret, mut unmodelled) = (Vec::new(), 0, None);
-        let (mut at, end) = (offset / PAGE_SIZE, (offset / PAGE_SIZE) + len.div_ceil(PAGE_SIZE));
+        let mut at = offset / PAGE_SIZE;
+        let end = at.saturating_add(len.div_ceil(PAGE_SIZE));
         while at < end && ret == 0 && unmodelled.is_none() {
             if report.dying.contains(&by) {
                 // KERNEL: a page is not faulted in for a task that is about to die.
@@ -92,7 +93,8 @@ impl Linux<'_> {
             Target::Unmodelled(_) if dax && !self.is_copy(by, map, at) => {
                 Target::Page { pfn: 0, step: 1 }
             }
-            target => target,
+            Target::Unmodelled(reason) => Target::Unmodelled(reason),
+            target @ (Target::Page { .. } | Target::Fault) => target,
         }
     }
 

@@ -4,7 +4,7 @@
 mod range;
 mod walk;
 
-use badrange_core::MfFlags;
+use badrange_core::{MfFlags, SECTOR_SIZE};
 
 use self::range::{Span, translate};
 use super::{
@@ -20,7 +20,6 @@ struct Failure {
     fs: usize,
     /// First byte of the DAX device, and bytes.
     range: (u64, u64),
-    flags: MfFlags,
     current: Option<usize>,
     /// The device is going away: everybody is told, nothing is poisoned.
     removal: bool,
@@ -48,7 +47,7 @@ impl Linux<'_> {
         let Some(what) = scenario.filesystems.get(fs) else { return Ok(EOPNOTSUPP) };
         let removal =
             self.machine.quirks.knows_pre_remove() && flags.contains(MfFlags::MEM_PRE_REMOVE);
-        let failure = Failure { fs, range, flags, current, removal };
+        let failure = Failure { fs, range, current, removal };
         match self.role(fs, dax) {
             Role::Log => Ok(self.log_failed(what, failure, report)),
             Role::Realtime if !self.machine.quirks.walks_realtime() => Ok(EOPNOTSUPP),
@@ -141,8 +140,13 @@ impl Span {
     /// KERNEL: `XFS_DADDR_TO_FSB()` shifts a signed sector number, so that the sector before 0 is
     /// in a block of all ones.
     fn blocks(self, block_size: u64) -> (u64, u64) {
-        let sectors = i64::try_from(block_size / 512).unwrap_or(1);
-        let block = |sector: u64| sector.cast_signed().div_euclid(sectors.max(1)).cast_unsigned();
+        let sectors = (block_size / SECTOR_SIZE).max(1);
+        let negative = |number: u64| number > u64::MAX / 2;
+        let divide = |number: u64| number.checked_div(sectors).unwrap_or(0);
+        let block = |sector: u64| match negative(sector) {
+            true => !divide(!sector),
+            false => divide(sector),
+        };
         let last = self.sector.wrapping_add(self.sectors).wrapping_sub(1);
         (block(self.sector), block(last))
     }

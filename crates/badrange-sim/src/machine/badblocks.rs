@@ -36,10 +36,6 @@ impl Badblocks {
         table
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// The rows as sysfs prints them.
     pub(crate) fn rows(&self) -> Vec<(u64, u64)> {
         // NO-OVERFLOW: the end of a row is not before its start.

@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn sectors_are_clipped_and_rounded_outward() {
         let bad = Badrange(vec![(0x100a_1b240, 64), (0x0fff_ff00, 0x200)]);
-        assert_eq!(bad.sectors(0x1_0000_0000 - 0x1_0000_0000 + 0x1000_0000, 0x1000), [(0, 1)]);
+        assert_eq!(bad.sectors(0x1000_0000, 0x1000), [(0, 1)]);
         assert_eq!(bad.sectors(0x1_00a0_0000, 0x2000_0000), [(217, 1)]);
     }
 }

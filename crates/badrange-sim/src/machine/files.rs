@@ -55,7 +55,8 @@ impl Entries {
     /// The first page with an entry in a range.
     pub(crate) fn first_in(&self, pages: Range<u64>) -> Option<u64> {
         let (found, _) = self.map.overlapping(pages.clone()).next()?;
-        Some(found.start.max(pages.start))
+        // An empty range overlaps what is around it.
+        Some(found.start.max(pages.start)).filter(|page| pages.contains(page))
     }
 
     /// Entries for the pages that have none.

@@ -32,6 +32,14 @@ impl PageSize {
             Self::Huge => HUGE_PAGES,
         }
     }
+
+    /// The pages of a page of this size around a page.
+    pub(crate) fn around(self, page: u64) -> Range<u64> {
+        let inside = page.checked_rem(self.pages()).unwrap_or(0);
+        // NO-OVERFLOW: a remainder is not more than what it is of, and pages are 52 bits.
+        let first = page.wrapping_sub(inside);
+        first..first.wrapping_add(self.pages())
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -53,7 +61,6 @@ pub(crate) struct MapState {
     pub(crate) first: u64,
     pages: u64,
     vaddr: u64,
-    shared: bool,
     small: Pages,
     huge: Pages,
     copies: Pages,
@@ -67,7 +74,6 @@ impl MapState {
             first: map.first,
             pages: map.pages,
             vaddr: map.vaddr,
-            shared: map.shared,
             small: pages(&map.small),
             huge: pages(&map.huge),
             copies: pages(&map.copies),
@@ -76,15 +82,6 @@ impl MapState {
 
     pub(crate) fn clear(&mut self) {
         (self.small, self.huge, self.copies) = Default::default();
-    }
-
-    /// The pages of the file that are in the map.
-    pub(crate) fn range(&self) -> Range<u64> {
-        self.first..self.first.saturating_add(self.pages)
-    }
-
-    pub(crate) fn is_shared(&self) -> bool {
-        self.shared
     }
 
     /// Address of a page of the file.
@@ -121,17 +118,14 @@ impl MapState {
         self.small.remove(pages.clone());
         let mut from = pages.start;
         while let Some(hit) = self.huge.first_in(from..pages.end) {
-            // NO-OVERFLOW: pages are 52 bits.
-            let unit = hit.wrapping_sub(hit % HUGE_PAGES);
-            from = unit.wrapping_add(HUGE_PAGES);
-            self.huge.remove(unit..from);
+            let unit = PageSize::Huge.around(hit);
+            from = unit.end;
+            self.huge.remove(unit);
         }
     }
 
     pub(crate) fn fault_in(&mut self, page: u64, size: PageSize) {
-        // NO-OVERFLOW: pages are 52 bits.
-        let first = page.wrapping_sub(page % size.pages());
-        let pages = first..first.wrapping_add(size.pages());
+        let pages = size.around(page);
         match size {
             PageSize::Small => self.small.insert(pages),
             PageSize::Huge => {
@@ -144,11 +138,10 @@ impl MapState {
     /// Whether address and file agree on where a huge page around this page begins, and the map
     /// holds all of it.
     pub(crate) fn fits_huge(&self, page: u64) -> bool {
-        // NO-OVERFLOW: pages are 52 bits.
-        let first = page.wrapping_sub(page % HUGE_PAGES);
-        let last = first.wrapping_add(HUGE_PAGES).wrapping_sub(1);
+        let unit = PageSize::Huge.around(page);
         let aligned = |address: u64| address % (HUGE_PAGES * PAGE_SIZE) == 0;
-        self.address(last).is_some() && self.address(first).is_some_and(aligned)
+        unit.end.checked_sub(1).is_some_and(|last| self.address(last).is_some())
+            && self.address(unit.start).is_some_and(aligned)
     }
 
     /// What is there now, without copies.

@@ -235,10 +235,9 @@ fn dm(object: &Object<'_>, names: &Names) -> Result<(String, DeviceKind, u64)> {
 
 /// The format has two kinds of targets; what others do with failures was not observed.
 fn check_targets(at: At<'_>, table: &Table) -> Result<()> {
-    let known = |target: &Target| match target {
-        Target::Linear(linear) => linear.kind() == LinearKind::Linear,
-        Target::Striped(_) => true,
-        _ => false,
+    let known = |target: &Target| {
+        matches!(target, Target::Striped(_))
+            || matches!(target, Target::Linear(linear) if linear.kind() == LinearKind::Linear)
     };
     match table.targets().find(|(_, target)| !known(target)) {
         Some((_, other)) => {

@@ -88,7 +88,7 @@ fn madvise(at: &At<'_>, context: &Context<'_>) -> Result<Event> {
         return Err(object.at().fail(Kind::TooLarge, message));
     }
     let end = (offset / PAGE_SIZE).checked_add(pages);
-    if !maps.get(index).is_some_and(|map| end.is_some_and(|end| end <= map.pages)) {
+    if maps.get(index).is_none_or(|map| end.is_none_or(|end| end > map.pages)) {
         return Err(object.at().bad("reaches beyond the end of the map"));
     }
     Ok(Event::Madvise {

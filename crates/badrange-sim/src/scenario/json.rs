@@ -76,8 +76,8 @@ impl<'de> Visitor<'de> for StrictVisitor {
 #[derive(Clone, Copy)]
 pub(crate) enum Path<'a> {
     Root,
-    Key(&'a Path<'a>, &'a str),
-    Index(&'a Path<'a>, usize),
+    Key(&'a Self, &'a str),
+    Index(&'a Self, usize),
 }
 
 impl fmt::Display for Path<'_> {

@@ -55,6 +55,9 @@ struct FileSpan {
     wrapped: bool,
 }
 
+/// What the reverse map is ordered by: start, owner, kind of fork, offset.
+type Key = (u64, u64, u8, u64);
+
 /// Why a walk ends early.
 enum Stop {
     Errno(i64),
@@ -147,12 +150,7 @@ impl Linux<'_> {
     }
 
     /// The reverse map of a device, in the order in which it is visited: (group, key, record).
-    fn records(
-        &self,
-        fs: usize,
-        device: usize,
-        groups: Groups,
-    ) -> Vec<(u64, (u64, u64, u8, u64), Extent)> {
+    fn records(&self, fs: usize, device: usize, groups: Groups) -> Vec<(u64, Key, Extent)> {
         let state = self.machine.filesystems.get(fs);
         let mut records: Vec<_> = state
             .map_or(&[][..], |state| &state.extents)
@@ -225,7 +223,7 @@ impl Linux<'_> {
 
 /// KERNEL: `xfs_rmapbt` orders by start, owner, offset. Owners that are no inodes are numbers below
 /// zero, so they come last; the kind of fork is in the top bits of the offset.
-fn order(extent: &Extent) -> (u64, u64, u8, u64) {
+fn order(extent: &Extent) -> Key {
     let (owner, fork, offset) = match extent.owner {
         Owner::Inode { ino, fork, file_start } => {
             let fork = match fork {
