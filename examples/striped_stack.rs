@@ -15,7 +15,6 @@ use badrange::{attach_pmem, attach_table};
 const TIB: u64 = 1 << 40;
 
 /// Is told of every file that lost bytes; counts the calls.
-#[derive(Default)]
 struct Lost(AtomicU64);
 
 impl OwnerSink for Lost {
@@ -47,7 +46,7 @@ fn main() -> Result<(), Box<dyn core::error::Error>> {
     let whole = table.extent();
     let striped = attach_table(&stack, "striped", table)?;
     let map: ReverseMap = [file(132, 0)?, file(133, TIB)?].into_iter().collect();
-    let lost = Arc::new(Lost::default());
+    let lost = Arc::new(Lost(AtomicU64::new(0)));
     let fs = RmapHolder::new(Arc::new(map), lost.clone());
     let _registration = stack.register(striped, whole, Arc::new(fs))?;
     // 128 KiB of the second device, then all of it: calls per file, not per chunk of 64 KiB.
