@@ -1,1 +1,7 @@
 //! Examples live beside this crate, one file each; see `examples/*.rs`.
+//!
+//! The code blocks of the documents in `docs/` are tests of this crate.
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/architecture.md")]
+struct Architecture;
