@@ -54,6 +54,8 @@ impl Color {
 pub(crate) enum Command {
     Explain(ExplainArgs),
     Example(ExampleArgs),
+    #[command(subcommand)]
+    Sim(SimCommand),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }
@@ -132,4 +134,42 @@ pub(crate) struct ManArgs {
     /// Where to write badrange.1 and a page per command.
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
+}
+
+/// Predict what a kernel does with memory failures, from a scenario.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimCommand {
+    Run(SimRunArgs),
+    Check(SimCheckArgs),
+}
+
+/// Run a scenario and print what happens.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  badrange sim run scenario.json\n  badrange sim run scenario.json --profile linux-6.12 --json"
+)]
+pub(crate) struct SimRunArgs {
+    /// The scenario (badrange.scenario/1).
+    #[arg(value_name = "scenario.json")]
+    pub(crate) scenario: PathBuf,
+
+    /// Whose rules, instead of the scenario's own: linux-6.1, linux-6.12 or linux-7.2.
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) profile: Option<String>,
+
+    /// Print the outcome as JSON (badrange.outcome/1).
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Run scenarios and compare each with what was recorded.
+///
+/// One line per scenario and a total; differences are listed with their place. Exit status 1 when
+/// any differs, 65 when a file is bad.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  badrange sim check recordings/*.json")]
+pub(crate) struct SimCheckArgs {
+    /// The scenarios, with what is expected of them.
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) scenarios: Vec<PathBuf>,
 }

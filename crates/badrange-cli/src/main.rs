@@ -6,6 +6,7 @@ mod explain;
 mod pages;
 mod progress;
 mod render;
+mod sim;
 
 use std::{io::Write, process::ExitCode};
 
@@ -72,6 +73,7 @@ fn run(command: Option<Command>) -> Result<u8, Failure> {
         None => example::show(),
         Some(Command::Explain(args)) => explain::run(&args),
         Some(Command::Example(args)) => example::write(&args),
+        Some(Command::Sim(command)) => sim::run(&command),
         Some(Command::Completions(args)) => pages::completions(&args),
         Some(Command::Man(args)) => pages::man(&args),
     }

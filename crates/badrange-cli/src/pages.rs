@@ -32,18 +32,23 @@ fn write_pages(dir: &Path) -> Result<(), Failure> {
     let shown = dir.display();
     let cannot = |err: io::Error| Failure::data(format!("cannot write to {shown}: {err}"));
     fs::create_dir_all(dir).map_err(cannot)?;
-    let root = Cli::command();
-    let mut pages = vec![root.clone()];
-    for command in root.get_subcommands() {
-        // Pages of their own names; clap wants them to live as long as the program.
-        let name: &'static str = format!("badrange-{}", command.get_name()).leak();
-        pages.push(command.clone().name(name).version(env!("CARGO_PKG_VERSION")));
-    }
+    let mut pages = Vec::new();
+    collect(Cli::command(), "badrange", &mut pages);
     for command in pages {
         let path = dir.join(format!("{}.1", command.get_name()));
         fs::write(path, page(command)?).map_err(cannot)?;
     }
     Ok(())
+}
+
+/// The command and every command below it, each under its full name.
+fn collect(command: clap::Command, name: &str, pages: &mut Vec<clap::Command>) {
+    for below in command.get_subcommands() {
+        collect(below.clone(), &format!("{name}-{}", below.get_name()), pages);
+    }
+    // Clap wants names to live as long as the program, which ends right after.
+    let name: &'static str = name.to_owned().leak();
+    pages.push(command.name(name).version(env!("CARGO_PKG_VERSION")));
 }
 
 fn page(command: clap::Command) -> Result<Vec<u8>, Failure> {

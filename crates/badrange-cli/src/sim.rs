@@ -1,0 +1,136 @@
+//! `badrange sim`: scenarios through the model of a kernel.
+
+use std::{fs, io::Write, path::Path};
+
+use badrange_sim::{Outcome, Profile, Scenario, check, check_locations, run as simulate};
+use serde_json::Value;
+
+use crate::{
+    EXIT_DATA, Failure,
+    cli::{SimCheckArgs, SimCommand, SimRunArgs},
+};
+
+/// Some scenario did not come out as recorded.
+const EXIT_DIFFERS: u8 = 1;
+
+pub(crate) fn run(command: &SimCommand) -> Result<u8, Failure> {
+    match command {
+        SimCommand::Run(args) => run_one(args),
+        SimCommand::Check(args) => check_all(args),
+    }
+}
+
+fn load(path: &Path) -> Result<Scenario, Failure> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path)
+        .map_err(|err| Failure::data(format!("cannot read {name:?}: {err}")))?;
+    Scenario::from_str(&text, &name).map_err(Failure::data)
+}
+
+fn run_one(args: &SimRunArgs) -> Result<u8, Failure> {
+    let profile = args.profile.as_deref().map(profile).transpose()?;
+    let outcome = simulate(&load(&args.scenario)?, profile);
+    let mut out = anstream::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", json(&outcome))?;
+    } else {
+        events(&mut out, &outcome)?;
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+fn profile(name: &str) -> Result<Profile, Failure> {
+    Profile::from_name(name).ok_or_else(|| {
+        let known = "linux-6.1, linux-6.12 or linux-7.2";
+        Failure::usage(format!("profile {name:?} is not known here: expected {known}"))
+    })
+}
+
+fn json(outcome: &Outcome) -> String {
+    // Strings, numbers and maps with string keys: serialising them cannot fail.
+    serde_json::to_string_pretty(outcome).unwrap_or_default()
+}
+
+fn events(out: &mut impl Write, outcome: &Outcome) -> std::io::Result<()> {
+    writeln!(out, "{} on {}", outcome.name, outcome.profile)?;
+    for (number, event) in (1..).zip(&outcome.events) {
+        writeln!(out, "event {number}:")?;
+        let Ok(Value::Object(facts)) = serde_json::to_value(event) else { continue };
+        for (key, value) in &facts {
+            fact(out, key, value)?;
+        }
+    }
+    Ok(())
+}
+
+/// One fact on a line; a list of things, one line each.
+fn fact(out: &mut impl Write, key: &str, value: &Value) -> std::io::Result<()> {
+    match value {
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            writeln!(out, "  {key}:")?;
+            items.iter().try_for_each(|item| writeln!(out, "    {}", words(item)))
+        }
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => writeln!(out, "  {key}: {}", words(value)),
+    }
+}
+
+fn words(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Array(items) if items.is_empty() => "none".to_owned(),
+        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(" "),
+        Value::Object(facts) => {
+            let pairs = facts.iter().map(|(key, value)| match value {
+                Value::Array(_) | Value::Object(_) => format!("{key}=[{}]", words(value)),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                    format!("{key}={}", words(value))
+                }
+            });
+            pairs.collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+fn check_all(args: &SimCheckArgs) -> Result<u8, Failure> {
+    let mut out = anstream::stdout().lock();
+    let (mut agree, mut differ, mut bad) = (0_u64, 0_u64, 0_u64);
+    for path in &args.scenarios {
+        match load(path) {
+            Ok(scenario) => match check_one(&mut out, &scenario)? {
+                true => agree = agree.saturating_add(1),
+                false => differ = differ.saturating_add(1),
+            },
+            Err(failure) => {
+                bad = bad.saturating_add(1);
+                writeln!(anstream::stderr(), "badrange: {}", failure.message)?;
+            }
+        }
+    }
+    let unreadable = if bad > 0 { format!(", {bad} bad") } else { String::new() };
+    writeln!(out, "{agree} agree, {differ} differ{unreadable}")?;
+    out.flush()?;
+    Ok(match (bad, differ) {
+        (0, 0) => 0,
+        (0, _) => EXIT_DIFFERS,
+        _ => EXIT_DATA,
+    })
+}
+
+fn check_one(out: &mut impl Write, scenario: &Scenario) -> Result<bool, Failure> {
+    let mut differences = check(scenario);
+    differences.extend(check_locations(scenario));
+    let verdict = if differences.is_empty() { "agrees" } else { "DIFFERS" };
+    writeln!(out, "{verdict}  {}", scenario.name())?;
+    for difference in &differences {
+        writeln!(out, "         {difference}")?;
+    }
+    Ok(differences.is_empty())
+}
