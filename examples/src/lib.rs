@@ -5,3 +5,7 @@
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/architecture.md")]
 struct Architecture;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/concurrency.md")]
+struct Concurrency;
