@@ -1,19 +1,19 @@
 //! One event on its way: from where it was reported to everybody above.
 
-use core::{cell::RefCell, ops::ControlFlow, panic::AssertUnwindSafe};
-use std::panic::catch_unwind;
+use core::{cell::RefCell, ops::ControlFlow};
 
 use badrange_core::{
-    Context, Corruption, Cover, DevOffset, DeviceId, Extent, Fallback, Hop, Leg, MfFlags, Outcome,
-    PAGE_SIZE, PhysAddr, Piece, ReportOffset, Run, Space,
+    Context, Corruption, DevOffset, DeviceId, Extent, Fallback, Hop, Leg, MfFlags, Outcome,
+    PhysAddr, Piece, ReportOffset, Run, Space,
 };
 use smallvec::SmallVec;
 
 use crate::{
-    HolderId, Observer, Report, State, Step,
+    HolderId, Observer, Report, Step,
+    account::{Account, Pages, Said, States, page_bytes, remainder_pages},
     report::Counts,
     stack::Inner,
-    sync::InCallback,
+    sync::{InCallback, caught},
     table::{Above, HolderSlot, Table},
     topology::{Below, Device, Topology},
 };
@@ -36,7 +36,11 @@ pub(crate) fn run(
         inner,
         picture,
         flags,
-        state: RefCell::new(Account { ledger: Cover::new(), counts: Counts::default(), observer }),
+        state: RefCell::new(State {
+            account: Account::default(),
+            counts: Counts::default(),
+            observer,
+        }),
     };
     let report = match entrance {
         Entrance::Device { device, bad } => {
@@ -64,12 +68,12 @@ struct Event<'e> {
     picture: &'e Topology,
     flags: MfFlags,
     /// Borrowed for moments only, never while calling out.
-    state: RefCell<Account<'e>>,
+    state: RefCell<State<'e>>,
 }
 
 /// Who said what, what it cost, and who watches.
-struct Account<'e> {
-    ledger: Cover<ReportOffset, Outcome>,
+struct State<'e> {
+    account: Account,
     counts: Counts,
     observer: &'e mut dyn Observer,
 }
@@ -167,7 +171,9 @@ impl<'e> Event<'e> {
         piece: &Piece<S>,
         frame: Option<&Frame<'_>>,
     ) -> ControlFlow<()> {
-        let Some(device) = self.picture.slot(index) else { return ControlFlow::Continue(()) };
+        let second = mutant!("load_twice").then(|| self.inner.picture());
+        let picture = second.as_deref().unwrap_or(self.picture);
+        let Some(device) = picture.slot(index) else { return ControlFlow::Continue(()) };
         S::through(device, leg, piece, &mut |above| self.arrive(device, &above, frame))
     }
 
@@ -192,21 +198,22 @@ impl<'e> Event<'e> {
         piece: Piece<S>,
         frame: Option<&Frame<'_>>,
     ) -> ControlFlow<()> {
-        let Some(_inside) = slot.gate.enter() else { return ControlFlow::Continue(()) };
+        let Some(inside) = slot.gate.enter() else { return ControlFlow::Continue(()) };
         self.spend(|counts| &mut counts.told)?;
         let call = Call { frame, settled: RefCell::new(SmallVec::new()) };
         let what = Corruption::new(piece, self.flags, &call);
-        let answer = catch_unwind(AssertUnwindSafe(|| {
+        let answer = caught(|| {
             let _callback = InCallback::enter(self.inner.key());
             slot.holder.corrupted_range(&what)
-        }));
-        let panicked = answer.is_err();
+        });
+        // Before the observer hears of it, who may well end this very registration.
+        drop(inside);
         let outcome = answer.unwrap_or(Outcome::NotSupported);
         let mut state = self.state.borrow_mut();
-        state.account(piece.origin(), outcome, &call.settled.borrow());
-        state.counts.panicked = state.counts.panicked.saturating_add(u64::from(panicked));
+        state.account.enter(piece.origin(), outcome, &call.settled.borrow());
+        state.counts.panicked = state.counts.panicked.saturating_add(u64::from(answer.is_none()));
         drop(state);
-        if panicked {
+        if answer.is_none() {
             self.show(|| Step::Panicked { holder: slot.id });
         }
         let depth = frame.map_or(0, |f| f.depth.saturating_add(1));
@@ -233,13 +240,10 @@ impl<'e> Event<'e> {
 
     /// Every byte's final state.
     fn settle(&self, len: u64) -> Report {
-        let mut state = self.state.borrow_mut();
-        let window = Extent::new(ReportOffset::new(0), len).map(|w| state.ledger.resolve(w));
-        let states = window.unwrap_or_default();
-        let states = states.into_iter().map(|(run, said)| (run, State::of(said)));
-        let states = merge(states);
-        state.ledger.clear();
-        Report { len, states, fallback: Vec::new(), counts: state.counts }
+        let state = self.state.borrow();
+        let window = Extent::new(ReportOffset::new(0), len);
+        let states = window.map_or_else(|_| States::new(), |w| state.account.settle(w));
+        Report { len, states, fallback: Pages::new(), counts: state.counts }
     }
 
     /// Fallback on the remainder's pages, then unmapping of all.
@@ -247,11 +251,9 @@ impl<'e> Event<'e> {
         if self.flags.contains(MfFlags::MEM_PRE_REMOVE) {
             return;
         }
-        report.fallback = remainder_pages(bad, report);
-        let page_bytes: u64 =
-            // NO-OVERFLOW: disjoint pages of a 64-bit space.
-            report.fallback.iter().map(|r| r.total_len().wrapping_mul(PAGE_SIZE)).fold(0, u64::wrapping_add);
-        report.counts.widened = page_bytes.saturating_sub(report.remainder_bytes());
+        report.fallback = remainder_pages(bad, &report.states);
+        let widened = page_bytes(&report.fallback).saturating_sub(report.remainder_bytes());
+        report.counts.widened = widened;
         for pages in &report.fallback {
             fallback.memory_failure_run(*pages, self.flags);
             self.show(|| Step::FellBack { pages: *pages });
@@ -262,27 +264,10 @@ impl<'e> Event<'e> {
     }
 }
 
-impl Account<'_> {
-    /// Enters one holder's answer: what it settled, and its answer for every byte besides.
-    fn account(&mut self, origin: Run<ReportOffset>, answer: Outcome, settled: &[RunOutcome]) {
-        if settled.is_empty() {
-            return self.ledger.add(origin, answer);
-        }
-        let mut decided = Cover::new();
-        for (run, outcome) in settled {
-            decided.add(*run, ());
-            self.ledger.add(*run, *outcome);
-        }
-        for (rest, _) in decided.resolve(origin.span()).iter().filter(|(_, d)| d.is_none()) {
-            rest.overlaps(&origin).for_each(|part| self.ledger.add(part, answer));
-        }
-    }
-}
-
 /// One call of one holder: collects what it settles and knows the way its bytes took.
 struct Call<'c> {
     frame: Option<&'c Frame<'c>>,
-    settled: RefCell<SmallVec<[RunOutcome; 4]>>,
+    settled: RefCell<SmallVec<[Said; 4]>>,
 }
 
 impl Context for Call<'_> {
@@ -302,37 +287,6 @@ impl Context for Call<'_> {
             }
         }
     }
-}
-
-type RunState = (Run<ReportOffset>, State);
-type RunOutcome = (Run<ReportOffset>, Outcome);
-
-/// Neighbouring extents of equal state as one.
-fn merge(states: impl Iterator<Item = RunState>) -> Vec<RunState> {
-    let mut merged: Vec<RunState> = Vec::new();
-    for (run, state) in states {
-        let joined = merged.last().filter(|(_, s)| *s == state).and_then(|(last, _)| {
-            let (a, b) = (last.as_extent()?, run.as_extent()?);
-            (a.end() == b.start()).then(|| a.hull(b))
-        });
-        match (joined, merged.last_mut()) {
-            (Some(both), Some((last, _))) => *last = both.into(),
-            _ => merged.push((run, state)),
-        }
-    }
-    merged
-}
-
-/// The pages that the remainder touches: disjoint, ascending.
-fn remainder_pages(bad: Extent<PhysAddr>, report: &Report) -> Vec<Run<badrange_core::Pfn>> {
-    let mut pages = Cover::new();
-    for run in report.remainder() {
-        if let Some(bytes) = run.rebase(ReportOffset::new(0), bad.start()) {
-            bytes.containing_pages(&mut |run| pages.add(run, ()));
-        }
-    }
-    let covered = pages.resolve(bad.containing_pages());
-    covered.into_iter().filter(|(_, said)| said.is_some()).map(|(run, _)| run).collect()
 }
 
 #[cfg(feature = "tracing")]

@@ -39,6 +39,15 @@
 //! # Features
 //! * `tracing`: every step and every report also goes to the `tracing` crate, target `badrange`.
 
+/// Whether this is a model with the named hand-made mistake in it; see `docs/loom.md`. False, and
+/// known to be so, in every other build.
+macro_rules! mutant {
+    ($name:tt) => {
+        cfg!(all(loom, feature = "loom", badrange_mutant = $name))
+    };
+}
+
+mod account;
 mod dispatch;
 mod edit;
 mod error;

@@ -1,5 +1,7 @@
 use badrange_core::{Errno, Outcome, Pfn, ReportOffset, Run};
 
+use crate::account::{Pages, States};
+
 /// The one final state of a byte of a report.
 ///
 /// # Examples
@@ -49,8 +51,8 @@ impl State {
 #[must_use = "the remainder was not handled by anybody"]
 pub struct Report {
     pub(crate) len: u64,
-    pub(crate) states: Vec<(Run<ReportOffset>, State)>,
-    pub(crate) fallback: Vec<Run<Pfn>>,
+    pub(crate) states: States,
+    pub(crate) fallback: Pages,
     pub(crate) counts: Counts,
 }
 

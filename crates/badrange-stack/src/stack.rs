@@ -63,8 +63,9 @@ pub struct Stack {
 
 pub(crate) struct Inner {
     pub(crate) limits: Limits,
-    picture: Snapshot<Topology>,
-    /// LOCKING: held while the next picture is made and published, never while calling out.
+    published: Snapshot<Topology>,
+    /// LOCKING: held while the next picture is made and published, never while calling out: not
+    /// even for dropping what others gave us, who may edit the stack in turn.
     writer: Mutex<Numbers>,
 }
 
@@ -103,7 +104,7 @@ impl Default for Stack {
 
 impl fmt::Debug for Stack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let picture = self.inner.picture.load();
+        let picture = self.inner.picture();
         let names: Vec<_> = picture.devices.iter().map(|(_, d)| &d.name).collect();
         f.debug_struct("Stack").field("devices", &names).finish_non_exhaustive()
     }
@@ -119,8 +120,9 @@ impl Stack {
     /// An empty stack with limits of its own.
     #[must_use]
     pub fn with_limits(limits: Limits) -> Self {
-        let picture = Snapshot::new(Topology::default());
-        Self { inner: Arc::new(Inner { limits, picture, writer: Mutex::new(Numbers::default()) }) }
+        let published = Snapshot::new(Topology::default());
+        let writer = Mutex::new(Numbers::default());
+        Self { inner: Arc::new(Inner { limits, published, writer }) }
     }
 
     /// Adds a device on top of devices that are there, or at the bottom.
@@ -149,8 +151,11 @@ impl Stack {
         legs: impl Into<Arc<[DeviceId]>>,
     ) -> Result<(), TopologyError> {
         let (limits, legs) = (&self.inner.limits, legs.into());
+        if mutant!("reload_in_two_steps") {
+            self.inner.edit(|picture, _| edit::take_out(picture, device).map(|next| (next, ())))?;
+        }
         self.inner.edit(|picture, numbers| {
-            edit::reload(picture, device, mapping, legs, limits, numbers).map(|next| (next, ()))
+            edit::reload(picture, device, &mapping, legs, limits, numbers).map(|next| (next, ()))
         })
     }
 
@@ -203,7 +208,7 @@ impl Stack {
             let on = edit::device_for(&picture, device, &range)?;
             edit::check_range(&on.table, Some(on.extent), range, &self.inner.limits)
                 .map_err(|kind| RegisterError::new(kind, Arc::clone(&on.name), range))?;
-            let (entry, registration) = self.entry(range, holder, place, numbers);
+            let (entry, registration) = self.entry(range, &holder, place, numbers);
             picture.edit_table(device, |table| table.with(entry));
             Ok((picture, registration))
         })
@@ -221,7 +226,7 @@ impl Stack {
         self.inner.edit(|mut picture, numbers| {
             edit::check_range(&picture.memory, None, range, &self.inner.limits)
                 .map_err(|kind: RegisterErrorKind| RegisterError::new(kind, "memory", range))?;
-            let (entry, registration) = self.entry(range, holder, Place::Memory, numbers);
+            let (entry, registration) = self.entry(range, &holder, Place::Memory, numbers);
             picture.memory = picture.memory.with(entry);
             Ok((picture, registration))
         })
@@ -230,13 +235,13 @@ impl Stack {
     fn entry<S: Space>(
         &self,
         range: Extent<S>,
-        holder: Arc<dyn Holder<S>>,
+        holder: &Arc<dyn Holder<S>>,
         place: Place,
         numbers: &mut Numbers,
     ) -> (Entry<S>, Registration) {
         let order = numbers.order();
         let (id, gate) = (HolderId(order), Arc::new(Gate::default()));
-        let slot = HolderSlot { id, holder, gate: Arc::clone(&gate) };
+        let slot = HolderSlot { id, holder: Arc::clone(holder), gate: Arc::clone(&gate) };
         let entry = Entry { range, order, above: Above::Holder(Arc::new(slot)) };
         let inner = Arc::clone(&self.inner);
         (entry, Registration { id, place, inner, gate, ended: false })
@@ -269,7 +274,7 @@ impl Stack {
         fallback: &dyn Fallback,
         observer: &mut dyn Observer,
     ) -> Report {
-        let picture = self.inner.picture.load();
+        let picture = self.inner.picture();
         dispatch::run(&self.inner, &picture, Entrance::Memory { bad, fallback }, flags, observer)
     }
 
@@ -295,26 +300,26 @@ impl Stack {
         flags: MfFlags,
         observer: &mut dyn Observer,
     ) -> Report {
-        let picture = self.inner.picture.load();
+        let picture = self.inner.picture();
         dispatch::run(&self.inner, &picture, Entrance::Device { device, bad }, flags, observer)
     }
 
     /// The device of this name.
     #[must_use]
     pub fn device(&self, name: &str) -> Option<DeviceId> {
-        self.inner.picture.load().by_name(name).map(|d| d.id)
+        self.inner.picture().by_name(name).map(|d| d.id)
     }
 
     /// The name of a device.
     #[must_use]
     pub fn device_name(&self, device: DeviceId) -> Option<Arc<str>> {
-        self.inner.picture.load().device(device).map(|d| Arc::clone(&d.name))
+        self.inner.picture().device(device).map(|d| Arc::clone(&d.name))
     }
 
     /// The bytes that a device has.
     #[must_use]
     pub fn device_extent(&self, device: DeviceId) -> Option<Extent<DevOffset>> {
-        self.inner.picture.load().device(device).map(|d| d.extent)
+        self.inner.picture().device(device).map(|d| d.extent)
     }
 }
 
@@ -324,14 +329,25 @@ impl Inner {
         core::ptr::from_ref(self).addr()
     }
 
+    /// The picture of now.
+    pub(crate) fn picture(&self) -> Arc<Topology> {
+        self.published.load()
+    }
+
     /// Makes the next picture and publishes it, unless `edit` fails.
     fn edit<T, E>(
         &self,
         edit: impl FnOnce(Topology, &mut Numbers) -> Result<(Topology, T), E>,
     ) -> Result<T, E> {
+        let early = mutant!("load_before_lock").then(|| self.picture());
         let mut numbers = self.writer.lock();
-        let (next, value) = edit(Topology::clone(&self.picture.load()), &mut numbers)?;
-        self.picture.store(next);
+        let now = early.unwrap_or_else(|| self.picture());
+        let (next, value) = edit(Topology::clone(&now), &mut numbers)?;
+        let old = self.published.swap(next);
+        drop(numbers);
+        // Only now: with the last picture that knows a holder goes the holder, and whatever it
+        // does when it is dropped, edits of this stack included.
+        drop((now, old));
         Ok(value)
     }
 }
@@ -412,7 +428,7 @@ impl Registration {
         self.ended = true;
         // The gate first: from here on not even an event with an older picture gets in.
         self.gate.close();
-        let is_this = |order: u64| order == self.id.0;
+        let is_this = |order: u64| order == self.id.0 || mutant!("end_clears_table");
         let _ = self.inner.edit(|mut picture, _| {
             match self.place {
                 Place::Memory => picture.memory = picture.memory.retain(|e| !is_this(e.order)),
@@ -470,7 +486,7 @@ impl Detached {
     /// # Errors
     /// [`WouldDeadlock`], at once, inside a callback of the same stack.
     pub fn wait(self) -> Result<(), WouldDeadlock> {
-        if InCallback::depth(self.inner.key()) > 0 {
+        if InCallback::depth(self.inner.key()) > 0 && !mutant!("wait_in_callback") {
             return Err(WouldDeadlock);
         }
         self.gate.wait();

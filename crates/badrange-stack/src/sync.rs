@@ -1,44 +1,185 @@
 //! The only file of this crate that names a synchronisation primitive.
+//!
+//! Three backends: `std` with `arc-swap`; `loom`, whose models try every interleaving of a few
+//! threads; `shuttle`, whose models try random interleavings of many. A backend for models needs
+//! the feature and the cfg of its name, so that neither alone changes an ordinary build. What the
+//! doubles here promise, and what they hide, is in `docs/loom.md`.
 
-use core::fmt;
-use core::{
-    cell::RefCell,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use core::{cell::RefCell, fmt, sync::atomic::Ordering};
 pub(crate) use std::sync::Arc;
 use std::sync::PoisonError;
 
-/// A mutex whose lock cannot fail: state guarded here is only ever replaced as a whole, so that a
-/// panic while it is held leaves either the old or the new state.
+use smallvec::SmallVec;
+
+use self::backend::{AtomicUsize, fence};
+pub(crate) use self::backend::{MutexGuard, Snapshot, caught};
+
+#[cfg(not(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle"))))]
+mod backend {
+    use core::panic::AssertUnwindSafe;
+    pub(super) use core::sync::atomic::{AtomicUsize, fence};
+    pub(crate) use std::sync::MutexGuard;
+    pub(super) use std::{
+        sync::{Arc, Condvar, Mutex},
+        thread_local,
+    };
+
+    use arc_swap::ArcSwap;
+
+    /// A published immutable value: readers load it without waiting, a writer replaces it whole.
+    pub(crate) struct Snapshot<T>(ArcSwap<T>);
+
+    impl<T> Snapshot<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(ArcSwap::from_pointee(value))
+        }
+
+        /// The value of now, as an owned reference: events may nest, and guards are few per
+        /// thread.
+        pub(crate) fn load(&self) -> Arc<T> {
+            self.0.load_full()
+        }
+
+        /// Publishes the next value and gives back the one before.
+        ///
+        /// LOCKING: the caller holds the writer mutex.
+        pub(crate) fn swap(&self, value: T) -> Arc<T> {
+            self.0.swap(Arc::new(value))
+        }
+    }
+
+    /// Calls out; `None` when that panicked.
+    pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Option<T> {
+        std::panic::catch_unwind(AssertUnwindSafe(call)).ok()
+    }
+}
+
+#[cfg(all(loom, feature = "loom"))]
+mod backend {
+    use core::sync::atomic::Ordering;
+    use std::sync::PoisonError;
+
+    pub(crate) use loom::sync::MutexGuard;
+    pub(super) use loom::{
+        sync::{
+            Condvar, Mutex,
+            atomic::{AtomicUsize, fence},
+        },
+        thread_local,
+    };
+
+    use super::Arc;
+
+    /// A double of an arc-swap that promises what arc-swap documents and no more: publish and
+    /// acquire. A load that nothing orders after a swap may return any older value.
+    ///
+    /// Old values are kept until the snapshot goes. Their list is opaque to loom: the index alone
+    /// decides what a load sees.
+    pub(crate) struct Snapshot<T> {
+        values: std::sync::Mutex<Vec<Arc<T>>>,
+        current: AtomicUsize,
+    }
+
+    impl<T> Snapshot<T> {
+        pub(crate) fn new(value: T) -> Self {
+            let values = std::sync::Mutex::new(vec![Arc::new(value)]);
+            Self { values, current: AtomicUsize::new(0) }
+        }
+
+        pub(crate) fn load(&self) -> Arc<T> {
+            let order = if mutant!("load_relaxed") { Ordering::Relaxed } else { Ordering::Acquire };
+            self.at(self.current.load(order))
+        }
+
+        pub(crate) fn swap(&self, value: T) -> Arc<T> {
+            let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+            values.push(Arc::new(value));
+            let index = values.len().saturating_sub(1);
+            drop(values);
+            let order =
+                if mutant!("publish_relaxed") { Ordering::Relaxed } else { Ordering::AcqRel };
+            self.at(self.current.swap(index, order))
+        }
+
+        fn at(&self, index: usize) -> Arc<T> {
+            let values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+            values.get(index).map(Arc::clone).expect("an index that was pushed")
+        }
+    }
+
+    /// In a model a panic is a failure of the model.
+    pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Option<T> {
+        Some(call())
+    }
+}
+
+#[cfg(all(shuttle, feature = "shuttle", not(all(loom, feature = "loom"))))]
+mod backend {
+    use std::sync::PoisonError;
+
+    pub(crate) use shuttle::sync::MutexGuard;
+    pub(super) use shuttle::{
+        sync::{
+            Condvar, Mutex, RwLock,
+            atomic::{AtomicUsize, fence},
+        },
+        thread_local,
+    };
+
+    use super::Arc;
+
+    /// A double of an arc-swap. Shuttle interleaves sequentially consistent steps, so that a lock
+    /// hides nothing; old values are let go when arc-swap would.
+    pub(crate) struct Snapshot<T>(RwLock<Arc<T>>);
+
+    impl<T> Snapshot<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(RwLock::new(Arc::new(value)))
+        }
+
+        pub(crate) fn load(&self) -> Arc<T> {
+            Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        }
+
+        pub(crate) fn swap(&self, value: T) -> Arc<T> {
+            let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            core::mem::replace(&mut *now, Arc::new(value))
+        }
+    }
+
+    /// In a model a panic is a failure of the model.
+    pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Option<T> {
+        Some(call())
+    }
+}
+
+/// A mutex whose lock cannot fail: state guarded here is whole whenever a panic can happen, so
+/// that one while it is held leaves either the old or the new state.
 #[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+pub(crate) struct Mutex<T>(backend::Mutex<T>);
 
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self(std::sync::Mutex::new(value))
+        Self(backend::Mutex::new(value))
     }
 
-    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, T> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A published immutable value: readers load it without waiting, a writer replaces it whole.
-pub(crate) struct Snapshot<T>(arc_swap::ArcSwap<T>);
+/// Where threads sleep that wait for what a [`Mutex`] guards.
+#[derive(Debug, Default)]
+pub(crate) struct Condvar(backend::Condvar);
 
-impl<T> Snapshot<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self(arc_swap::ArcSwap::from_pointee(value))
+impl Condvar {
+    /// Lets go of the lock, sleeps until woken (or for no reason), and takes the lock again.
+    pub(crate) fn wait<'m, T>(&self, guard: MutexGuard<'m, T>) -> MutexGuard<'m, T> {
+        self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The value of now, as an owned reference: events may nest, and guards are few per thread.
-    pub(crate) fn load(&self) -> Arc<T> {
-        self.0.load_full()
-    }
-
-    /// LOCKING: the caller holds the writer mutex.
-    pub(crate) fn store(&self, value: T) {
-        self.0.store(Arc::new(value));
+    pub(crate) fn wake_all(&self) {
+        self.0.notify_all();
     }
 }
 
@@ -55,16 +196,18 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 /// # Invariants
 /// The state is the number of calls inside, plus [`CLOSED`] from the moment it is closed. Once
 /// closed it is never opened again.
+///
+/// # Ordering
+/// Entering and closing are read-modify-writes of one word, so that they have one order, whatever
+/// their memory ordering: a call that entered first is seen and waited for, one that comes later
+/// is turned away. Leaving releases what the call did, and the fence at the end of waiting
+/// acquires it, from every call that ever left: each leave continues the release sequence of
+/// those before.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     state: AtomicUsize,
-    idle: Idle,
-}
-
-#[derive(Debug, Default)]
-struct Idle {
-    lock: std::sync::Mutex<()>,
-    last_left: std::sync::Condvar,
+    lock: Mutex<()>,
+    last_left: Condvar,
 }
 
 /// A call that is inside a [`Gate`]; leaves when dropped, also by a panic.
@@ -74,42 +217,56 @@ pub(crate) struct Inside<'g>(&'g Gate);
 impl Gate {
     /// Begins a call, unless the gate is closed.
     pub(crate) fn enter(&self) -> Option<Inside<'_>> {
+        let early = mutant!("gate_looks_first").then(|| self.state.load(Ordering::SeqCst));
         // Count first, look second: whoever closes after this add sees the call and waits for it.
         // NO-OVERFLOW: as many calls at a time as half of the address space has bytes.
-        let before = self.state.fetch_add(1, Ordering::SeqCst);
+        let before = self.state.fetch_add(1, Ordering::Acquire);
         let inside = Inside(self);
-        (before & CLOSED == 0).then_some(inside)
+        if mutant!("gate_unchecked") {
+            return Some(inside);
+        }
+        (early.unwrap_or(before) & CLOSED == 0).then_some(inside)
     }
 
     /// Lets nobody in any more.
     pub(crate) fn close(&self) {
-        self.state.fetch_or(CLOSED, Ordering::SeqCst);
+        self.state.fetch_or(CLOSED, Ordering::Release);
     }
 
     /// Waits until every call that was inside has left. The gate must be closed.
     pub(crate) fn wait(&self) {
-        let mut guard = self.idle.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        while self.state.load(Ordering::SeqCst) != CLOSED {
-            guard = self.idle.last_left.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        if mutant!("unregister_does_not_wait") {
+            return;
+        }
+        let mut guard = self.lock.lock();
+        while self.state.load(Ordering::Relaxed) != CLOSED {
+            guard = self.last_left.wait(guard);
+        }
+        if !mutant!("wait_without_fence") {
+            fence(Ordering::Acquire);
         }
     }
 }
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        let before = self.0.state.fetch_sub(1, Ordering::SeqCst);
+        let order = if mutant!("leave_relaxed") { Ordering::Relaxed } else { Ordering::Release };
+        let before = self.0.state.fetch_sub(1, order);
         if before == CLOSED.wrapping_add(1) {
             // The last one out of a closed gate. The lock orders this with a waiter that has
             // looked but not yet slept.
-            let _guard = self.0.idle.lock.lock().unwrap_or_else(PoisonError::into_inner);
-            self.0.idle.last_left.notify_all();
+            let guard = (!mutant!("wake_without_lock")).then(|| self.0.lock.lock());
+            self.0.last_left.wake_all();
+            drop(guard);
         }
     }
 }
 
-thread_local! {
-    /// The registries whose callbacks this thread is inside of, innermost last.
-    static CALLBACKS: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+/// The registries whose callbacks a thread is inside of, innermost last.
+type Callbacks = SmallVec<[usize; 16]>;
+
+backend::thread_local! {
+    static CALLBACKS: RefCell<Callbacks> = RefCell::new(Callbacks::new());
 }
 
 /// Marks this thread as being inside a callback of a registry until dropped.
@@ -118,20 +275,25 @@ pub(crate) struct InCallback(());
 
 impl InCallback {
     pub(crate) fn enter(registry: usize) -> Self {
-        CALLBACKS.with_borrow_mut(|all| all.push(registry));
+        with_callbacks(|all| all.push(registry));
         Self(())
     }
 
     /// How many callbacks of this registry the thread is inside of.
     pub(crate) fn depth(registry: usize) -> usize {
-        CALLBACKS.with_borrow(|all| all.iter().filter(|r| **r == registry).count())
+        with_callbacks(|all| all.iter().filter(|r| **r == registry).count())
     }
 }
 
 impl Drop for InCallback {
     fn drop(&mut self) {
-        CALLBACKS.with_borrow_mut(|all| {
+        with_callbacks(|all| {
             all.pop();
         });
     }
+}
+
+/// A thread that is past its own end, dropping its thread-locals, is inside of no callback.
+fn with_callbacks<T: Default>(edit: impl FnOnce(&mut Callbacks) -> T) -> T {
+    CALLBACKS.try_with(|all| edit(&mut all.borrow_mut())).unwrap_or_default()
 }

@@ -1,0 +1,124 @@
+//! Who said what about which bytes of one event. Allocates nothing while that is little.
+
+use badrange_core::{Cover, Extent, Join, Outcome, PAGE_SIZE, Pfn, PhysAddr, ReportOffset, Run};
+use smallvec::SmallVec;
+
+use crate::State;
+
+pub(crate) type Said = (Run<ReportOffset>, Outcome);
+pub(crate) type States = SmallVec<[(Run<ReportOffset>, State); FEW]>;
+pub(crate) type Pages = SmallVec<[Run<Pfn>; FEW]>;
+
+/// As many answers as are kept and resolved in place.
+const FEW: usize = 4;
+
+/// The account of one event.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    said: SmallVec<[Said; FEW]>,
+}
+
+impl Account {
+    /// Enters one holder's answer: what it settled, and its answer for every byte besides.
+    pub(crate) fn enter(&mut self, origin: Run<ReportOffset>, answer: Outcome, settled: &[Said]) {
+        settled.iter().for_each(|(run, outcome)| self.add(*run, *outcome));
+        if settled.is_empty() {
+            return self.add(origin, answer);
+        }
+        each_state(origin.span(), settled, &mut |part, said| {
+            if said.is_none() {
+                part.overlaps(&origin).for_each(|rest| self.add(rest, answer));
+            }
+        });
+    }
+
+    /// What continues the entry before is merged into it.
+    fn add(&mut self, run: Run<ReportOffset>, outcome: Outcome) {
+        let run = run.as_extent().map_or(run, Run::from);
+        match self.said.last_mut() {
+            Some((last, said)) if *said == outcome => match joined(*last, run) {
+                Some(both) => *last = both,
+                None => self.said.push((run, outcome)),
+            },
+            _ => self.said.push((run, outcome)),
+        }
+    }
+
+    /// Every byte's final state, of a report of `window`.
+    pub(crate) fn settle(&self, window: Extent<ReportOffset>) -> States {
+        let mut states = States::new();
+        each_state(window, &self.said, &mut |run, said| {
+            let state = State::of(said);
+            let last = states.last_mut().filter(|(_, s)| *s == state);
+            match last.and_then(|(last, _)| Some((joined(*last, run)?, last))) {
+                Some((both, last)) => *last = both,
+                None => states.push((run, state)),
+            }
+        });
+        states
+    }
+}
+
+type Sink<'s> = dyn FnMut(Run<ReportOffset>, Option<Outcome>) + 's;
+
+/// Emits disjoint runs that cover `window` exactly, in order, each with the join of what was said
+/// about it.
+fn each_state(window: Extent<ReportOffset>, said: &[Said], sink: &mut Sink<'_>) {
+    if said.len() > FEW || said.iter().any(|(run, _)| run.as_extent().is_none()) {
+        let mut cover = Cover::new();
+        said.iter().for_each(|(run, outcome)| cover.add(*run, *outcome));
+        return cover.resolve(window).into_iter().for_each(|(run, said)| sink(run, said));
+    }
+    // Every start and end, and the window's own.
+    let mut cuts: SmallVec<[ReportOffset; 2 * FEW + 2]> = SmallVec::new();
+    let spans = said.iter().filter_map(|(run, _)| run.span().intersect(window));
+    spans.chain([window]).for_each(|span| cuts.extend([span.start(), span.end()]));
+    cuts.sort_unstable();
+    for (start, end) in cuts.iter().zip(cuts.iter().skip(1)) {
+        if let Ok(part) = Extent::from_bounds(*start, *end) {
+            let about = said.iter().filter(|(run, _)| run.contains(part.start()));
+            sink(part.into(), about.map(|(_, outcome)| *outcome).reduce(Join::join));
+        }
+    }
+}
+
+/// Two contiguous runs that follow one another, as one.
+fn joined(a: Run<ReportOffset>, b: Run<ReportOffset>) -> Option<Run<ReportOffset>> {
+    let (a, b) = (a.as_extent()?, b.as_extent()?);
+    (a.end() == b.start()).then(|| a.hull(b).into())
+}
+
+/// The pages that the remainder of a report of `bad` touches: disjoint, ascending.
+pub(crate) fn remainder_pages(bad: Extent<PhysAddr>, states: &States) -> Pages {
+    let remainder = states.iter().filter(|(_, s)| s.falls_back());
+    let remainder = remainder.filter_map(|(r, _)| r.rebase(ReportOffset::new(0), bad.start()));
+    if remainder.clone().any(|run| run.as_extent().is_none()) {
+        return strided_pages(bad, remainder);
+    }
+    let mut pages = Pages::new();
+    for next in remainder.map(|run| run.span().containing_pages()) {
+        // Ascending and disjoint bytes share a page at most with the neighbour.
+        let last = pages.last_mut().filter(|last| last.span().end() >= next.start());
+        match last {
+            Some(last) => *last = last.span().hull(next).into(),
+            None => pages.push(next.into()),
+        }
+    }
+    pages
+}
+
+fn strided_pages(bad: Extent<PhysAddr>, remainder: impl Iterator<Item = Run<PhysAddr>>) -> Pages {
+    let mut cover = Cover::new();
+    remainder.for_each(|run| run.containing_pages(&mut |run| cover.add(run, ())));
+    let covered = cover.resolve(bad.containing_pages());
+    covered.into_iter().filter(|(_, said)| said.is_some()).map(|(run, _)| run).collect()
+}
+
+/// Bytes in all of these pages.
+pub(crate) fn page_bytes(pages: &Pages) -> u64 {
+    // NO-OVERFLOW: disjoint pages of a 64-bit space.
+    pages.iter().map(|run| run.total_len().wrapping_mul(PAGE_SIZE)).fold(0, u64::wrapping_add)
+}
+
+#[cfg(test)]
+mod tests;
