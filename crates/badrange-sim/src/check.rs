@@ -6,7 +6,6 @@ mod shape;
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 
-use badrange_core::PAGE_SIZE;
 use serde_json::{Map, Value};
 
 pub(crate) use self::shape::expect;
@@ -178,6 +177,7 @@ impl Comparer<'_> {
             Kind::Prefix(_, shape) => return self.prefix(shape, path, expected, &got),
             Kind::Bag(shape) => return self.bag(shape, path, expected, &got, true),
             Kind::Among(_, shape) => return self.bag(shape, path, expected, &got, false),
+            Kind::Set(shape) => return self.set(shape, path, expected, &got),
             Kind::Tables => return self.tables(path, expected, &got),
         };
         if !equal {
@@ -224,6 +224,16 @@ impl Comparer<'_> {
         }
     }
 
+    fn set(&mut self, shape: Shape, path: &str, expected: &Value, got: &Value) {
+        let (Some(e), Some(g)) = (expected.as_array(), got.as_array()) else {
+            return self.differ(path, expected, got);
+        };
+        let missing = e.iter().any(|e| !g.iter().any(|g| agrees(shape, e, g)));
+        if missing || g.iter().any(|g| !e.iter().any(|e| agrees(shape, e, g))) {
+            self.differ(path, expected, got);
+        }
+    }
+
     fn tables(&mut self, path: &str, expected: &Value, got: &Value) {
         for (name, rows) in expected.as_object().into_iter().flatten() {
             let found = got.get(name).unwrap_or(&Value::Null);
@@ -252,6 +262,7 @@ fn lookup(kind: Kind, key: &str, got: &Map<String, Value>) -> Option<Value> {
         | Kind::Object(_)
         | Kind::List(_)
         | Kind::Bag(_)
+        | Kind::Set(_)
         | Kind::Unmapped
         | Kind::Tables => got.get(key).cloned(),
     }
@@ -341,32 +352,35 @@ pub fn check_locations(scenario: &Scenario) -> Vec<Difference> {
     found.collect()
 }
 
-/// The first page of a location that is somewhere else: where it was seen, and where it should be.
+/// The first part of a location that is somewhere else: where it was seen, and where the stack
+/// puts it.
 fn misplaced(machine: &Machine<'_>, location: Location) -> Option<(u64, Option<u64>)> {
     let mut done = 0;
     while done < location.len {
-        let at = location.file_start.checked_add(done)?;
         let expected = location.phys.checked_add(done)?;
-        // NO-OVERFLOW: a remainder is less than what it is of.
-        let len = PAGE_SIZE.wrapping_sub(at % PAGE_SIZE).min(location.len.saturating_sub(done));
-        let got = locate(machine, location.file, at, len);
-        if got != Some(expected) {
-            return Some((expected, got));
+        let rest = location.len.saturating_sub(done);
+        let found = location.file_start.checked_add(done);
+        let found = found.and_then(|at| locate(machine, location.file, at, rest));
+        match found {
+            Some((phys, len)) if phys == expected => done = done.saturating_add(len),
+            Some((phys, _)) => return Some((expected, Some(phys))),
+            None => return Some((expected, None)),
         }
-        done = done.saturating_add(len);
     }
     None
 }
 
-/// Where `len` bytes of a file are in physical memory, if they are together.
-fn locate(machine: &Machine<'_>, file: FileId, at: u64, len: u64) -> Option<u64> {
-    let (device, at) = match file {
-        FileId::Device(device) => (device, at),
+/// Where a byte of a file is in physical memory, and how many of the `len` bytes from there on
+/// follow it.
+fn locate(machine: &Machine<'_>, file: FileId, at: u64, len: u64) -> Option<(u64, u64)> {
+    let (device, at, len) = match file {
+        FileId::Device(device) => (device, at, len),
         FileId::Inode { fs, ino } => {
             let (extent, at) = machine.filesystems.get(fs)?.data_extent(ino, at)?;
-            (extent.device, at)
+            let rest = extent.start.checked_add(extent.len)?.checked_sub(at)?;
+            (extent.device, at, len.min(rest))
         }
     };
-    let bytes = machine.below(device, at, len).filter(|bytes| bytes.len == len)?;
-    machine.phys(bytes.pmem, bytes.at)
+    let bytes = machine.below(device, at, len)?;
+    Some((machine.phys(bytes.pmem, bytes.at)?, bytes.len))
 }

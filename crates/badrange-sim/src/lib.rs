@@ -58,8 +58,8 @@ pub use crate::{
     },
     profile::Profile,
     scenario::{
-        MAX_DEPTH, MAX_DEVICES, MAX_EVENTS, MAX_FILESYSTEMS, MAX_LIST, MAX_MADVISE_PAGES,
-        MAX_PROCESSES, MAX_ROUTES, MAX_TEXT_BYTES, MAX_TOUCHED_PAGES, Scenario, ScenarioError,
-        ScenarioErrorKind,
+        MAX_DEPTH, MAX_DEVICES, MAX_EVENTS, MAX_EXTENTS, MAX_FILESYSTEMS, MAX_LIST,
+        MAX_MADVISE_PAGES, MAX_PROCESSES, MAX_ROUTES, MAX_TEXT_BYTES, MAX_TOUCHED_PAGES, Scenario,
+        ScenarioError, ScenarioErrorKind,
     },
 };

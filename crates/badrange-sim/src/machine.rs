@@ -2,6 +2,7 @@
 
 mod badblocks;
 mod badrange;
+mod coverage;
 mod files;
 mod mount;
 mod pages;

@@ -1,1 +1,9 @@
+//! The model against recordings, against rules worked out by hand, and against nonsense.
+#![expect(clippy::arithmetic_side_effects, reason = "small numbers worked out by hand")]
+
+mod build;
+mod io;
+mod laws;
 mod recordings;
+mod refused;
+mod rules;

@@ -30,6 +30,8 @@ pub(super) enum Kind {
     List(Shape),
     /// Same number of elements, in any order.
     Bag(Shape),
+    /// In any order, and however often.
+    Set(Shape),
     /// At least these elements of another key, in any order.
     Among(&'static str, Shape),
     /// The first elements of another key.
@@ -105,7 +107,7 @@ pub(super) const EVENT: Shape = &[
     ("unmapped", Kind::Unmapped),
     ("shutdown", Kind::List(SHUTDOWN)),
     ("nospec", Kind::Numbers),
-    ("badrange", Kind::Bag(BYTES)),
+    ("badrange", Kind::Set(BYTES)),
     ("calls", Kind::List(CALL)),
     ("calls_prefix", Kind::Prefix("calls", CALL)),
     ("crash", Kind::Text),
@@ -149,9 +151,11 @@ fn valid(kind: Kind, at: At<'_>) -> Result<()> {
         Kind::Words => at.list(|at| at.text().map(drop)).map(drop),
         Kind::Numbers => at.list(number).map(drop),
         Kind::Object(shape) => valid_object(shape, at),
-        Kind::List(shape) | Kind::Bag(shape) | Kind::Among(_, shape) | Kind::Prefix(_, shape) => {
-            at.list(|at| valid_object(shape, at)).map(drop)
-        }
+        Kind::List(shape)
+        | Kind::Bag(shape)
+        | Kind::Set(shape)
+        | Kind::Among(_, shape)
+        | Kind::Prefix(_, shape) => at.list(|at| valid_object(shape, at)).map(drop),
         Kind::Unmapped => at.list(valid_unmapped).map(drop),
         Kind::Tables => {
             let names: Vec<&str> = at.table()?.keys().map(String::as_str).collect();

@@ -87,7 +87,7 @@ impl Linux<'_> {
             let shared = page
                 .checked_mul(PAGE_SIZE)
                 .and_then(|at| state.data_extent(ino, at))
-                .is_some_and(|(extent, at)| state.is_shared(extent.device, at));
+                .is_some_and(|(extent, at)| self.is_shared(fs, extent, at));
             let huge = self.machine.quirks.has_huge_folios() && entries.is_huge(page);
             let head = if huge { PageSize::Huge.around(page).start } else { page };
             touched.push((FileId::Inode { fs, ino }, head, entry, shared));

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Cleared, EventOutcome, Recovery,
     machine::{DaxPages, FileRun},
-    scenario::{FileId, FsKind},
+    scenario::FileId,
 };
 
 /// KERNEL: `MAX_RW_COUNT`: the most that one call transfers.
@@ -109,11 +109,7 @@ impl Linux<'_> {
     /// The data extents of a file in order.
     pub(super) fn runs(&self, fs: usize, ino: u64) -> Vec<FileRun> {
         let found = self.machine.scenario.filesystems.get(fs).zip(self.machine.filesystems.get(fs));
-        found.map_or_else(Vec::new, |(what, state)| {
-            let group = what.geometry.ag_blocks.saturating_mul(what.block_size);
-            let group = if what.kind == FsKind::Xfs { group } else { u64::MAX };
-            state.file_runs(ino, group)
-        })
+        found.map_or_else(Vec::new, |(what, state)| state.file_runs(ino, what))
     }
 
     /// KERNEL: the loop of `dax_iomap_rw()` asks again for what an extent left over, so an attempt

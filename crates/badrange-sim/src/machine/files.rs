@@ -7,8 +7,8 @@ use badrange_core::PAGE_SIZE;
 use badrange_fs::Fork;
 use rangemap::RangeMap;
 
-use super::{Machine, pages::Pages};
-use crate::scenario::{Dax, Extent, FileId, Owner};
+use super::{Machine, coverage::Coverage, pages::Pages};
+use crate::scenario::{Dax, Extent, FileId, Filesystem, FsKind, Owner};
 
 /// A filesystem while events happen.
 #[derive(Debug, Clone, Default)]
@@ -54,15 +54,20 @@ impl Entries {
 
     /// The first page with an entry in a range.
     pub(crate) fn first_in(&self, pages: Range<u64>) -> Option<u64> {
+        if pages.is_empty() {
+            return None;
+        }
         let (found, _) = self.map.overlapping(pages.clone()).next()?;
-        // An empty range overlaps what is around it.
-        Some(found.start.max(pages.start)).filter(|page| pages.contains(page))
+        Some(found.start.max(pages.start))
     }
 
     /// Entries for the pages that have none.
     pub(crate) fn add(&mut self, pages: Range<u64>, entry: Entry) {
+        if pages.is_empty() {
+            return;
+        }
         let missing: Vec<Range<u64>> = self.map.gaps(&pages).collect();
-        for gap in missing.into_iter().filter(|gap| !gap.is_empty()) {
+        for gap in missing {
             self.map.insert(gap, entry);
         }
     }
@@ -116,11 +121,13 @@ impl FsState {
     ///
     /// KERNEL: the extent map of a file joins what the reverse map keeps apart; reads and writes
     /// see the former. Allocation groups and the ends of sharing keep extents apart in both.
-    pub(crate) fn file_runs(&self, ino: u64, group: u64) -> Vec<FileRun> {
+    pub(crate) fn file_runs(&self, ino: u64, what: &Filesystem) -> Vec<FileRun> {
+        let group = what.geometry.ag_blocks.saturating_mul(what.block_size);
+        let group = if what.kind == FsKind::Xfs { group } else { u64::MAX };
         let mut parts: Vec<FileRun> =
             self.extents.iter().filter_map(|extent| run(extent, ino)).collect();
         parts.sort_by_key(|part| part.file_start);
-        let parts = parts.into_iter().flat_map(|part| self.cut_at_sharing(part));
+        let parts = self.cut_at_sharing(parts, !what.rmapbt);
         let mut runs: Vec<FileRun> = Vec::new();
         for part in parts {
             match runs.last_mut() {
@@ -134,25 +141,28 @@ impl FsState {
     }
 
     /// KERNEL: `xfs_reflink_trim_around_shared()`.
-    fn cut_at_sharing(&self, run: FileRun) -> Vec<FileRun> {
-        let Some((device, start)) = run.place else { return vec![run] };
-        let end = start.saturating_add(run.len);
-        let others = || self.extents.iter().filter(|e| e.device == device && is_data(e));
-        let edges = others().flat_map(|e| [e.start, e.start.saturating_add(e.len)]);
-        let mut cuts: Vec<u64> = edges.filter(|at| start < *at && *at < end).collect();
-        cuts.extend([start, end]);
-        cuts.sort_unstable();
-        cuts.dedup();
-        let pairs = cuts.iter().zip(cuts.iter().skip(1));
-        pairs
-            .map(|(from, to)| FileRun {
-                file_start: run.file_start.saturating_add(from.saturating_sub(start)),
-                len: to.saturating_sub(*from),
-                place: Some((device, *from)),
-                shared: others().filter(|e| covers(e, *from)).count() > 1,
-                ..run
-            })
-            .collect()
+    fn cut_at_sharing(&self, parts: Vec<FileRun>, trust_flag: bool) -> Vec<FileRun> {
+        let mut devices = BTreeMap::<usize, Coverage>::new();
+        let mut cut = Vec::new();
+        for part in parts {
+            let Some((device, start)) = part.place else { continue };
+            let coverage = devices.entry(device).or_insert_with(|| self.coverage(device));
+            for (from, to, owners) in coverage.pieces(start, start.saturating_add(part.len)) {
+                cut.push(FileRun {
+                    file_start: part.file_start.saturating_add(from.saturating_sub(start)),
+                    len: to.saturating_sub(from),
+                    place: Some((device, from)),
+                    shared: owners > 1 || (part.shared && trust_flag),
+                    ..part
+                });
+            }
+        }
+        cut
+    }
+
+    fn coverage(&self, device: usize) -> Coverage {
+        let owned = self.extents.iter().filter(|e| e.device == device && is_data(e));
+        owned.map(|e| (e.start, e.start.saturating_add(e.len))).collect()
     }
 
     /// Whether a byte of a device belongs to several files, or to one file twice.
@@ -219,7 +229,7 @@ fn run(extent: &Extent, ino: u64) -> Option<FileRun> {
         len: extent.len,
         place: Some((extent.device, extent.start)),
         unwritten: extent.unwritten,
-        shared: false,
+        shared: extent.shared,
     })
 }
 

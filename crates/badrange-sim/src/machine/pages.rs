@@ -25,9 +25,11 @@ impl Pages {
 
     /// The first page of the set in a range.
     pub(crate) fn first_in(&self, pages: Range<u64>) -> Option<u64> {
+        if pages.is_empty() {
+            return None;
+        }
         let found = self.0.overlapping(pages.clone()).next()?;
-        // An empty range overlaps what is around it.
-        Some(found.start.max(pages.start)).filter(|page| pages.contains(page))
+        Some(found.start.max(pages.start))
     }
 
     pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<u64>> + '_ {

@@ -7,6 +7,7 @@ use super::{
     Device, Names, Result, ScenarioErrorKind as Kind,
     device::inside,
     json::{At, Object},
+    limits::MAX_EXTENTS,
 };
 
 /// A filesystem before the first event.
@@ -145,7 +146,7 @@ pub(super) fn read(at: At<'_>, names: &Names, devices: &[Device]) -> Result<File
         rt: object.optional("rt", |at| {
             at.object(&["device"])?.required("device", |at| block_device(at, names, devices))
         })?,
-        extents: object.many("extents", read_extent)?,
+        extents: object.or("extents", Vec::new(), |at| at.short_list(MAX_EXTENTS, read_extent))?,
         files: object.or("files", BTreeMap::new(), files)?,
         not_in_core: object.many("not_in_core", |at| at.number())?.into_iter().collect(),
         dax_entries: object.many("dax_entries", |at| {

@@ -13,15 +13,18 @@ pub const MAX_DEVICES: usize = 1024;
 /// Filesystems of one machine.
 pub const MAX_FILESYSTEMS: usize = 256;
 
+/// Extents of one filesystem.
+pub const MAX_EXTENTS: usize = 1 << 17;
+
 /// Processes of one machine.
-pub const MAX_PROCESSES: usize = 4096;
+pub const MAX_PROCESSES: usize = 1024;
 
 /// Events of one scenario.
 pub const MAX_EVENTS: usize = 4096;
 
 /// Entries of all page tables together, whatever the size of the page. Every signal and every
 /// unmapped page stands for one of them, so this bounds the work of any event.
-pub const MAX_TOUCHED_PAGES: u64 = 1 << 20;
+pub const MAX_TOUCHED_PAGES: u64 = 1 << 18;
 
 /// How many devices may stand on each other.
 pub const MAX_DEPTH: usize = 16;
@@ -30,4 +33,4 @@ pub const MAX_DEPTH: usize = 16;
 pub const MAX_ROUTES: u64 = 1 << 16;
 
 /// 4096-byte pages that one `madvise` may fail.
-pub const MAX_MADVISE_PAGES: u64 = 1 << 14;
+pub const MAX_MADVISE_PAGES: u64 = 1 << 12;

@@ -4,17 +4,22 @@ use std::{fs, path::PathBuf};
 
 use crate::{Difference, Scenario, check, check_locations};
 
-fn recordings() -> Vec<(String, Scenario)> {
+/// Names and texts of all recordings.
+pub(super) fn texts() -> Vec<(String, String)> {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kernel-cases");
     let mut files: Vec<PathBuf> =
         fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    let read = |path: PathBuf| {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let scenario = Scenario::from_str(&fs::read_to_string(&path).unwrap(), &name);
+    let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+    files.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
+}
+
+fn recordings() -> Vec<(String, Scenario)> {
+    let read = |(name, text): (String, String)| {
+        let scenario = Scenario::from_str(&text, &name);
         (name, scenario.unwrap_or_else(|err| panic!("{err}")))
     };
-    files.into_iter().map(read).collect()
+    texts().into_iter().map(read).collect()
 }
 
 fn report(what: fn(&Scenario) -> Vec<Difference>) -> String {
