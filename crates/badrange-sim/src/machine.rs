@@ -71,7 +71,11 @@ impl<'a> Machine<'a> {
                 .map(|region| Badblocks::new(quirks, &region.badblocks))
                 .collect(),
             filesystems: scenario.filesystems.iter().map(fs_state).collect(),
-            processes: scenario.processes.iter().map(ProcState::new).collect(),
+            processes: scenario
+                .processes
+                .iter()
+                .map(|p| ProcState::new(p, &scenario.devices))
+                .collect(),
             badrange: Badrange::default(),
             uppers: uppers(scenario),
             clock: 0,
@@ -87,13 +91,19 @@ impl<'a> Machine<'a> {
             if what.state == State::Unmounted {
                 continue;
             }
-            // A filesystem that the kernel would refuse to mount cannot be there: it stays
-            // unmounted, and nothing maps it.
             let mounted = self.mount(fs).is_ok();
             if let Some(state) = self.filesystems.get_mut(fs) {
                 state.shutdown = mounted && what.state == State::Shutdown;
             }
         }
+    }
+
+    /// A filesystem that is said to be mounted, and that the kernel would have refused.
+    pub(crate) fn impossible_mount(&self) -> Option<usize> {
+        let said = self.scenario.filesystems.iter().zip(&self.filesystems);
+        let mut refused =
+            said.map(|(what, state)| what.state != State::Unmounted && !state.mounted);
+        refused.position(|refused| refused)
     }
 
     /// Makes the DAX entries: those of people long gone first, then process by process.

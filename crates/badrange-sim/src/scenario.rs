@@ -16,7 +16,7 @@ pub(crate) use self::{
     device::{Device, DeviceKind, Pmem, Provider, Region},
     event::{Advice, Event},
     filesystem::{Dax, Extent, Filesystem, FsKind, Owner, State},
-    process::{Disposition, Map, Policy, Process},
+    process::{Disposition, HUGE, Map, Policy, Process},
 };
 pub use self::{
     error::{ScenarioError, ScenarioErrorKind},
@@ -29,7 +29,7 @@ use self::{
     json::{At, Object, Path, Strict, duplicate},
     limits::{MAX_PROCESSES as PROCESSES, MAX_TOUCHED_PAGES as TOUCHED},
 };
-use crate::{Profile, check::expect};
+use crate::{Profile, check::expect, kernel::Quirks, machine::Machine};
 
 type Result<T> = core::result::Result<T, ScenarioError>;
 
@@ -217,7 +217,16 @@ fn parse(text: &str) -> Result<Scenario> {
     let Strict(value) = serde_json::from_str(text)
         .map_err(|err| ScenarioError::new(ScenarioErrorKind::Syntax, "", err.to_string()))?;
     let at = At { value: &value, path: &Path::Root };
-    read(&at.object(&KEYS)?)
+    let scenario = read(&at.object(&KEYS)?)?;
+    match Machine::new(&scenario, Quirks::new(scenario.profile)).impossible_mount() {
+        None => Ok(scenario),
+        Some(fs) => {
+            let message = "cannot be mounted like this: the kernel refuses \"dax\":\"always\" with \
+                           reflink on a partition, and on ext4 without a DAX device";
+            let list = Path::Key(&Path::Root, "filesystems");
+            Err(ScenarioError::new(ScenarioErrorKind::BadValue, Path::Index(&list, fs), message))
+        }
+    }
 }
 
 fn read(object: &Object<'_>) -> Result<Scenario> {

@@ -37,7 +37,8 @@ impl Linux<'_> {
 
     /// KERNEL: `kill_me_maybe()`: "Memory error not recovered", and a plain forced signal.
     fn not_recovered(&mut self, process: usize, ret: i64, report: &mut Report) {
-        if ret == 0 || ret == EOPNOTSUPP {
+        let alive = self.machine.processes.get(process).is_some_and(|state| state.alive);
+        if ret == 0 || ret == EOPNOTSUPP || !alive {
             return;
         }
         if let Some(what) = self.machine.scenario.processes.get(process) {

@@ -144,12 +144,13 @@ impl Linux<'_> {
 
     /// Brings a page into a page table; false when the fault fails.
     fn fault_map(&mut self, by: usize, index: usize, file: FileId, page: u64) -> bool {
+        let large = self.map(by, index).map_or(PageSize::Huge, MapState::large_size);
         let fits_huge = self.map(by, index).is_some_and(|map| map.fits_huge(page));
         let size = match file {
             FileId::Device(device) => {
                 self.machine.touch(file, page..page.saturating_add(1), false);
                 let granule = self.machine.pmem(device).map_or(PAGE_SIZE, |pmem| pmem.align);
-                if granule > PAGE_SIZE { PageSize::Huge } else { PageSize::Small }
+                if granule > PAGE_SIZE { large } else { PageSize::Small }
             }
             FileId::Inode { fs, ino } => match self.fault_into((fs, ino), page, fits_huge) {
                 (Fault::Mapped(_), size) => size,

@@ -5,7 +5,7 @@ use badrange_core::PAGE_SIZE;
 use super::Machine;
 use crate::{
     kernel::errno::{EBUSY, EINVAL},
-    scenario::{Dax, DeviceKind, FsKind},
+    scenario::{Dax, DeviceKind, Filesystem, FsKind},
 };
 
 impl Machine<'_> {
@@ -57,11 +57,7 @@ impl Machine<'_> {
         let data = self.register(what.device, fs, what.kind);
         let whole_pages = what.block_size == PAGE_SIZE;
         let dax_on = data.is_some() && whole_pages && what.dax != Dax::Never;
-        // KERNEL: `xfs_setup_dax_always()`: without a DAX device the mount goes on without DAX;
-        // with one, reflink on a partition is refused.
-        let partition = self.disk(what.device) != what.device;
-        let always = what.dax == Dax::Always && what.kind == FsKind::Xfs;
-        if dax_on && always && what.reflink && partition {
+        if self.is_refused(what, dax_on) {
             self.release(fs);
             return Err(EINVAL);
         }
@@ -72,6 +68,18 @@ impl Machine<'_> {
             (state.data, state.log, state.rt) = (data, log, rt);
         }
         Ok(dax_on)
+    }
+
+    /// KERNEL: `xfs_setup_dax_always()`: without a DAX device the mount goes on without DAX; with
+    /// one, reflink on a partition is refused. ext4 refuses `dax=always` without a DAX device.
+    fn is_refused(&self, what: &Filesystem, dax_on: bool) -> bool {
+        let partition = self.disk(what.device) != what.device;
+        match what.kind {
+            _ if what.dax != Dax::Always => false,
+            FsKind::Xfs => dax_on && what.reflink && partition,
+            FsKind::Ext4 => !dax_on,
+            FsKind::Other => false,
+        }
     }
 
     /// Gets the DAX device, and becomes its holder if it is one that registers.

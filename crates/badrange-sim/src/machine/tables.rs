@@ -3,18 +3,18 @@
 use core::ops::Range;
 
 use badrange_core::PAGE_SIZE;
+use badrange_pmem::Align;
 
 use super::pages::Pages;
-use crate::scenario::{FileId, Map, Process};
-
-/// Pages of a huge page.
-pub(crate) const HUGE_PAGES: u64 = 512;
+use crate::scenario::{Device, DeviceKind, FileId, HUGE, Map, Process};
 
 /// How a page is mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum PageSize {
     Small,
     Huge,
+    /// Device-dax of 1 GiB granules only.
+    Giant,
 }
 
 impl PageSize {
@@ -23,13 +23,15 @@ impl PageSize {
         match self {
             Self::Small => 12,
             Self::Huge => 21,
+            Self::Giant => 30,
         }
     }
 
     pub(crate) const fn pages(self) -> u64 {
         match self {
             Self::Small => 1,
-            Self::Huge => HUGE_PAGES,
+            Self::Huge => 1 << 9,
+            Self::Giant => 1 << 18,
         }
     }
 
@@ -49,8 +51,20 @@ pub(crate) struct ProcState {
 }
 
 impl ProcState {
-    pub(crate) fn new(process: &Process) -> Self {
-        Self { alive: true, maps: process.maps.iter().map(MapState::new).collect() }
+    pub(crate) fn new(process: &Process, devices: &[Device]) -> Self {
+        let maps = process.maps.iter().map(|map| MapState::new(map, large_size(map.file, devices)));
+        Self { alive: true, maps: maps.collect() }
+    }
+}
+
+/// What a page is mapped by that is not mapped by itself.
+fn large_size(file: FileId, devices: &[Device]) -> PageSize {
+    let FileId::Device(device) = file else { return PageSize::Huge };
+    match devices.get(device).map(|device| &device.kind) {
+        Some(DeviceKind::Pmem(pmem)) if pmem.align == Align::Size1G.bytes() => PageSize::Giant,
+        Some(DeviceKind::Pmem(_) | DeviceKind::Partition { .. } | DeviceKind::Dm { .. }) | None => {
+            PageSize::Huge
+        }
     }
 }
 
@@ -62,12 +76,14 @@ pub(crate) struct MapState {
     pages: u64,
     vaddr: u64,
     small: Pages,
-    huge: Pages,
+    /// Pages mapped by pages of `large_size`.
+    large: Pages,
+    large_size: PageSize,
     copies: Pages,
 }
 
 impl MapState {
-    fn new(map: &Map) -> Self {
+    fn new(map: &Map, large_size: PageSize) -> Self {
         let pages = |ranges: &[(u64, u64)]| ranges.iter().copied().collect();
         Self {
             file: map.file,
@@ -75,13 +91,14 @@ impl MapState {
             pages: map.pages,
             vaddr: map.vaddr,
             small: pages(&map.small),
-            huge: pages(&map.huge),
+            large: pages(&map.huge),
+            large_size,
             copies: pages(&map.copies),
         }
     }
 
     pub(crate) fn clear(&mut self) {
-        (self.small, self.huge, self.copies) = Default::default();
+        (self.small, self.large, self.copies) = Default::default();
     }
 
     /// Address of a page of the file.
@@ -92,8 +109,8 @@ impl MapState {
 
     /// How the page of the file is mapped; `None` when it is not there.
     pub(crate) fn level(&self, page: u64) -> Option<PageSize> {
-        if self.huge.contains(page) {
-            Some(PageSize::Huge)
+        if self.large.contains(page) {
+            Some(self.large_size)
         } else {
             self.small.contains(page).then_some(PageSize::Small)
         }
@@ -106,7 +123,7 @@ impl MapState {
 
     /// The first page in a range that is there, copies included if wanted.
     pub(crate) fn first_present(&self, pages: Range<u64>, copies: bool) -> Option<u64> {
-        let sets = [Some(&self.small), Some(&self.huge), copies.then_some(&self.copies)];
+        let sets = [Some(&self.small), Some(&self.large), copies.then_some(&self.copies)];
         sets.into_iter().flatten().filter_map(|set| set.first_in(pages.clone())).min()
     }
 
@@ -117,10 +134,10 @@ impl MapState {
     pub(crate) fn unmap(&mut self, pages: Range<u64>) {
         self.small.remove(pages.clone());
         let mut from = pages.start;
-        while let Some(hit) = self.huge.first_in(from..pages.end) {
-            let unit = PageSize::Huge.around(hit);
+        while let Some(hit) = self.large.first_in(from..pages.end) {
+            let unit = self.large_size.around(hit);
             from = unit.end;
-            self.huge.remove(unit);
+            self.large.remove(unit);
         }
     }
 
@@ -128,24 +145,29 @@ impl MapState {
         let pages = size.around(page);
         match size {
             PageSize::Small => self.small.insert(pages),
-            PageSize::Huge => {
+            PageSize::Huge | PageSize::Giant => {
                 self.small.remove(pages.clone());
-                self.huge.insert(pages);
+                self.large.insert(pages);
             }
         }
+    }
+
+    /// What a fault of device-dax maps.
+    pub(crate) fn large_size(&self) -> PageSize {
+        self.large_size
     }
 
     /// Whether address and file agree on where a huge page around this page begins, and the map
     /// holds all of it.
     pub(crate) fn fits_huge(&self, page: u64) -> bool {
         let unit = PageSize::Huge.around(page);
-        let aligned = |address: u64| address % (HUGE_PAGES * PAGE_SIZE) == 0;
+        let aligned = |address: u64| address % HUGE == 0;
         unit.end.checked_sub(1).is_some_and(|last| self.address(last).is_some())
             && self.address(unit.start).is_some_and(aligned)
     }
 
     /// What is there now, without copies.
     pub(crate) fn present(&self) -> Pages {
-        self.small.with(&self.huge)
+        self.small.with(&self.large)
     }
 }

@@ -19,7 +19,9 @@ fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
                 leaves(value, &format!("{path}/{key}"), found);
             }
         }
-        _ => found.push(path.to_owned()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            found.push(path.to_owned());
+        }
     }
 }
 
@@ -44,7 +46,7 @@ fn nudged(value: &Value, by: i64) -> Option<Value> {
     let number = match value {
         Value::Number(number) => number.as_u64()?,
         Value::String(text) => u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()?,
-        _ => return None,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
     };
     Some(number.wrapping_add_signed(by).into())
 }

@@ -173,6 +173,16 @@ fn every_refusal_names_its_place() {
 }
 
 #[test]
+fn what_the_kernel_would_not_mount_is_not_mounted() {
+    let mut base = machine().device(json!({"name": "p1", "kind": "partition", "on": "pmem0",
+        "start": 0, "sectors": 131_072}));
+    base = base.set("/filesystems/0/device", "p1");
+    let err = Scenario::from_str(&base.0.to_string(), "t.json").unwrap_err();
+    assert_eq!((err.kind(), err.path()), (Kind::BadValue, "filesystems[0]"));
+    base.set("/filesystems/0/reflink", false).scenario();
+}
+
+#[test]
 fn unknown_keys_are_named() {
     let err = refusal("/events/0/count", json!(2));
     let text = "t.json: events[0]: unknown key \"count\"; known here: do, pfn, flags, by";

@@ -272,7 +272,7 @@ fn a_second_filesystem_on_the_disk_does_not_hold_it() {
     let events = machine.run(Profile::Linux6_12);
     let mounts: Vec<_> = events.iter().map(|event| (event.ret, event.dax)).collect();
     let dax = |on: bool| (Some(0), Some(on));
-    assert_eq!(mounts, [dax(true), dax(false), dax(true), dax(false)]);
+    assert_eq!(mounts, [dax(true), dax(false), dax(true), (Some(-22), None)]);
 }
 
 #[test]
@@ -294,4 +294,19 @@ fn a_realtime_device_with_a_reverse_map_is_walked_since_7_2() {
     for events in [new, old] {
         assert_eq!(signals(&events[0]), [("A", AO)]);
     }
+}
+
+#[test]
+fn granules_of_a_gibibyte() {
+    let maps = json!([{"file": {"device": "dax1.0"}, "file_start": 0, "len": 1 << 30,
+        "vaddr": 1_u64 << 40, "page": 2_097_152, "touched": [[0, 1 << 30]]}]);
+    let machine = machine()
+        .device(json!({"name": "dax1.0", "kind": "pmem", "mode": "devdax", "align": "1G",
+            "phys": "0x4000000000", "size": 2_u64 << 30}))
+        .process(json!({"tag": "A", "pid": 1, "kill": "early", "maps": maps}))
+        .event(json!({"do": "memory_failure", "pfn": 0x0400_0005, "flags": []}));
+    let events = machine.run(Profile::Linux6_12);
+    let signal = &events[0].effects.as_ref().unwrap().signals[0];
+    assert_eq!((signal.addr.unwrap().get(), signal.lsb), (1 << 40, Some(30)));
+    assert_eq!(unmapped(&events[0]), [("A", vec![(0, 1 << 30)])]);
 }
