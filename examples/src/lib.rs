@@ -9,3 +9,7 @@ struct Architecture;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/concurrency.md")]
 struct Concurrency;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
