@@ -52,6 +52,8 @@ mod dispatch;
 mod edit;
 mod error;
 mod limits;
+mod poison;
+mod queue;
 mod report;
 mod stack;
 mod sync;
@@ -65,6 +67,8 @@ mod tests;
 pub use crate::{
     error::{RegisterError, RegisterErrorKind, TopologyError, TopologyErrorKind, WouldDeadlock},
     limits::Limits,
+    poison::{Accounting, Cleared, PoisonLedger, PoisonToken},
+    queue::{BadRange, EventQueue, Failure, Pushed, Record},
     report::{Counts, Report, State},
     stack::{Detached, HolderId, Registration, Stack},
     topology::DeviceSpec,

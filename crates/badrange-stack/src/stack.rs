@@ -5,8 +5,8 @@ use badrange_core::{
 };
 
 use crate::{
-    DeviceSpec, Limits, Observer, RegisterError, RegisterErrorKind, Report, TopologyError,
-    WouldDeadlock,
+    BadRange, DeviceSpec, Failure, Limits, Observer, RegisterError, RegisterErrorKind, Report,
+    TopologyError, WouldDeadlock,
     dispatch::{self, Entrance},
     edit::{self, Numbers},
     sync::{Arc, Gate, InCallback, Mutex, Snapshot},
@@ -302,6 +302,15 @@ impl Stack {
     ) -> Report {
         let picture = self.inner.picture();
         dispatch::run(&self.inner, &picture, Entrance::Device { device, bad }, flags, observer)
+    }
+
+    /// Reports a failure that waited in an [`EventQueue`](crate::EventQueue), in memory or on a
+    /// device; `fallback` runs for memory only.
+    pub fn report(&self, failure: Failure, fallback: &dyn Fallback) -> Report {
+        match failure.range {
+            BadRange::Memory(bad) => self.memory_failure_range(bad, failure.flags, fallback),
+            BadRange::Device(device, bad) => self.notify_failure(device, bad, failure.flags),
+        }
     }
 
     /// The device of this name.
