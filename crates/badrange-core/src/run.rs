@@ -252,6 +252,11 @@ impl<S: Space> Run<S> {
         }
         let by = part.first.start().checked_offset_from(self.first.start())?;
         let (index, skip) = (by / self.stride, by % self.stride);
+        let element = self.element(index)?;
+        if element.contains_extent(part.span()) {
+            // All of it inside one element: it moves with that element.
+            return part.rebase(element.start(), to.element(index)?.start());
+        }
         if skip.checked_add(part.element_len())? > self.element_len() {
             return None;
         }

@@ -146,6 +146,21 @@ proptest! {
         }
     }
 
+    /// A piece carried through several layers is still found on each layer below: by its origin.
+    #[test]
+    fn a_piece_is_found_on_every_layer_it_came_through(
+        bad in extents(), layers in prop::collection::vec((runs(), 0..9_u64, 0..5_u64), 1..4),
+    ) {
+        let layers: Vec<_> = layers
+            .into_iter()
+            .map(|(lower, gap, start)| {
+                let first = at(start, lower.element_len());
+                (lower, Run::new(first, lower.element_len() + gap, lower.count()).unwrap())
+            })
+            .collect();
+        climb_and_look_down(&layers, &[Piece::report(bad)]);
+    }
+
     #[test]
     fn what_is_not_inside_a_run_has_no_image(a in runs(), part in runs()) {
         let to = Run::new(
@@ -207,6 +222,34 @@ proptest! {
             prop_assert!(run.overlaps(&window.into()).count() <= 3);
         }
     }
+}
+
+/// Climbs depth first; every piece must be located on every layer below, unit by unit.
+fn climb_and_look_down(layers: &[(Run<DevOffset>, Run<DevOffset>)], way: &[Piece]) {
+    let piece = way.last().unwrap();
+    for below in way {
+        let there = below.locate(piece.origin()).expect("a piece stems from those below it");
+        for (element, origin) in there.elements().zip(piece.origin().elements()) {
+            let twin = below.elements().find(|(_, o)| o.contains_extent(origin));
+            let (home, from) = twin.expect("an element inside one element");
+            let offset = origin.start().get() - from.start().get();
+            assert_eq!(element.start().get() - home.start().get(), offset);
+            assert_eq!(element.len(), origin.len());
+        }
+    }
+    let Some(((lower, upper), rest)) = layers.split_first() else { return };
+    let _ = piece.through(lower, upper, &mut |above| {
+        climb_and_look_down(rest, &[way, &[above]].concat());
+        core::ops::ControlFlow::Continue(())
+    });
+}
+
+#[test]
+fn chunks_cut_from_a_single_chunk_are_found_below() {
+    // Two stripes on one another: chunks of 1 within a single chunk of 4.
+    let outer = (Run::new(at(3, 4), 4, 4).unwrap(), Run::new(at(0, 4), 8, 4).unwrap());
+    let inner = (Run::new(at(16, 1), 1, 5).unwrap(), Run::new(at(0, 1), 2, 5).unwrap());
+    climb_and_look_down(&[outer, inner], &[Piece::report(at(0, 60))]);
 }
 
 fn outcomes() -> impl Strategy<Value = Outcome> {
