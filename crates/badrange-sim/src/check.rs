@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 pub(crate) use self::shape::expect;
 use self::shape::{EVENT, Kind, Shape};
 use crate::{
-    Outcome, Profile, Scenario,
-    kernel::{Quirks, run},
+    Outcome, Scenario,
+    kernel::{Quirks, Version, run},
     machine::Machine,
     scenario::{
         Event, FileId, Location,
@@ -342,7 +342,7 @@ fn joined(mut ranges: Vec<(i128, i128)>) -> Vec<(i128, i128)> {
 /// ```
 #[must_use]
 pub fn check_locations(scenario: &Scenario) -> Vec<Difference> {
-    let machine = Machine::new(scenario, Quirks::new(Profile::Linux6_1));
+    let machine = Machine::new(scenario, Quirks::new(Version::V6_1));
     let found = scenario.locations.iter().enumerate().filter_map(|(i, location)| {
         let (expected, got) = misplaced(&machine, *location)?;
         let hex = |phys: Option<u64>| phys.map_or(Value::Null, |phys| format!("{phys:#x}").into());

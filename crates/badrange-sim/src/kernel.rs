@@ -17,7 +17,7 @@ mod quirks;
 mod removal;
 mod xfs;
 
-pub(crate) use self::quirks::Quirks;
+pub(crate) use self::quirks::{Quirks, Version};
 use crate::{
     Crash, Effects, EventOutcome, Notified, Outcome, Profile, Scenario, Shutdown, Unmapped,
     machine::{Machine, Pages},
@@ -50,7 +50,7 @@ trait Kernel {
 #[must_use]
 pub fn run(scenario: &Scenario, profile: Option<Profile>) -> Outcome {
     let profile = profile.unwrap_or(scenario.profile());
-    let mut kernel = Linux { machine: Machine::new(scenario, Quirks::new(profile)) };
+    let mut kernel = boot(profile, scenario);
     let mut events = Vec::new();
     for event in &scenario.events {
         events.push(kernel.event(event));
@@ -60,6 +60,15 @@ pub fn run(scenario: &Scenario, profile: Option<Profile>) -> Outcome {
     }
     let name = scenario.name().to_owned();
     Outcome { schema: "badrange.outcome/1", name, profile, events }
+}
+
+fn boot(profile: Profile, scenario: &Scenario) -> Box<dyn Kernel + '_> {
+    let linux = |version| Linux { machine: Machine::new(scenario, Quirks::new(version)) };
+    match profile {
+        Profile::Linux6_1 => Box::new(linux(Version::V6_1)),
+        Profile::Linux6_12 => Box::new(linux(Version::V6_12)),
+        Profile::Linux7_2 => Box::new(linux(Version::V7_2)),
+    }
 }
 
 /// A real kernel.

@@ -87,8 +87,9 @@ pub struct EventOutcome {
     /// What the caller got: 0 or positive for success, `-errno` otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ret: Option<i64>,
-    /// The one `memory_failure()` call that the event made.
-    #[serde(flatten)]
+    /// The one `memory_failure()` call that the event made. In JSON its `ret` is left out: that of
+    /// the event says what the caller got.
+    #[serde(flatten, serialize_with = "without_ret")]
     pub call: Option<Call>,
     /// All calls, when there were several.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -193,6 +194,24 @@ pub struct Call {
     /// The notification and what came of it.
     #[serde(flatten)]
     pub notified: Notified,
+}
+
+fn without_ret<S: Serializer>(call: &Option<Call>, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        pfn: Hex,
+        #[serde(serialize_with = "flag_names")]
+        flags: MfFlags,
+        action: Option<Action>,
+        #[serde(flatten)]
+        notified: &'a Notified,
+    }
+    match call {
+        None => serializer.serialize_none(),
+        Some(Call { pfn, flags, ret: _, action, notified }) => {
+            Body { pfn: *pfn, flags: *flags, action: *action, notified }.serialize(serializer)
+        }
+    }
 }
 
 /// A notification of a DAX device, and what the filesystem did.

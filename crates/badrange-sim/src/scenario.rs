@@ -29,7 +29,12 @@ use self::{
     json::{At, Object, Path, Strict, duplicate},
     limits::{MAX_PROCESSES as PROCESSES, MAX_TOUCHED_PAGES as TOUCHED},
 };
-use crate::{Profile, check::expect, kernel::Quirks, machine::Machine};
+use crate::{
+    Profile,
+    check::expect,
+    kernel::{Quirks, Version},
+    machine::Machine,
+};
 
 type Result<T> = core::result::Result<T, ScenarioError>;
 
@@ -218,7 +223,8 @@ fn parse(text: &str) -> Result<Scenario> {
         .map_err(|err| ScenarioError::new(ScenarioErrorKind::Syntax, "", err.to_string()))?;
     let at = At { value: &value, path: &Path::Root };
     let scenario = read(&at.object(&KEYS)?)?;
-    match Machine::new(&scenario, Quirks::new(scenario.profile)).impossible_mount() {
+    // All kernels refuse the same.
+    match Machine::new(&scenario, Quirks::new(Version::V7_2)).impossible_mount() {
         None => Ok(scenario),
         Some(fs) => {
             let message = "cannot be mounted like this: the kernel refuses \"dax\":\"always\" with \

@@ -1,10 +1,18 @@
 //! All differences between the kernels, in one place. Each is a question with a version's answer.
 
-use crate::{Profile, Profile::*};
+use self::Version::{V6_1, V6_12, V7_2};
+
+/// A kernel version that was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    V6_1,
+    V6_12,
+    V7_2,
+}
 
 /// The rules of one kernel version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Quirks(Profile);
+pub(crate) struct Quirks(Version);
 
 /// What an external log is checked against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +34,8 @@ pub(crate) enum SharedPages {
 }
 
 impl Quirks {
-    pub(crate) const fn new(profile: Profile) -> Self {
-        Self(profile)
+    pub(crate) const fn new(version: Version) -> Self {
+        Self(version)
     }
 
     // ---- memory_failure() and its callers
@@ -35,8 +43,8 @@ impl Quirks {
     /// KERNEL: `madvise_inject_error()` also passes `MF_ACTION_REQUIRED` (0x21 on 6.1, 0x23 later).
     pub(crate) fn madvise_requires_action(self) -> bool {
         match self.0 {
-            Linux6_1 => false,
-            Linux6_12 | Linux7_2 => true,
+            V6_1 => false,
+            V6_12 | V7_2 => true,
         }
     }
 
@@ -44,8 +52,8 @@ impl Quirks {
     /// folio: `madvise` steps over it at once, and the generic handler works on its first page.
     pub(crate) fn has_huge_folios(self) -> bool {
         match self.0 {
-            Linux6_1 | Linux6_12 => false,
-            Linux7_2 => true,
+            V6_1 | V6_12 => false,
+            V7_2 => true,
         }
     }
 
@@ -53,17 +61,17 @@ impl Quirks {
     /// counts, so a private copy in ordinary memory is taken for the page.
     pub(crate) fn collects_private_copies(self) -> bool {
         match self.0 {
-            Linux6_1 | Linux6_12 => false,
-            Linux7_2 => true,
+            V6_1 | V6_12 => false,
+            V7_2 => true,
         }
     }
 
     /// KERNEL: `dax_associate_entry()`.
     pub(crate) fn shared_pages(self) -> SharedPages {
         match self.0 {
-            Linux6_1 => SharedPages::LastFile,
-            Linux6_12 => SharedPages::Marker,
-            Linux7_2 => SharedPages::Forgotten,
+            V6_1 => SharedPages::LastFile,
+            V6_12 => SharedPages::Marker,
+            V7_2 => SharedPages::Forgotten,
         }
     }
 
@@ -73,16 +81,16 @@ impl Quirks {
     /// every fault on a shared extent; 6.1 does so for copy-on-write only.
     pub(crate) fn shared_fault_unmaps(self) -> bool {
         match self.0 {
-            Linux6_1 => false,
-            Linux6_12 | Linux7_2 => true,
+            V6_1 => false,
+            V6_12 | V7_2 => true,
         }
     }
 
     /// KERNEL: `dax_fault_return()`: a page known to be bad gives `VM_FAULT_HWPOISON` since 6.6.
     pub(crate) fn bad_page_signal(self) -> (&'static str, u64) {
         match self.0 {
-            Linux6_1 => ("BUS_ADRERR", 0),
-            Linux6_12 | Linux7_2 => ("BUS_MCEERR_AR", 12),
+            V6_1 => ("BUS_ADRERR", 0),
+            V6_12 | V7_2 => ("BUS_MCEERR_AR", 12),
         }
     }
 
@@ -92,16 +100,16 @@ impl Quirks {
     /// everything.
     pub(crate) fn knows_pre_remove(self) -> bool {
         match self.0 {
-            Linux6_1 => false,
-            Linux6_12 | Linux7_2 => true,
+            V6_1 => false,
+            V6_12 | V7_2 => true,
         }
     }
 
     /// KERNEL: `bdev_mark_dead()` calls `->shutdown` of the superblock since 6.6.
     pub(crate) fn block_layer_reports_removal(self) -> bool {
         match self.0 {
-            Linux6_1 => false,
-            Linux6_12 | Linux7_2 => true,
+            V6_1 => false,
+            V6_12 | V7_2 => true,
         }
     }
 
@@ -111,40 +119,40 @@ impl Quirks {
     /// without DAX gives `-EBUSY` and a shutdown.
     pub(crate) fn skips_files_without_dax(self) -> bool {
         match self.0 {
-            Linux6_1 => false,
-            Linux6_12 | Linux7_2 => true,
+            V6_1 => false,
+            V6_12 | V7_2 => true,
         }
     }
 
     /// KERNEL: the realtime device is walked like the data device since 6.14.
     pub(crate) fn walks_realtime(self) -> bool {
         match self.0 {
-            Linux6_1 | Linux6_12 => false,
-            Linux7_2 => true,
+            V6_1 | V6_12 => false,
+            V7_2 => true,
         }
     }
 
     pub(crate) fn log_range(self) -> LogRange {
         match self.0 {
-            Linux6_1 => LogRange::Nothing,
-            Linux6_12 => LogRange::Device,
-            Linux7_2 => LogRange::Log,
+            V6_1 => LogRange::Nothing,
+            V6_12 => LogRange::Device,
+            V7_2 => LogRange::Log,
         }
     }
 
     /// KERNEL: 7.2 takes the size of the filesystem for the size of the data device.
     pub(crate) fn clips_to_filesystem(self) -> bool {
         match self.0 {
-            Linux6_1 | Linux6_12 => false,
-            Linux7_2 => true,
+            V6_1 | V6_12 => false,
+            V7_2 => true,
         }
     }
 
     /// KERNEL: 7.2 translates before it asks for rmapbt, so `-ENXIO` goes before `-EOPNOTSUPP`.
     pub(crate) fn translates_first(self) -> bool {
         match self.0 {
-            Linux6_1 | Linux6_12 => false,
-            Linux7_2 => true,
+            V6_1 | V6_12 => false,
+            V7_2 => true,
         }
     }
 
@@ -152,8 +160,8 @@ impl Quirks {
     /// Later kernels walk existing groups only.
     pub(crate) fn uses_missing_groups(self) -> bool {
         match self.0 {
-            Linux6_1 | Linux6_12 => true,
-            Linux7_2 => false,
+            V6_1 | V6_12 => true,
+            V7_2 => false,
         }
     }
 
@@ -161,8 +169,8 @@ impl Quirks {
     /// For every group but the last one `high` is all ones, and the end is 0.
     pub(crate) fn group_end_wraps(self) -> bool {
         match self.0 {
-            Linux6_1 | Linux6_12 => false,
-            Linux7_2 => true,
+            V6_1 | V6_12 => false,
+            V7_2 => true,
         }
     }
 
@@ -172,8 +180,8 @@ impl Quirks {
     /// before, what merges with records is still taken.
     pub(crate) fn full_badblocks_refuse_all(self) -> bool {
         match self.0 {
-            Linux6_1 | Linux6_12 => false,
-            Linux7_2 => true,
+            V6_1 | V6_12 => false,
+            V7_2 => true,
         }
     }
 
@@ -182,8 +190,8 @@ impl Quirks {
     /// KERNEL: off by one between the rewrite (6.7) and 6.15.
     pub(crate) fn badblocks_split_limit(self, most: usize) -> usize {
         match self.0 {
-            Linux6_12 => most.saturating_sub(1),
-            Linux6_1 | Linux7_2 => most,
+            V6_12 => most.saturating_sub(1),
+            V6_1 | V7_2 => most,
         }
     }
 }

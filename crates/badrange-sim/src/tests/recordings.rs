@@ -2,7 +2,9 @@
 
 use std::{fs, path::PathBuf};
 
-use crate::{Difference, Scenario, check, check_locations};
+use serde_json::Value;
+
+use crate::{Difference, Profile, Scenario, check, check_locations, run};
 
 /// Names and texts of all recordings.
 pub(super) fn texts() -> Vec<(String, String)> {
@@ -43,4 +45,19 @@ fn every_recording_is_predicted() {
 fn every_byte_is_where_it_was_seen() {
     let differences = report(check_locations);
     assert!(differences.is_empty(), "\n{differences}");
+}
+
+/// No key stands twice in the JSON of an outcome, and nothing expected is lost in printing.
+#[test]
+fn outcomes_are_json() {
+    for (name, scenario) in recordings() {
+        for profile in Profile::ALL {
+            let outcome = run(&scenario, Some(profile));
+            let text = serde_json::to_string(&outcome).unwrap();
+            let value: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(text.len(), value.to_string().len(), "{name}: {text}");
+            assert_eq!(value["schema"], "badrange.outcome/1");
+            assert_eq!(value["profile"], profile.as_str());
+        }
+    }
 }
