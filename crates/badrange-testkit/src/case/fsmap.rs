@@ -1,0 +1,236 @@
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "drawn numbers are small, and a panic is a failed check"
+)]
+
+use core::{cell::RefCell, ops::ControlFlow};
+use std::sync::Arc;
+
+use arbitrary::Arbitrary;
+use badrange_core::{
+    Context, Corruption, DevOffset, Errno, Extent, FileOffset, Holder, MfFlags, Outcome, Piece,
+    ReportOffset, Run,
+};
+use badrange_fs::{OwnedRun, OwnerSink, ReverseMap, RmapHolder};
+
+use super::{DrawnExtent, DrawnRun, TestCase};
+use crate::{
+    draw::few,
+    twin::{
+        FsRecord, FsTwin,
+        agree::{bytes, run, slots},
+    },
+};
+
+/// Bytes of a slot.
+const SLOT: u64 = 512;
+
+/// A filesystem's reverse map, and the holder made of it, against a list of owners per slot.
+///
+/// # Examples
+/// ```
+/// use badrange_testkit::{case::{DrawnExtent, FsMap, TestCase}, twin::FsRecord};
+/// let record = FsRecord { start: 2, len: 3, owner: 1, file_start: 0, unwritten: false };
+/// FsMap { records: vec![record], asked: vec![DrawnExtent { start: 0, len: 9 }], runs: vec![] }.check();
+/// ```
+#[derive(Debug, Clone, Arbitrary)]
+pub struct FsMap {
+    /// The records.
+    #[arbitrary(with = few::<_, 0, 12>)]
+    pub records: Vec<FsRecord>,
+    /// Ranges to ask for.
+    #[arbitrary(with = few::<_, 1, 4>)]
+    pub asked: Vec<DrawnExtent>,
+    /// Runs to ask for.
+    #[arbitrary(with = few::<_, 0, 3>)]
+    pub runs: Vec<DrawnRun>,
+}
+
+/// What a record of the drawn ones says about a slot, to be sorted: slot, record, slot of the file.
+type Line = (u64, String, Option<u64>);
+
+impl TestCase for FsMap {
+    fn check(&self) {
+        let mut distinct: Vec<FsRecord> = Vec::new();
+        for record in &self.records {
+            // Equal records count once, and a file offset without meaning makes no difference to
+            // the map only if it is the same.
+            let real = record.build(SLOT);
+            if distinct.iter().all(|other| other.build(SLOT) != real) {
+                distinct.push(*record);
+            }
+        }
+        let all = self.records.iter().map(|r| r.build(SLOT).expect("small"));
+        let map: ReverseMap = all.collect();
+        assert_eq!(map.len(), distinct.len());
+        let checked =
+            Checked { twin: FsTwin::new(&distinct), records: distinct, map: Arc::new(map) };
+        for asked in &self.asked {
+            checked.owners(*asked);
+            checked.gaps(*asked);
+            checked.segments(*asked);
+            let (start, len) = (asked.start, asked.len);
+            checked.holder((start, len, len, 1));
+        }
+        for asked in &self.runs {
+            checked.owners_of_run(asked.quad());
+            checked.holder(asked.quad());
+        }
+    }
+}
+
+struct Checked {
+    twin: FsTwin,
+    records: Vec<FsRecord>,
+    map: Arc<ReverseMap>,
+}
+
+impl Checked {
+    /// The lines about a slot.
+    fn due(&self, slot: u64) -> Vec<Line> {
+        let line = |i: &usize| {
+            let record = &self.records[*i];
+            let real = record.build(SLOT).expect("small");
+            (slot, format!("{real:?}"), record.file_slot(slot))
+        };
+        self.twin.owners(slot).iter().map(line).collect()
+    }
+
+    fn due_of(&self, units: impl Iterator<Item = u64>) -> Vec<Line> {
+        let mut all: Vec<Line> = units.flat_map(|slot| self.due(slot)).collect();
+        all.sort();
+        all
+    }
+
+    fn owners(&self, asked: DrawnExtent) {
+        let mut said = Vec::new();
+        let _ = self.map.owners(bytes(SLOT, asked.start, asked.len), &mut |owned| {
+            let name = format!("{:?}", owned.record);
+            said.extend(lines(owned.device, &name, owned.file));
+            ControlFlow::Continue(())
+        });
+        said.sort();
+        assert_eq!(said, self.due_of(asked.start..asked.start + asked.len), "{asked:?}");
+    }
+
+    fn owners_of_run(&self, (start, len, stride, count): (u64, u64, u64, u64)) {
+        let piece = piece((start, len, stride, count));
+        let mut said = Vec::new();
+        let _ = self.map.owners_of_piece(&piece, &mut |owned| {
+            let name = format!("{:?}", owned.record);
+            let files: Vec<_> = owned.file.iter().flat_map(Run::elements).map(Some).collect();
+            let files = files.into_iter().chain(core::iter::repeat(None));
+            for ((here, origin), file) in owned.piece.elements().zip(files) {
+                assert_eq!(file.is_some(), owned.file.is_some());
+                said.extend(lines(here, &name, file));
+                let slots = slots(SLOT, here).zip(slots(SLOT, origin));
+                slots.for_each(|(slot, from)| {
+                    assert_eq!(slot, start + (from / len) * stride + from % len, "{owned:?}");
+                });
+            }
+            ControlFlow::Continue(())
+        });
+        said.sort();
+        let asked = (0..count).flat_map(|i| start + i * stride..start + i * stride + len);
+        assert_eq!(said, self.due_of(asked), "{piece:?}");
+    }
+
+    fn gaps(&self, asked: DrawnExtent) {
+        let mut said: Vec<Extent<DevOffset>> = Vec::new();
+        let _ = self.map.gaps(bytes(SLOT, asked.start, asked.len), &mut |gap| {
+            // Maximal and ascending.
+            assert!(said.last().is_none_or(|last| last.end() < gap.start()));
+            said.push(gap);
+            ControlFlow::Continue(())
+        });
+        let said: Vec<u64> = said.into_iter().flat_map(|gap| slots(SLOT, gap)).collect();
+        let unknown = |slot: &u64| self.twin.owners(*slot).is_empty();
+        let due: Vec<u64> = (asked.start..asked.start + asked.len).filter(unknown).collect();
+        assert_eq!(said, due, "{asked:?}");
+    }
+
+    fn segments(&self, asked: DrawnExtent) {
+        let mut next = asked.start;
+        let mut last: Vec<String> = vec!["no segment".to_owned()];
+        let _ = self.map.segments(bytes(SLOT, asked.start, asked.len), &mut |segment| {
+            let mut said: Vec<String> = segment.owners.iter().map(|r| format!("{r:?}")).collect();
+            said.sort();
+            assert_ne!(said, last, "{segment:?} continues the one before");
+            for slot in slots(SLOT, segment.extent) {
+                assert_eq!(slot, next);
+                let mut due: Vec<String> =
+                    self.due(slot).into_iter().map(|(_, name, _)| name).collect();
+                due.sort();
+                assert_eq!(said, due, "{segment:?}");
+                next += 1;
+            }
+            last = said;
+            ControlFlow::Continue(())
+        });
+        assert_eq!(next, asked.start + asked.len);
+    }
+
+    /// The holder settles every known slot as its owners demand, and no other.
+    fn holder(&self, asked: (u64, u64, u64, u64)) {
+        let holder = RmapHolder::new(Arc::clone(&self.map), Arc::new(Deaf));
+        let settled = Settled::default();
+        let answer =
+            holder.corrupted_range(&Corruption::new(piece(asked), MfFlags::NONE, &settled));
+        assert_eq!(answer, Outcome::NotSupported);
+        let (start, len, stride, count) = asked;
+        let mut said: Vec<(u64, String)> = Vec::new();
+        for (origin, outcome) in settled.0.borrow().iter() {
+            for from in origin.elements().flat_map(|e| slots(SLOT, e)) {
+                said.push((start + (from / len) * stride + from % len, outcome.to_string()));
+            }
+        }
+        said.sort();
+        let due = (0..count).flat_map(|i| start + i * stride..start + i * stride + len);
+        let mut due: Vec<(u64, String)> = due
+            .flat_map(|slot| self.twin.owners(slot).iter().map(move |i| (slot, *i)))
+            .map(|(slot, i)| (slot, wanted(self.records[i].owner).to_string()))
+            .collect();
+        due.sort();
+        assert_eq!(said, due);
+    }
+}
+
+/// What a record's owner makes of a failure; see [`FsRecord::owner`].
+fn wanted(owner: u64) -> Outcome {
+    match owner {
+        0..=3 | 6 => Outcome::Handled,
+        7 => Outcome::NotSupported,
+        _ => Outcome::Failed(Errno::EUCLEAN),
+    }
+}
+
+fn piece(asked: (u64, u64, u64, u64)) -> Piece {
+    let (_, len, _, count) = asked;
+    let origin: Run<ReportOffset> = run(SLOT, (0, len, len, count));
+    Piece::new(run(SLOT, asked), origin).expect("equal shapes")
+}
+
+fn lines(device: Extent<DevOffset>, name: &str, file: Option<Extent<FileOffset>>) -> Vec<Line> {
+    assert!(file.is_none_or(|file| file.len() == device.len()));
+    let files = file.map(|file| slots(SLOT, file).start);
+    let line = |(i, slot)| (slot, name.to_owned(), files.map(|first| first + i));
+    (0..).zip(slots(SLOT, device)).map(line).collect()
+}
+
+/// Collects what is settled.
+#[derive(Default)]
+struct Settled(RefCell<Vec<(Run<ReportOffset>, Outcome)>>);
+
+impl Context for Settled {
+    fn settle(&self, origin: Run<ReportOffset>, outcome: Outcome) {
+        self.0.borrow_mut().push((origin, outcome));
+    }
+}
+
+struct Deaf;
+
+impl OwnerSink for Deaf {
+    fn lost(&self, _: &OwnedRun, _: &Corruption<'_>) {}
+    fn metadata_hit(&self, _: &OwnedRun, _: &Corruption<'_>) {}
+}

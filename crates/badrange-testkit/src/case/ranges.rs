@@ -1,0 +1,257 @@
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "drawn numbers are small, and a panic is a failed check"
+)]
+
+use core::ops::ControlFlow;
+use std::collections::BTreeSet;
+
+use arbitrary::Arbitrary;
+use badrange_core::{
+    Cover, DevOffset, Extent, Outcome, PAGE_SIZE, PhysAddr, Piece, ReportOffset, Run,
+};
+
+use super::{Answer, TestCase};
+use crate::draw::{few, within};
+
+/// An extent in plain numbers.
+///
+/// # Examples
+/// ```
+/// use badrange_testkit::case::DrawnExtent;
+/// let extent = DrawnExtent { start: 3, len: 2 };
+/// assert!(extent.has(4) && !extent.has(5));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Arbitrary)]
+pub struct DrawnExtent {
+    /// First unit.
+    #[arbitrary(with = within::<0, 59>)]
+    pub start: u64,
+    /// How many units.
+    #[arbitrary(with = within::<1, 60>)]
+    pub len: u64,
+}
+
+impl DrawnExtent {
+    /// Whether a unit lies inside.
+    #[must_use]
+    pub fn has(&self, unit: u64) -> bool {
+        self.start <= unit && unit < self.start + self.len
+    }
+
+    fn real(&self, base: u64) -> Extent<DevOffset> {
+        Extent::new(DevOffset::new(base + self.start), self.len).expect("ends within 64 bits")
+    }
+}
+
+/// A run in plain numbers.
+///
+/// # Examples
+/// ```
+/// use badrange_testkit::case::DrawnRun;
+/// let run = DrawnRun { start: 1, len: 2, gap: 1, count: 3 };
+/// let units: Vec<u64> = (0..12).filter(|unit| run.has(*unit)).collect();
+/// assert_eq!(units, [1, 2, 4, 5, 7, 8]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Arbitrary)]
+pub struct DrawnRun {
+    /// First unit.
+    #[arbitrary(with = within::<0, 59>)]
+    pub start: u64,
+    /// Units of an element.
+    #[arbitrary(with = within::<1, 15>)]
+    pub len: u64,
+    /// Units between two elements.
+    #[arbitrary(with = within::<0, 15>)]
+    pub gap: u64,
+    /// How many elements.
+    #[arbitrary(with = within::<1, 8>)]
+    pub count: u64,
+}
+
+impl DrawnRun {
+    /// Whether a unit lies in one of the elements.
+    #[must_use]
+    pub fn has(&self, unit: u64) -> bool {
+        (0..self.count).any(|i| {
+            let start = self.start + i * (self.len + self.gap);
+            start <= unit && unit < start + self.len
+        })
+    }
+
+    pub(crate) fn quad(&self) -> (u64, u64, u64, u64) {
+        (self.start, self.len, self.len + self.gap, self.count)
+    }
+
+    fn real(&self, base: u64) -> Run<DevOffset> {
+        let first = Extent::new(DevOffset::new(base + self.start), self.len);
+        Run::new(first.expect("ends within 64 bits"), self.len + self.gap, self.count)
+            .expect("ends within 64 bits")
+    }
+}
+
+/// No drawn range ends beyond this unit.
+const END: u64 = 59 + 8 * 30 + 1;
+
+/// The algebra of ranges against sets of single units.
+///
+/// # Examples
+/// ```
+/// badrange_testkit::case::check_bytes::<badrange_testkit::case::Ranges>(&[1; 64]);
+/// ```
+#[derive(Debug, Clone, Arbitrary)]
+pub struct Ranges {
+    /// Whether all of it happens at the end of the 64-bit scale instead of its beginning.
+    pub at_the_end: bool,
+    /// Two extents.
+    pub extents: (DrawnExtent, DrawnExtent),
+    /// Two runs.
+    pub runs: (DrawnRun, DrawnRun),
+    /// What somebody said about runs, for a cover.
+    #[arbitrary(with = few::<_, 0, 6>)]
+    pub said: Vec<(DrawnRun, Answer)>,
+}
+
+impl TestCase for Ranges {
+    fn check(&self) {
+        let base = if self.at_the_end { u64::MAX - END } else { 0 };
+        check_extents(base, self.extents);
+        check_clip(base, self.runs.0, self.extents.0);
+        check_overlaps(base, self.runs);
+        check_images(base, self.runs);
+        check_pages(self.runs.0);
+        self.check_cover(base);
+    }
+}
+
+fn check_extents(base: u64, (a, b): (DrawnExtent, DrawnExtent)) {
+    let (x, y) = (a.real(base), b.real(base));
+    let (both, hull, cut) = (x.intersect(y), x.hull(y), y.start());
+    let ((before, after), (left, right)) = (x.split_at(cut), x.without(y));
+    assert_eq!(x.contains_extent(y), (0..END).all(|unit| !b.has(unit) || a.has(unit)));
+    for unit in 0..END {
+        let at = DevOffset::new(base + unit);
+        let has = |e: Option<Extent<DevOffset>>| e.is_some_and(|e| e.contains(at));
+        assert_eq!(x.contains(at), a.has(unit));
+        assert_eq!(has(both), a.has(unit) && b.has(unit), "{x} and {y} at {at}");
+        assert_eq!(has(before), a.has(unit) && unit < b.start);
+        assert_eq!(has(after), a.has(unit) && unit >= b.start);
+        assert_eq!(has(left) || has(right), a.has(unit) && !b.has(unit), "{x} without {y}");
+        assert!(!(has(left) && has(right)));
+        let (first, end) = (a.start.min(b.start), (a.start + a.len).max(b.start + b.len));
+        assert_eq!(hull.contains(at), first <= unit && unit < end);
+    }
+}
+
+/// The units of some runs, each as often as it is there.
+fn units(base: u64, runs: &[Run<DevOffset>]) -> Vec<u64> {
+    let elements = runs.iter().flat_map(Run::elements);
+    let mut all: Vec<u64> =
+        elements.flat_map(|e| e.start().get() - base..e.end().get() - base).collect();
+    all.sort_unstable();
+    all
+}
+
+fn check_clip(base: u64, run: DrawnRun, window: DrawnExtent) {
+    let (real, cut) = (run.real(base), window.real(base));
+    let parts: Vec<_> = real.clip(cut).collect();
+    let due: Vec<u64> = (0..END).filter(|unit| run.has(*unit) && window.has(*unit)).collect();
+    assert_eq!(units(base, &parts), due, "{real} in {cut}");
+    assert!(parts.len() <= 3 && parts.is_sorted_by_key(|r| r.first().start()));
+    for unit in 0..END {
+        assert_eq!(real.contains(DevOffset::new(base + unit)), run.has(unit), "{real} at {unit}");
+    }
+}
+
+fn check_overlaps(base: u64, (a, b): (DrawnRun, DrawnRun)) {
+    let (x, y) = (a.real(base), b.real(base));
+    let parts: Vec<_> = x.overlaps(&y).collect();
+    let due: Vec<u64> = (0..END).filter(|unit| a.has(*unit) && b.has(*unit)).collect();
+    assert_eq!(units(base, &parts), due, "{x} and {y}");
+    assert!(parts.is_sorted_by_key(|r| r.first().start()), "{parts:?}");
+    for element in parts.iter().flat_map(Run::elements) {
+        for run in [&x, &y] {
+            assert!(run.elements().any(|e| e.contains_extent(element)), "{element} of {run}");
+        }
+    }
+    let common = (1..=x.stride()).rev().find(|d| x.stride() % d == 0 && y.stride() % d == 0);
+    let bound = (x.stride() + y.stride()) / common.unwrap_or(1);
+    assert!(parts.len() as u64 <= bound.max(3), "{x} and {y}: {} runs", parts.len());
+}
+
+/// Carrying a piece through a leg keeps every byte in its place.
+fn check_images(base: u64, (a, b): (DrawnRun, DrawnRun)) {
+    let (here, lower) = (a.real(base), b.real(base));
+    let (from, to) = (1000, 5000);
+    let origin = Extent::new(ReportOffset::new(from), a.len).expect("small");
+    let origin = Run::new(origin, a.len, a.count).expect("small");
+    let upper = Extent::new(DevOffset::new(to), b.len).expect("small");
+    let upper_stride = 3 * b.len + 1;
+    let upper = Run::new(upper, upper_stride, b.count).expect("small");
+    let piece = Piece::new(here, origin).expect("equal shapes");
+    let mut said = BTreeSet::new();
+    let _ = piece.through(&lower, &upper, &mut |above: Piece| {
+        for (at, origin) in above.elements() {
+            for by in 0..at.len() {
+                let pair = (origin.start().get() + by, at.start().get() + by);
+                assert!(said.insert(pair), "{pair:?} twice, from {piece:?}");
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    let index = |run: DrawnRun, unit: u64| {
+        let by = unit.checked_sub(run.start)?;
+        let (element, within) = (by / (run.len + run.gap), by % (run.len + run.gap));
+        run.has(unit).then_some((element, within))
+    };
+    let due = (0..END).filter_map(|unit| {
+        let ((i, p), (j, q)) = (index(a, unit)?, index(b, unit)?);
+        Some((from + i * a.len + p, to + j * upper_stride + q))
+    });
+    assert_eq!(said, due.collect(), "{here} through {lower}");
+}
+
+/// Pages of a strided run of physical memory, at a sixteenth of a page per unit.
+fn check_pages(run: DrawnRun) {
+    const UNIT: u64 = PAGE_SIZE / 16;
+    let first = Extent::new(PhysAddr::new(run.start * UNIT), run.len * UNIT).expect("small");
+    let bytes = Run::new(first, (run.len + run.gap) * UNIT, run.count).expect("small");
+    let mut pages = BTreeSet::new();
+    bytes.containing_pages(&mut |part| {
+        for e in part.elements() {
+            pages.extend(e.start().get()..e.end().get());
+        }
+    });
+    let due: BTreeSet<u64> = (0..END).filter(|unit| run.has(*unit)).map(|unit| unit / 16).collect();
+    assert_eq!(pages, due, "{bytes}");
+}
+
+impl Ranges {
+    fn check_cover(&self, base: u64) {
+        let mut cover = Cover::new();
+        for (run, answer) in &self.said {
+            cover.add(run.real(base), Outcome::from(*answer));
+        }
+        let window = self.extents.1;
+        let states = cover.resolve(window.real(base));
+        let mut seen = BTreeSet::new();
+        for (run, state) in &states {
+            for unit in units(base, &[*run]) {
+                assert!(seen.insert(unit), "unit {unit} twice in {states:?}");
+                assert_eq!(*state, self.said_about(unit), "unit {unit} of {states:?}");
+            }
+        }
+        let due: BTreeSet<u64> = (0..END).filter(|unit| window.has(*unit)).collect();
+        assert_eq!(seen, due);
+        assert!(states.is_sorted_by_key(|(run, _)| run.first().start()));
+    }
+
+    /// The join, spelled out.
+    fn said_about(&self, unit: u64) -> Option<Outcome> {
+        let about = self.said.iter().filter(|(run, _)| run.has(unit));
+        let said: Vec<Answer> = about.map(|(_, answer)| *answer).collect();
+        let order = [Answer::NotSupported, Answer::Eio, Answer::Euclean, Answer::Handled];
+        let strongest = order.into_iter().find(|answer| said.contains(answer));
+        strongest.or_else(|| said.first().copied()).map(Outcome::from)
+    }
+}

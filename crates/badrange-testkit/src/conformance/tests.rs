@@ -1,0 +1,295 @@
+//! The kit passes what is right, and names the law that is broken by what is not.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "layers with the bugs that are looked for, and small numbers"
+)]
+
+mod buggy;
+
+use core::ops::ControlFlow;
+
+use badrange_block::{Partition, dm::Table};
+use badrange_core::*;
+use badrange_fs::{FileId, Fork, OwnedRun, Owner, OwnerSink, Record, ReverseMap, RmapHolder};
+use badrange_pmem::{MetadataArea, Mode, Namespace, PmemDevice};
+use std::sync::Arc;
+
+use super::*;
+use crate::fake::{Countdown, Panics, Recorder};
+use buggy::{Bug, Buggy};
+
+fn at(start: u64, len: u64) -> Extent<DevOffset> {
+    Extent::new(DevOffset::new(start), len).unwrap()
+}
+
+fn passes<L: Space, U: Space>(layer: &dyn Mapping<L, U>) {
+    if let Err(violation) = mapping(layer, &Config::DEFAULT) {
+        panic!("{layer:?}: {violation}");
+    }
+}
+
+#[test]
+fn partitions_keep_the_laws() {
+    for on in [at(0, 1), at(1 << 20, 1 << 30), at(7, 4096), at(0, u64::MAX), at(u64::MAX - 9, 9)] {
+        passes(&Partition::new(on));
+    }
+}
+
+#[test]
+fn tables_keep_the_laws() {
+    for text in [
+        "0 8 linear 8:0 0",
+        "0 2400 striped 3 16 8:0 2048 8:16 2048 8:32 2048",
+        "0 60 striped 1 4 8:0 7",
+        "0 8 error",
+        "0 8 zero",
+        "0 1000 linear 8:2 5000\n1000 500 linear 8:2 0\n1500 8 error\n1508 96 striped 4 3 8:0 0 8:0 24 8:0 48 8:0 72\n1604 9 zero",
+        "0 137438953472 striped 8 128 8:0 0 8:1 0 8:2 0 8:3 0 8:4 0 8:5 0 8:6 0 8:7 0",
+        "0 36028797018963967 linear 8:0 0",
+    ] {
+        passes(&Table::parse(text).unwrap());
+    }
+}
+
+#[test]
+fn namespaces_keep_the_laws() {
+    for (start, len, offset) in [(0, 4096, 0), (1 << 32, (1 << 40) + 700, 2 << 20)] {
+        let whole = Extent::new(PhysAddr::new(start), len).unwrap();
+        passes(&Namespace::new(whole, offset, Mode::Fsdax).unwrap());
+    }
+}
+
+/// Two legs with the same bytes, and one lower byte under two upper ones.
+#[derive(Debug)]
+struct Mirror;
+
+impl Mapping for Mirror {
+    fn legs(&self) -> u32 {
+        2
+    }
+    fn extent(&self) -> Extent<DevOffset> {
+        at(0, 100)
+    }
+    fn leg_extent(&self, leg: Leg) -> Option<Extent<DevOffset>> {
+        (leg.index() < 2).then(|| at(u64::from(leg.index()) * 10, 50))
+    }
+    fn map(
+        &self,
+        upper: Extent<DevOffset>,
+        sink: &mut dyn FnMut(Mapped) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        for half in [at(0, 50), at(50, 50)] {
+            let Some(upper) = upper.intersect(half) else { continue };
+            for leg in [0, 1].map(Leg::new) {
+                let first = self.leg_extent(leg).unwrap().start();
+                let lower = upper.rebase(half.start(), first).unwrap();
+                sink(Mapped::To { leg, upper, lower })?;
+            }
+        }
+        match upper.split_at(DevOffset::new(100)).1 {
+            Some(upper) => sink(Mapped::Hole { kind: HoleKind::Unmapped, upper }),
+            None => ControlFlow::Continue(()),
+        }
+    }
+    fn rmap(
+        &self,
+        leg: Leg,
+        lower: Extent<DevOffset>,
+        sink: &mut dyn FnMut(Rmapped) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let Some(area) = self.leg_extent(leg) else { return ControlFlow::Continue(()) };
+        let Some(lower) = lower.intersect(area) else { return ControlFlow::Continue(()) };
+        for to in [0, 50] {
+            let upper = lower.rebase(area.start(), DevOffset::new(to)).unwrap();
+            sink(Rmapped { lower, upper })?;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn mirrors_and_shared_bytes_keep_the_laws() {
+    passes(&Mirror);
+}
+
+/// The violation, after checking that its case really breaks the layer and its neighbour does not.
+fn broken(bug: Bug) -> Violation {
+    let violation = mapping(&Buggy(bug), &Config::DEFAULT).unwrap_err();
+    let again = mapping(&Buggy(bug), &Config::DEFAULT).unwrap_err();
+    assert_eq!(violation, again, "equal seeds, equal violations");
+    violation
+}
+
+#[test]
+fn the_layer_without_a_bug_keeps_the_laws() {
+    passes(&Buggy(Bug::None));
+}
+
+#[test]
+fn an_end_that_is_off_by_one_breaks_law_3() {
+    let violation = broken(Bug::InclusiveEnd);
+    assert_eq!(violation.law(), Law::Inside, "{violation}");
+    // The byte after the leg, alone: legs of 128 bytes at 1000, 2000 and 3000.
+    assert_eq!(violation.case(), Case::Rmap { leg: 0, start: 1128, len: 1 });
+    assert_eq!(
+        violation.reproduction(),
+        "let bad = Extent::new(DevOffset::new(1128), 1)?;\n\
+         let _ = layer.rmap(Leg::new(0), bad, &mut |part| {\n    \
+         println!(\"{part:?}\");\n    ControlFlow::Continue(())\n});"
+    );
+    let mut emitted = 0;
+    let _ = Buggy(Bug::InclusiveEnd).rmap(Leg::new(0), at(1128, 1), &mut |_| {
+        emitted += 1;
+        ControlFlow::Continue(())
+    });
+    assert_eq!(emitted, 1, "the case does what it says");
+}
+
+#[test]
+fn a_length_that_is_not_clipped_to_the_chunk_breaks_law_2() {
+    let violation = broken(Bug::UnclippedLength);
+    assert_eq!(violation.law(), Law::GivesBack, "{violation}");
+    // Two bytes across the end of a chunk are the smallest case there is.
+    let Case::Rmap { leg: 0, start, len: 2 } = violation.case() else { panic!("{violation}") };
+    assert_eq!((start + 1 - 1000) % 16, 0, "{violation}");
+}
+
+#[test]
+fn only_the_first_match_breaks_law_2() {
+    let violation = broken(Bug::FirstMatchOnly);
+    assert_eq!(violation.law(), Law::GivesBack, "{violation}");
+    let Case::Rmap { leg: 0, start, len: 2 } = violation.case() else { panic!("{violation}") };
+    assert_eq!((start + 1 - 1000) % 16, 0, "{violation}");
+}
+
+#[test]
+fn a_chunk_that_is_subtracted_whole_breaks_law_1() {
+    let violation = broken(Bug::ChunkRemainder);
+    assert_eq!(violation.law(), Law::Covers, "{violation}");
+    let Case::Map { start, len } = violation.case() else { panic!("{violation}") };
+    // It takes a start inside a chunk and an end beyond it.
+    assert!(start % 16 != 0 && start % 16 + len > 16, "{violation}");
+}
+
+#[test]
+fn a_sum_that_wraps_breaks_law_5() {
+    let violation = broken(Bug::Wraps);
+    assert_eq!(violation.law(), Law::Total, "{violation}");
+    assert!(violation.detail().starts_with("panicked: "), "{violation}");
+    // Within a chunk of the end of the scale, where rounding up wraps.
+    let Case::Rmap { leg: 0, start, len: 1 } = violation.case() else { panic!("{violation}") };
+    assert!(start >= u64::MAX - 16, "{violation}");
+}
+
+#[test]
+fn a_closed_form_that_forgets_the_phase_breaks_law_4() {
+    let violation = broken(Bug::RunFromFirstElement);
+    assert_eq!(violation.law(), Law::Runs, "{violation}");
+    let Case::RmapRun { leg: 0, run, .. } = violation.case() else { panic!("{violation}") };
+    assert_eq!((run.len, run.count), (1, 2), "{violation}");
+    assert!(violation.reproduction().contains("let bad = Piece::new(bad, origin)?;"));
+}
+
+#[test]
+fn a_sink_that_is_called_after_its_break_is_reported() {
+    let violation = broken(Bug::DoesNotStop);
+    assert_eq!(violation.law(), Law::Stops, "{violation}");
+}
+
+#[test]
+fn a_leg_too_many_breaks_law_5() {
+    let violation = broken(Bug::LegTooMany);
+    assert_eq!((violation.law(), violation.case()), (Law::Total, Case::LegExtent { leg: 3 }));
+    assert_eq!(violation.reproduction(), "println!(\"{:?}\", layer.leg_extent(Leg::new(3)));");
+}
+
+struct Deaf;
+
+impl OwnerSink for Deaf {
+    fn lost(&self, _: &OwnedRun, _: &Corruption<'_>) {}
+    fn metadata_hit(&self, _: &OwnedRun, _: &Corruption<'_>) {}
+}
+
+#[test]
+fn holders_of_the_workspace_keep_the_contract() {
+    let config = Config::DEFAULT.with_repeatable(true);
+    let record = |start, len, ino| Record {
+        extent: at(start, len),
+        owner: Owner::File { id: FileId::Ino(ino), fork: Fork::Data },
+        file_start: FileOffset::new(0),
+        unwritten: false,
+    };
+    let map: ReverseMap = [record(0, 4096, 1), record(2048, 8192, 2)].into_iter().collect();
+    let fs = RmapHolder::new(Arc::new(map), Arc::new(Deaf));
+    holder(&fs, at(0, 16384), &config).unwrap();
+    let whole = Extent::new(PhysAddr::new(0), 1 << 20).unwrap();
+    let pmem = PmemDevice::new(Namespace::new(whole, 0, Mode::Raw).unwrap());
+    holder(&pmem, at(0, 1 << 20), &config).unwrap();
+    holder(&MetadataArea, whole, &config).unwrap();
+}
+
+#[test]
+fn a_holder_that_panics_is_reported_with_its_call() {
+    let fussy = Fussy;
+    let violation = holder(&fussy, at(512, 4096), &Config::DEFAULT).unwrap_err();
+    assert_eq!(violation.law(), Law::Survives);
+    let Case::Notify { run, flags } = violation.case() else { panic!("{violation}") };
+    assert_eq!((run.count, run.len, flags), (2, 1, MfFlags::NONE), "{violation}");
+    let later = Panics::new(Recorder::<DevOffset>::new(Outcome::Handled), 1000);
+    let violation = holder(&later, at(512, 4096), &Config::DEFAULT).unwrap_err();
+    assert!(violation.to_string().contains("a holder made to panic"), "{violation}");
+}
+
+/// Thinks that it is only told extents.
+struct Fussy;
+
+impl Holder for Fussy {
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+        what.range().as_extent().expect("an extent");
+        Outcome::Handled
+    }
+}
+
+#[test]
+fn a_holder_that_changes_its_mind_is_only_reported_where_that_matters() {
+    let on = at(0, 4096);
+    let moody = || Countdown::new(Recorder::<DevOffset>::new(Outcome::Handled), 100);
+    holder(&moody(), on, &Config::DEFAULT).unwrap();
+    let violation = holder(&moody(), on, &Config::DEFAULT.with_repeatable(true)).unwrap_err();
+    assert_eq!(violation.law(), Law::Repeats);
+}
+
+/// Handles what is longer than a sector.
+struct BySize;
+
+impl Holder for BySize {
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+        if what.range().total_len() > 512 { Outcome::Handled } else { Outcome::NotSupported }
+    }
+}
+
+#[test]
+fn an_answer_that_depends_on_the_cut_is_reported_where_that_matters() {
+    let config = Config::DEFAULT.with_repeatable(true);
+    let violation = holder(&BySize, at(0, 4096), &config).unwrap_err();
+    assert_eq!(violation.law(), Law::Repeats);
+    let Case::Notify { run, .. } = violation.case() else { panic!("{violation}") };
+    assert!(run.len <= 512 && run.len * run.count > 512, "{violation}");
+}
+
+#[test]
+fn cases_print_as_code() {
+    let run = case::RawRun { start: 7, len: 2, stride: 5, count: 3 };
+    let flags = MfFlags::ACTION_REQUIRED.with(MfFlags::MEM_PRE_REMOVE);
+    let names = case::Names::of::<PhysAddr, DevOffset>();
+    let code = case::Code { case: Case::Notify { run, flags }, names };
+    assert_eq!(
+        code.to_string(),
+        "let bad = Run::new(Extent::new(PhysAddr::new(7), 2)?, 5, 3)?;\n\
+         let origin = Run::new(Extent::new(ReportOffset::new(0), 2)?, 2, 3)?;\n\
+         let bad = Piece::new(bad, origin)?;\n\
+         let flags = MfFlags::NONE.with(MfFlags::ACTION_REQUIRED).with(MfFlags::MEM_PRE_REMOVE);\n\
+         let _ = holder.corrupted_range(&Corruption::new(bad, flags, &()));"
+    );
+}

@@ -1,0 +1,288 @@
+//! Holders that misbehave on purpose, one that only records, and a fallback that records.
+//!
+//! They wrap another holder, so that a test adds the fault to what it already has:
+//! ```
+//! use badrange_core::*;
+//! use badrange_stack::{DeviceSpec, Stack};
+//! use badrange_testkit::fake::{Countdown, Recorder};
+//! use std::sync::Arc;
+//!
+//! let all = Extent::new(DevOffset::new(0), 4096)?;
+//! let stack = Stack::new();
+//! let disk = stack.add_device(DeviceSpec::base("disk", all))?;
+//! let recorder = Arc::new(Recorder::new(Outcome::Handled));
+//! let _r = stack.register(disk, all, Arc::new(Countdown::new(recorder.clone(), 1)))?;
+//! assert_eq!(stack.notify_failure(disk, all, MfFlags::NONE).handled_bytes(), 4096);
+//! assert_eq!(stack.notify_failure(disk, all, MfFlags::NONE).handled_bytes(), 0); // refuses now
+//! assert_eq!(recorder.told().len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use core::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use badrange_core::{
+    Corruption, DevOffset, Fallback, Holder, MfFlags, Outcome, Pfn, Piece, Run, Space,
+};
+
+/// What is guarded here is only appended to, so that a panic elsewhere leaves it whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A holder that records what it is told and always says the same.
+///
+/// # Examples
+/// ```
+/// use badrange_core::*;
+/// use badrange_testkit::fake::Recorder;
+/// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+/// let recorder = Recorder::new(Outcome::Handled).settling(at(512, 512).into(), Outcome::NotSupported);
+/// let what = Corruption::new(Piece::report(at(0, 1024)), MfFlags::ACTION_REQUIRED, &());
+/// assert_eq!(recorder.corrupted_range(&what), Outcome::Handled);
+/// assert_eq!(recorder.told(), [(Piece::report(at(0, 1024)), MfFlags::ACTION_REQUIRED)]);
+/// ```
+#[derive(Debug)]
+pub struct Recorder<S: Space = DevOffset> {
+    told: Mutex<Vec<(Piece<S>, MfFlags)>>,
+    settles: Vec<(Run<S>, Outcome)>,
+    answer: Outcome,
+}
+
+impl<S: Space> Recorder<S> {
+    /// Says `answer` for everything.
+    #[must_use]
+    pub fn new(answer: Outcome) -> Self {
+        Self { told: Mutex::new(Vec::new()), settles: Vec::new(), answer }
+    }
+
+    /// Settles `part` whenever it is told anything, before it answers.
+    #[must_use]
+    pub fn settling(mut self, part: Run<S>, outcome: Outcome) -> Self {
+        self.settles.push((part, outcome));
+        self
+    }
+
+    /// Everything it was told so far, in order.
+    #[must_use]
+    pub fn told(&self) -> Vec<(Piece<S>, MfFlags)> {
+        lock(&self.told).clone()
+    }
+
+    /// The same, and forgets it.
+    #[must_use]
+    pub fn take(&self) -> Vec<(Piece<S>, MfFlags)> {
+        core::mem::take(&mut *lock(&self.told))
+    }
+}
+
+impl<S: Space> Holder<S> for Recorder<S> {
+    fn corrupted_range(&self, what: &Corruption<'_, S>) -> Outcome {
+        lock(&self.told).push((what.piece(), what.flags()));
+        for (part, outcome) in &self.settles {
+            what.settle(*part, *outcome);
+        }
+        self.answer
+    }
+}
+
+/// Passes the first calls on, and refuses from then on with [`Outcome::NotSupported`].
+///
+/// # Examples
+/// ```
+/// use badrange_core::*;
+/// use badrange_testkit::fake::{Countdown, Recorder};
+/// let holder = Countdown::new(Recorder::new(Outcome::Handled), 1);
+/// let bad = Piece::report(Extent::new(DevOffset::new(0), 1)?);
+/// let what = Corruption::new(bad, MfFlags::NONE, &());
+/// assert_eq!(holder.corrupted_range(&what), Outcome::Handled);
+/// assert_eq!(holder.corrupted_range(&what), Outcome::NotSupported);
+/// # Ok::<(), RangeError>(())
+/// ```
+#[derive(Debug)]
+pub struct Countdown<H> {
+    inner: H,
+    calls: Calls,
+    passes: u64,
+}
+
+impl<H> Countdown<H> {
+    /// Passes `passes` calls on to `inner`.
+    #[must_use]
+    pub fn new(inner: H, passes: u64) -> Self {
+        Self { inner, calls: Calls::default(), passes }
+    }
+}
+
+impl<S: Space, H: Holder<S>> Holder<S> for Countdown<H> {
+    fn corrupted_range(&self, what: &Corruption<'_, S>) -> Outcome {
+        match self.calls.count() < self.passes {
+            true => self.inner.corrupted_range(what),
+            false => Outcome::NotSupported,
+        }
+    }
+}
+
+/// Panics at one call, after what `inner` settled at it, and passes all others on.
+///
+/// # Examples
+/// ```
+/// use badrange_core::*;
+/// use badrange_stack::{DeviceSpec, Stack};
+/// use badrange_testkit::fake::{Panics, Recorder};
+/// use std::sync::Arc;
+/// let all = Extent::new(DevOffset::new(0), 4096)?;
+/// let stack = Stack::new();
+/// let disk = stack.add_device(DeviceSpec::base("disk", all))?;
+/// let holder = Panics::new(Recorder::new(Outcome::Handled), 0);
+/// let _r = stack.register(disk, all, Arc::new(holder))?;
+/// let report = stack.notify_failure(disk, all, MfFlags::NONE);
+/// assert_eq!((report.counts().panicked, report.remainder_bytes()), (1, 4096));
+/// assert_eq!(stack.notify_failure(disk, all, MfFlags::NONE).handled_bytes(), 4096);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Panics<H> {
+    inner: H,
+    calls: Calls,
+    at: u64,
+}
+
+impl<H> Panics<H> {
+    /// Panics at call number `at`, counted from 0.
+    #[must_use]
+    pub fn new(inner: H, at: u64) -> Self {
+        Self { inner, calls: Calls::default(), at }
+    }
+}
+
+impl<S: Space, H: Holder<S>> Holder<S> for Panics<H> {
+    /// # Panics
+    /// At that one call: it is made to.
+    fn corrupted_range(&self, what: &Corruption<'_, S>) -> Outcome {
+        let answer = self.inner.corrupted_range(what);
+        if self.calls.count() == self.at {
+            // Past the panic hook: a panic that is wanted needs no message.
+            std::panic::resume_unwind(Box::new("a holder made to panic"));
+        }
+        answer
+    }
+}
+
+/// Does something from inside the first calls, such as reporting or registering, and passes all
+/// calls on.
+///
+/// # Examples
+/// ```
+/// use badrange_core::*;
+/// use badrange_stack::{DeviceSpec, Stack};
+/// use badrange_testkit::fake::{Recorder, Reenters};
+/// use std::sync::Arc;
+/// let all = Extent::new(DevOffset::new(0), 4096)?;
+/// let stack = Stack::new();
+/// let disk = stack.add_device(DeviceSpec::base("disk", all))?;
+/// let recorder = Arc::new(Recorder::new(Outcome::Handled));
+/// let inside = stack.clone();
+/// let holder = Reenters::new(recorder.clone(), 2, move |what: &Corruption<'_>| {
+///     let _nested = inside.notify_failure(disk, what.range().first(), MfFlags::NONE);
+/// });
+/// let _r = stack.register(disk, all, Arc::new(holder))?;
+/// let report = stack.notify_failure(disk, all, MfFlags::NONE);
+/// assert_eq!(report.handled_bytes(), 4096);
+/// assert_eq!(recorder.told().len(), 3); // the event, one inside it, and one inside that
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Reenters<H, F> {
+    inner: H,
+    calls: Calls,
+    times: u64,
+    action: F,
+}
+
+impl<H, F> Reenters<H, F> {
+    /// Runs `action` in each of the first `times` calls: an action that leads back here ends.
+    #[must_use]
+    pub fn new(inner: H, times: u64, action: F) -> Self {
+        Self { inner, calls: Calls::default(), times, action }
+    }
+}
+
+impl<S, H, F> Holder<S> for Reenters<H, F>
+where
+    S: Space,
+    H: Holder<S>,
+    F: Fn(&Corruption<'_, S>) + Send + Sync,
+{
+    fn corrupted_range(&self, what: &Corruption<'_, S>) -> Outcome {
+        if self.calls.count() < self.times {
+            (self.action)(what);
+        }
+        self.inner.corrupted_range(what)
+    }
+}
+
+impl<H: fmt::Debug, F> fmt::Debug for Reenters<H, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reenters").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Calls(AtomicU64);
+
+impl Calls {
+    /// How many calls there were before this one.
+    fn count(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// A fallback that records the pages it is given.
+///
+/// # Examples
+/// ```
+/// use badrange_core::{Extent, MfFlags, PhysAddr};
+/// use badrange_stack::Stack;
+/// use badrange_testkit::fake::PageLog;
+/// let pages = PageLog::default();
+/// let bad = Extent::new(PhysAddr::new(0x1fff), 2)?; // touches two pages
+/// let _report = Stack::new().memory_failure_range(bad, MfFlags::NONE, &pages);
+/// assert_eq!(pages.failed(), [1, 2]);
+/// assert_eq!(pages.unmapped(), [1, 2]);
+/// # Ok::<(), badrange_core::RangeError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct PageLog {
+    failed: Mutex<Vec<u64>>,
+    unmapped: Mutex<Vec<u64>>,
+}
+
+impl PageLog {
+    /// Page frame numbers that the fallback ran on, in order, each as often as it did.
+    #[must_use]
+    pub fn failed(&self) -> Vec<u64> {
+        lock(&self.failed).clone()
+    }
+
+    /// Page frame numbers that were unmapped, in order, each as often as it was.
+    #[must_use]
+    pub fn unmapped(&self) -> Vec<u64> {
+        lock(&self.unmapped).clone()
+    }
+}
+
+impl Fallback for PageLog {
+    fn memory_failure(&self, pfn: Pfn, _: MfFlags) {
+        lock(&self.failed).push(pfn.get());
+    }
+
+    fn unmap(&self, pages: Run<Pfn>) {
+        let mut unmapped = lock(&self.unmapped);
+        for extent in pages.elements() {
+            unmapped.extend(extent.start().get()..extent.end().get());
+        }
+    }
+}
