@@ -99,12 +99,10 @@ impl Linux<'_> {
         let size = self.failed_device_size(what, device);
         let span = translate(failure.range, self.machine.disk_offset(device), size);
         let first = self.machine.quirks.translates_first();
-        let span = match span {
-            None if first || what.rmapbt => return Ok(ENXIO),
-            Some(_) | None if !what.rmapbt => return Ok(EOPNOTSUPP),
-            Some(span) => span,
-            None => return Ok(ENXIO),
-        };
+        if !what.rmapbt && (span.is_some() || !first) {
+            return Ok(EOPNOTSUPP);
+        }
+        let Some(span) = span else { return Ok(ENXIO) };
         let (error, metadata) = self.walk(what, device, span, failure, report)?;
         if failure.removal {
             self.shut_down(failure.fs, "force_umount", report);

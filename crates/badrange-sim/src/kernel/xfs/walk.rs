@@ -1,5 +1,8 @@
 //! KERNEL: `xfs_dax_notify_ddev_failure()` and its callback, `mf_dax_kill_procs()`.
 
+use core::ops::RangeInclusive;
+use std::collections::BTreeMap;
+
 use badrange_core::PAGE_SIZE;
 use badrange_fs::{Fork, Special};
 
@@ -40,7 +43,6 @@ impl Groups {
 /// What is lost of one group: blocks `low..=high`, and the end that pages are counted to.
 #[derive(Debug, Clone, Copy)]
 struct Lost {
-    group: u64,
     low: u64,
     high: u64,
     end: u64,
@@ -64,6 +66,9 @@ enum Stop {
     Halt(Halt),
 }
 
+/// Records by group, in the order in which they are visited, each with its block in the group.
+type Visits = BTreeMap<u64, Vec<(u64, Extent)>>;
+
 impl Linux<'_> {
     /// Visits every record that is lost in part: the error, and whether metadata was hit.
     pub(super) fn walk(
@@ -75,12 +80,80 @@ impl Linux<'_> {
         report: &mut Report,
     ) -> Result<(i64, bool), Halt> {
         let groups = self.groups(what, device);
+        let (first, last) = span.blocks(groups.block_size);
+        let (start, end) = (groups.locate(first), groups.locate(last));
         let mut metadata = false;
-        match self.walk_groups(what, (device, groups), span, failure, (&mut metadata, report)) {
-            Ok(()) => Ok((0, metadata)),
-            Err(Stop::Errno(errno)) => Ok((errno, metadata)),
-            Err(Stop::Halt(halt)) => Err(halt),
+        for (group, records) in self.visits(failure.fs, device, groups, start.0..=end.0) {
+            let lost = self.lost(groups, group, start, end);
+            let visited = self.walk_group(what, &records, (groups, lost), failure, report);
+            match visited {
+                Ok(hit) => metadata |= hit,
+                // After an error it makes no difference whether metadata was hit.
+                Err(Stop::Errno(errno)) => return Ok((errno, metadata)),
+                Err(Stop::Halt(halt)) => return Err(halt),
+            }
         }
+        let missing = start.0 <= end.0 && end.0 >= groups.count;
+        if missing && self.machine.quirks.uses_missing_groups() {
+            return Err(Halt::Crash(Crash::Oops));
+        }
+        Ok((0, metadata))
+    }
+
+    /// One group: whether metadata was hit.
+    fn walk_group(
+        &mut self,
+        what: &Filesystem,
+        records: &[(u64, Extent)],
+        (groups, lost): (Groups, Lost),
+        failure: Failure,
+        report: &mut Report,
+    ) -> Result<bool, Stop> {
+        // KERNEL: reading the header of a group fails after a shutdown.
+        if self.machine.filesystems.get(failure.fs).is_none_or(|fs| fs.shutdown) {
+            return Err(Stop::Errno(EIO));
+        }
+        // KERNEL: a query that ends before it begins is refused.
+        if lost.high < lost.low {
+            return Err(Stop::Errno(EINVAL));
+        }
+        let mut metadata = false;
+        for (block, extent) in records {
+            if touches(extent, *block, lost, groups) {
+                let hit = pages(extent, *block, lost, groups);
+                metadata |= self.visit(what, extent, hit, failure, report)?;
+            }
+        }
+        Ok(metadata)
+    }
+
+    /// The groups of a range that exist and matter: the first, the last, and those with records.
+    fn visits(
+        &self,
+        fs: usize,
+        device: usize,
+        groups: Groups,
+        range: RangeInclusive<u64>,
+    ) -> Visits {
+        let exists = |group: &u64| range.contains(group) && *group < groups.count;
+        let ends = [*range.start(), *range.end()].into_iter().filter(exists);
+        let mut visits: Visits = ends.map(|group| (group, Vec::new())).collect();
+        let extents = self.machine.filesystems.get(fs).map_or(&[][..], |state| &state.extents);
+        let recorded = extents
+            .iter()
+            .filter(|extent| extent.device == device)
+            .filter(|extent| extent.owner != Owner::Special(Special::Free));
+        for extent in recorded {
+            let block = extent.start.checked_div(groups.block_size).unwrap_or(0);
+            let (group, block) = groups.locate(block);
+            if exists(&group) {
+                visits.entry(group).or_default().push((block, *extent));
+            }
+        }
+        for records in visits.values_mut() {
+            records.sort_by_key(|(_, extent)| order(extent));
+        }
+        visits
     }
 
     /// KERNEL: the groups of a realtime device are as large as it says; the scenario does not, so
@@ -97,47 +170,6 @@ impl Linux<'_> {
         Groups { blocks_each: blocks.max(1), count: 1, blocks, block_size }
     }
 
-    fn walk_groups(
-        &mut self,
-        what: &Filesystem,
-        (device, groups): (usize, Groups),
-        span: Span,
-        failure: Failure,
-        (metadata, report): (&mut bool, &mut Report),
-    ) -> Result<(), Stop> {
-        let (first, last) = span.blocks(groups.block_size);
-        let (start, end) = (groups.locate(first), groups.locate(last));
-        let mut records = self.records(failure.fs, device, groups).into_iter().peekable();
-        let mut next = start.0;
-        while next <= end.0 && next < groups.count {
-            let lost = self.lost(groups, next, start, end);
-            // KERNEL: reading the header of a group fails after a shutdown.
-            if self.machine.filesystems.get(failure.fs).is_none_or(|fs| fs.shutdown) {
-                return Err(Stop::Errno(EIO));
-            }
-            // KERNEL: a query that ends before it begins is refused.
-            if lost.high < lost.low {
-                return Err(Stop::Errno(EINVAL));
-            }
-            while let Some((_, _, extent)) = records.next_if(|(group, ..)| *group <= lost.group) {
-                let place = groups.locate(extent.start.checked_div(what.block_size).unwrap_or(0));
-                if place.0 == lost.group && touches(&extent, place.1, lost, groups) {
-                    let hit = pages(&extent, place.1, lost, groups);
-                    *metadata |= self.visit(what, &extent, hit, failure, report)?;
-                }
-            }
-            next = match records.peek() {
-                Some((group, ..)) if *group < end.0 => (*group).max(next.saturating_add(1)),
-                Some(_) | None if next < end.0 => end.0.min(groups.count),
-                Some(_) | None => next.saturating_add(1),
-            };
-        }
-        if end.0 >= groups.count && start.0 <= end.0 && self.machine.quirks.uses_missing_groups() {
-            return Err(Stop::Halt(Halt::Crash(Crash::Oops)));
-        }
-        Ok(())
-    }
-
     fn lost(&self, groups: Groups, group: u64, start: (u64, u64), end: (u64, u64)) -> Lost {
         let all_ones = u64::from(u32::MAX);
         let low = if group == start.0 { start.1 } else { 0 };
@@ -146,24 +178,7 @@ impl Linux<'_> {
         // NO-OVERFLOW: 32 bits.
         let after = high.wrapping_add(1);
         let end = if self.machine.quirks.group_end_wraps() { after & all_ones } else { after };
-        Lost { group, low, high, end: end.min(len) }
-    }
-
-    /// The reverse map of a device, in the order in which it is visited: (group, key, record).
-    fn records(&self, fs: usize, device: usize, groups: Groups) -> Vec<(u64, Key, Extent)> {
-        let state = self.machine.filesystems.get(fs);
-        let mut records: Vec<_> = state
-            .map_or(&[][..], |state| &state.extents)
-            .iter()
-            .filter(|extent| extent.device == device)
-            .filter(|extent| extent.owner != Owner::Special(Special::Free))
-            .map(|extent| {
-                let block = extent.start.checked_div(groups.block_size).unwrap_or(0);
-                (groups.locate(block).0, order(extent), *extent)
-            })
-            .collect();
-        records.sort_by_key(|(group, key, _)| (*group, *key));
-        records
+        Lost { low, high, end: end.min(len) }
     }
 
     /// One record: whether it is metadata.
