@@ -78,6 +78,7 @@ pub(crate) struct Sysctl {
 ///   "events":[{"do":"memory_failure","pfn":"0x100300","flags":[]}]}"#;
 /// let scenario = Scenario::from_str(text, "nobody.json")?;
 /// assert_eq!(scenario.name(), "nobody");
+/// assert_eq!(scenario.event_kinds().collect::<Vec<_>>(), ["memory_failure"]);
 /// # Ok::<(), badrange_sim::ScenarioError>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -143,6 +144,11 @@ impl Scenario {
     #[must_use]
     pub fn tags(&self) -> &[String] {
         &self.tags
+    }
+
+    /// What happens, in the words of the format: `memory_failure`, `load`, ...
+    pub fn event_kinds(&self) -> impl ExactSizeIterator<Item = &'static str> + '_ {
+        self.events.iter().map(Event::kind)
     }
 
     /// Whether it says what was observed, so that [`check`](crate::check()) has work to do.

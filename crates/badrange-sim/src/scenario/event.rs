@@ -25,6 +25,24 @@ pub(crate) enum Advice {
     SoftOffline,
 }
 
+impl Event {
+    /// The word of the format.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::MemoryFailure { .. } => "memory_failure",
+            Self::Madvise { .. } => "madvise",
+            Self::MachineCheck { .. } => "machine_check",
+            Self::Notify { .. } => "notify",
+            Self::Unbind { .. } => "unbind",
+            Self::Mount { .. } => "mount",
+            Self::Touch { write: false, .. } => "load",
+            Self::Touch { write: true, .. } => "store",
+            Self::Io { write: false, .. } => "read",
+            Self::Io { write: true, .. } => "write",
+        }
+    }
+}
+
 type Read = fn(&At<'_>, &Context<'_>) -> Result<Event>;
 
 /// What events refer to.

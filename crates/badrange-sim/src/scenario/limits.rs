@@ -30,7 +30,7 @@ pub const MAX_TOUCHED_PAGES: u64 = 1 << 18;
 pub const MAX_DEPTH: usize = 16;
 
 /// Ways up from all pmem devices together; a table with two legs on one device doubles them.
-pub const MAX_ROUTES: u64 = 1 << 16;
+pub const MAX_ROUTES: u64 = 1 << 12;
 
 /// 4096-byte pages that one `madvise` may fail.
 pub const MAX_MADVISE_PAGES: u64 = 1 << 12;
