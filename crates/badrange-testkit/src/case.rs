@@ -1,6 +1,6 @@
 //! Cases for fuzzers and property tests: structured input, and a `check` that panics on a bug.
 //!
-//! Each case is drawn from bytes ([`Arbitrary`](arbitrary::Arbitrary)), lives in a small space so
+//! Each case is drawn from bytes ([`Arbitrary`]), lives in a small space so
 //! that ranges collide, and compares the real thing with a [twin](crate::twin), just outside of
 //! what is asked too. One case serves smoke tests, proptest, fuzz targets and the replay of a
 //! corpus:

@@ -70,7 +70,8 @@
 //! in one sentence, and the smallest case as code to paste into a test:
 //! ```text
 //! law 2: rmap gives back what map gave, and nothing else
-//! map puts 0x3f8+0x1 of leg 0 at 0x30; rmap of device bytes [0x3f7..0x3f9) of leg 0 gives [...]
+//! map puts 0x3f8+0x1 of leg 0 at 0x30; rmap of device bytes [0x3f7..0x3f9) of leg 0
+//! gives [0x3f7+0x2 of leg 0 at 0xf]
 //!
 //! let bad = Extent::new(DevOffset::new(1015), 2)?;
 //! let _ = layer.rmap(Leg::new(0), bad, &mut |part| {

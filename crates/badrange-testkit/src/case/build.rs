@@ -61,6 +61,9 @@ impl From<Answer> for Outcome {
 }
 
 /// A device at the bottom.
+///
+/// # Examples
+/// See [`WholeStack`](super::WholeStack).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Arbitrary)]
 pub enum GroundPlan {
     /// A disk.
@@ -84,6 +87,9 @@ pub enum GroundPlan {
 }
 
 /// A device on others. Numbers of devices and sectors are taken modulo what there is.
+///
+/// # Examples
+/// See [`WholeStack`](super::WholeStack).
 #[derive(Debug, Clone, PartialEq, Eq, Arbitrary)]
 pub enum LayerPlan {
     /// A partition.
@@ -103,6 +109,9 @@ pub enum LayerPlan {
 }
 
 /// What a holder decides about a part of its device.
+///
+/// # Examples
+/// See [`WholeStack`](super::WholeStack).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Arbitrary)]
 pub struct SettlePlan {
     /// First half sector.
@@ -116,6 +125,9 @@ pub struct SettlePlan {
 }
 
 /// A holder. Numbers of devices and slots are taken modulo what there is.
+///
+/// # Examples
+/// See [`WholeStack`](super::WholeStack).
 #[derive(Debug, Clone, PartialEq, Eq, Arbitrary)]
 pub struct HolderPlan {
     /// Where: 0 is physical memory, others are devices.

@@ -1,10 +1,7 @@
 //! Calls of an implementation that may do anything, and what was wrong with its answer.
 
-use core::ops::ControlFlow;
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-};
+use core::{any::Any, ops::ControlFlow, panic::AssertUnwindSafe};
+use std::panic::{catch_unwind, resume_unwind};
 
 use super::Law;
 

@@ -280,7 +280,7 @@ fn an_answer_that_depends_on_the_cut_is_reported_where_that_matters() {
 
 #[test]
 fn cases_print_as_code() {
-    let run = case::RawRun { start: 7, len: 2, stride: 5, count: 3 };
+    let run = RawRun { start: 7, len: 2, stride: 5, count: 3 };
     let flags = MfFlags::ACTION_REQUIRED.with(MfFlags::MEM_PRE_REMOVE);
     let names = case::Names::of::<PhysAddr, DevOffset>();
     let code = case::Code { case: Case::Notify { run, flags }, names };

@@ -96,10 +96,8 @@ impl Mapping for Buggy {
             let part = Mapped::To { leg, upper: extent(at, len), lower: extent(lower, len) };
             self.flow(sink(part))?;
             at += len;
-            left = match self.0 {
-                Bug::ChunkRemainder => left.saturating_sub(CHUNK),
-                _ => left - len,
-            };
+            let used = if self.is(Bug::ChunkRemainder) { CHUNK } else { len };
+            left = left.saturating_sub(used);
         }
         match upper.split_at(DevOffset::new(LEN)).1 {
             Some(upper) => sink(Mapped::Hole { kind: HoleKind::Unmapped, upper }),
