@@ -6,8 +6,8 @@ use crate::{DevOffset, MfFlags, Outcome, Pfn, Piece, ReportOffset, Run, Space};
 
 /// Which device of a stack: an index and a generation.
 ///
-/// Indices are reused after a removal, generations are not, so that a stale id never hits the
-/// device that took the place. Made by the stack engine.
+/// Indices are reused after a removal; a generation is never given twice by the same stack, so that
+/// a stale id never hits the device that took the place. Made by the stack engine.
 ///
 /// # Examples
 /// ```
@@ -22,7 +22,7 @@ pub struct DeviceId {
 }
 
 impl DeviceId {
-    /// The id of slot `index` in its `generation`-th use.
+    /// The id of the device that was put into slot `index` as the `generation`-th of its stack.
     #[must_use]
     pub const fn new(index: u32, generation: u32) -> Self {
         Self { index, generation }
@@ -34,7 +34,7 @@ impl DeviceId {
         self.index
     }
 
-    /// How many times the slot was given out before, plus one.
+    /// Which of all devices ever added to the stack it is.
     #[must_use]
     pub const fn generation(self) -> u32 {
         self.generation

@@ -240,11 +240,12 @@ pub trait Mapping<L: Space = DevOffset, U: Space = DevOffset>: fmt::Debug + Send
     ) -> ControlFlow<()> {
         for (here, origin) in lower.elements() {
             self.rmap(leg, here, &mut |part| {
-                let from = part.lower.rebase(here.start(), origin.start());
+                // A mapping that emits parts outside its argument or of unequal length breaks its
+                // laws: such a part stands for no byte of the report, and nobody is told of it.
+                let inside = Some(part.lower).filter(|lower| here.contains_extent(*lower));
+                let from = inside.and_then(|lower| lower.rebase(here.start(), origin.start()));
                 match from.map(|from| Piece::new(part.upper.into(), from.into())) {
                     Some(Ok(piece)) => sink(piece),
-                    // A mapping that emits parts outside its argument or of unequal length
-                    // breaks law 3; there is no byte of the report to tell it about.
                     Some(Err(_)) | None => ControlFlow::Continue(()),
                 }
             })?;

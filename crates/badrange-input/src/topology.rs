@@ -96,7 +96,8 @@ pub struct Device {
     pub logical_block: u64,
     /// What it lies on.
     pub layer: Layer,
-    /// Parts of it that no device above uses and whose use is known; disjoint, ascending.
+    /// Parts whose use its own table or metadata tells; disjoint, ascending. Where a device above
+    /// uses them all the same, that counts.
     pub areas: Vec<(Extent<DevOffset>, Area)>,
 }
 

@@ -217,7 +217,8 @@ impl Loader<'_> {
         Err(StackError::new(name, None, message))
     }
 
-    /// The logical block size of a device lies with the lowest device under it.
+    /// The logical block size of a device: the largest of those it lies on, as the kernel stacks
+    /// queue limits.
     pub(super) fn inherited_block(&self, below: impl IntoIterator<Item = usize>) -> u64 {
         let blocks = below.into_iter().filter_map(|at| self.device(at)).map(|d| d.logical_block);
         blocks.max().unwrap_or(DEFAULT_LOGICAL_BLOCK)

@@ -310,9 +310,13 @@ impl Builder<'_> {
             return Ok(());
         }
         let mut held = self.used_above(place);
+        let used = held.clone();
         for (area, kind) in &device.areas {
-            let holder = self.area(Verdict::of_area(*kind));
-            registrations.push(self.stack.register(id, *area, holder)?);
+            // What a device above uses is that device's, whatever the table below says.
+            for part in badrange_input::gaps(*area, used.clone()) {
+                let holder = self.area(Verdict::of_area(*kind));
+                registrations.push(self.stack.register(id, part, holder)?);
+            }
             held.push(*area);
         }
         for rest in badrange_input::gaps(device.extent, held) {

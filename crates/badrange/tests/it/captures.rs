@@ -347,3 +347,36 @@ fn what_of(piece: &Value) -> Option<&'static str> {
         _ => None,
     }
 }
+
+#[test]
+fn what_a_table_calls_unpartitioned_is_the_device_s_that_uses_it() {
+    let files = MemoryFiles::new()
+        .with(
+            "parts.txt",
+            "label: dos\nunit: sectors\n\n/dev/sda1 : start=2048, size=64, type=83\n",
+        )
+        .with("dm.txt", "x: 0 16 linear sda 3000\n");
+    let toml = "schema = \"badrange.stack/1\"\n[[disk]]\nname = \"sda\"\nsectors = 4096\n\
+                [[partitions]]\non = \"sda\"\ntable = \"parts.txt\"\n[[dm]]\ntable = \"dm.txt\"\n";
+    let topology = Topology::load("stack.toml", toml, &files).unwrap();
+    let explainer = Explainer::new(topology).unwrap();
+    let answer = explainer.explain(&explainer.locate("sda:2999+18").unwrap());
+    let found: Vec<_> = answer.queries[0]
+        .pieces
+        .iter()
+        .map(|p| (p.len, p.routes.len(), p.verdict.as_str()))
+        .collect();
+    assert_eq!(found, [(512, 1, "unpartitioned"), (8192, 1, "device"), (512, 1, "unpartitioned")]);
+}
+
+#[test]
+fn partitions_given_one_by_one_say_nothing_about_the_rest() {
+    let toml = "schema = \"badrange.stack/1\"\n[[disk]]\nname = \"sda\"\nsectors = 4096\n\
+                [[partition]]\nname = \"sda1\"\non = \"sda\"\nstart = 2048\nsectors = 64\n";
+    let topology = Topology::load("stack.toml", toml, &MemoryFiles::new()).unwrap();
+    let explainer = Explainer::new(topology).unwrap();
+    let answer = explainer.explain(&explainer.locate("sda:2047+2").unwrap());
+    let found: Vec<_> =
+        answer.queries[0].pieces.iter().map(|p| (p.routes[0].len(), p.verdict.as_str())).collect();
+    assert_eq!(found, [(1, "device"), (2, "device")]);
+}
