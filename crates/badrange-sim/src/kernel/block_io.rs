@@ -1,6 +1,9 @@
 //! KERNEL: `pmem_submit_bio()` and page cache above it: the block device itself, and files without
 //! DAX.
 
+// NO-OVERFLOW: a transfer ends below 2^63, and extents and devices end within 64 bits: where
+// arithmetic saturates, it never does.
+
 use badrange_core::{PAGE_SIZE, SECTOR_SIZE};
 
 use super::{

@@ -1,5 +1,8 @@
 //! KERNEL: `fs/dax.c` and `drivers/dax/device.c`: page faults.
 
+// NO-OVERFLOW: pages are byte offsets divided, 52 bits, and extents end within 64 bits: where
+// arithmetic saturates, it never does.
+
 use core::ops::Range;
 
 use badrange_core::{PAGE_SIZE, SECTOR_SIZE};
@@ -71,10 +74,11 @@ impl Linux<'_> {
     fn fault_device(&mut self, device: usize, page: u64) -> Fault {
         let file = FileId::Device(device);
         let at = page.saturating_mul(PAGE_SIZE);
-        if !self.machine.is_dax(file) {
-            return if self.is_bad(device, at, PAGE_SIZE) { ERROR } else { Fault::Mapped(None) };
-        }
         let size = self.machine.scenario.devices.get(device).map_or(0, |device| device.size);
+        if !self.machine.is_dax(file) {
+            let bad = at >= size || self.is_bad(device, at, PAGE_SIZE);
+            return if bad { ERROR } else { Fault::Mapped(None) };
+        }
         let granule = self.machine.pmem(device).map_or(PAGE_SIZE, |pmem| pmem.align);
         let end = at.checked_add(1).and_then(|at| at.checked_next_multiple_of(granule));
         let dead = self.machine.devices.get(device).is_none_or(|state| state.dead);
@@ -96,7 +100,11 @@ impl Linux<'_> {
     pub(super) fn dax_fault(&mut self, fs: usize, ino: u64, page: u64, write: bool) -> Fault {
         self.machine.load_inode(fs, ino);
         let byte = page.saturating_mul(PAGE_SIZE);
-        let found = self.machine.filesystems.get(fs).and_then(|state| {
+        let state = self.machine.filesystems.get(fs);
+        if state.is_none_or(|state| state.shutdown) {
+            return ERROR;
+        }
+        let found = state.and_then(|state| {
             let (extent, at) = state.data_extent(ino, byte)?;
             Some((*extent, at))
         });

@@ -1,6 +1,10 @@
 //! KERNEL: `dax_iomap_rw()` of `fs/dax.c` and `pmem_recovery_write()` of `drivers/nvdimm/pmem.c`:
 //! read(2) and write(2) on files with DAX.
 
+// NO-OVERFLOW: a transfer ends below 2^63, extents end within 64 bits of their file and of their
+// device, and every sum and difference below is of parts of these: where arithmetic saturates, it
+// never does.
+
 use badrange_core::{PAGE_SIZE, SECTOR_SIZE};
 
 use super::{

@@ -1,5 +1,8 @@
 //! KERNEL: `madvise_inject_error()` of `mm/madvise.c`.
 
+// NO-OVERFLOW: pages of maps are byte offsets divided, 52 bits: where arithmetic saturates, it
+// never does.
+
 use badrange_core::{MfFlags, PAGE_SIZE};
 
 use super::{

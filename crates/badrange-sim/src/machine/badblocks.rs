@@ -2,6 +2,9 @@
 //!
 //! pmem acknowledges every bad sector it records, so records never differ in anything but place.
 
+// NO-OVERFLOW: saturation is a cap where it can happen: what would end beyond 64 bits has no end in
+// the table either.
+
 use crate::kernel::Quirks;
 
 /// Sectors of one record at most.

@@ -1,5 +1,7 @@
 //! KERNEL: `drivers/nvdimm/badrange.c`: what the bus remembers of bad memory.
 
+// NO-OVERFLOW: saturation is a cap where it can happen: memory ends with 64 bits.
+
 use badrange_core::SECTOR_SIZE;
 
 /// Bad ranges of physical memory, unsorted, as they were reported: (first byte, bytes).

@@ -103,7 +103,8 @@ pub(crate) struct FileRun {
 
 impl FileRun {
     pub(crate) fn end(&self) -> u64 {
-        self.file_start.saturating_add(self.len)
+        // NO-OVERFLOW: an extent ends within 64 bits of its file, and a hole where the next begins.
+        self.file_start.wrapping_add(self.len)
     }
 }
 
@@ -122,7 +123,8 @@ impl FsState {
     /// KERNEL: the extent map of a file joins what the reverse map keeps apart; reads and writes
     /// see the former. Allocation groups and the ends of sharing keep extents apart in both.
     pub(crate) fn file_runs(&self, ino: u64, what: &Filesystem) -> Vec<FileRun> {
-        let group = what.geometry.ag_blocks.saturating_mul(what.block_size);
+        // NO-OVERFLOW: 32 bits of blocks, 17 bits of bytes.
+        let group = what.geometry.ag_blocks.wrapping_mul(what.block_size);
         let group = if what.kind == FsKind::Xfs { group } else { u64::MAX };
         let mut parts: Vec<FileRun> =
             self.extents.iter().filter_map(|extent| run(extent, ino)).collect();
@@ -132,7 +134,8 @@ impl FsState {
         for part in parts {
             match runs.last_mut() {
                 Some(last) if goes_on(last, &part, group) => {
-                    last.len = last.len.saturating_add(part.len);
+                    // NO-OVERFLOW: both are parts of the file, one after the other.
+                    last.len = last.len.wrapping_add(part.len);
                 }
                 Some(_) | None => runs.push(part),
             }
@@ -147,10 +150,11 @@ impl FsState {
         for part in parts {
             let Some((device, start)) = part.place else { continue };
             let coverage = devices.entry(device).or_insert_with(|| self.coverage(device));
-            for (from, to, owners) in coverage.pieces(start, start.saturating_add(part.len)) {
+            // NO-OVERFLOW: an extent ends within 64 bits, and the pieces lie in it.
+            for (from, to, owners) in coverage.pieces(start, start.wrapping_add(part.len)) {
                 cut.push(FileRun {
-                    file_start: part.file_start.saturating_add(from.saturating_sub(start)),
-                    len: to.saturating_sub(from),
+                    file_start: part.file_start.wrapping_add(from.wrapping_sub(start)),
+                    len: to.wrapping_sub(from),
                     place: Some((device, from)),
                     shared: owners > 1 || (part.shared && trust_flag),
                     ..part
@@ -162,7 +166,7 @@ impl FsState {
 
     fn coverage(&self, device: usize) -> Coverage {
         let owned = self.extents.iter().filter(|e| e.device == device && is_data(e));
-        owned.map(|e| (e.start, e.start.saturating_add(e.len))).collect()
+        owned.filter_map(|e| Some((e.start, e.start.checked_add(e.len)?))).collect()
     }
 
     /// Whether a byte of a device belongs to several files, or to one file twice.
@@ -190,7 +194,8 @@ impl FsState {
                 continue;
             };
             let cut = |a: u64, b: u64| part(&extent, ino, a.max(file_start), b);
-            let end = file_start.saturating_add(extent.len);
+            // NO-OVERFLOW: an extent ends within 64 bits of its file.
+            let end = file_start.wrapping_add(extent.len);
             self.extents.extend(cut(0, from.min(end)));
             self.extents.extend(cut(from, to.min(end)).and_then(&change));
             self.extents.extend(cut(to, end));

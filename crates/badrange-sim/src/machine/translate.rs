@@ -60,6 +60,7 @@ impl Machine<'_> {
                 DeviceKind::Dm { table, .. } => {
                     let first = at / PAGE_SIZE;
                     let page = first.checked_mul(PAGE_SIZE).ok_or(EIO)?;
+                    // NO-OVERFLOW: a cap; more pages than 64 bits of bytes are all that follow.
                     let len = count.saturating_mul(PAGE_SIZE).min(dm_limit(table, page));
                     let (leg, lower) = first_piece(&**table, page, len).ok_or(EIO)?;
                     count = lower.len() / PAGE_SIZE;
@@ -96,7 +97,8 @@ impl Machine<'_> {
         let mut seen = vec![(pmem, at, len)];
         let mut next = 0;
         while let Some(&(device, at, len)) = seen.get(next) {
-            next = next.saturating_add(1);
+            // NO-OVERFLOW: an index of a vector.
+            next = next.wrapping_add(1);
             let Ok(lower) = Extent::new(DevOffset::new(at), len) else { continue };
             for &(upper, leg) in self.uppers.get(device).into_iter().flatten() {
                 let kind = self.scenario.devices.get(upper).map(|device| &device.kind);
@@ -117,7 +119,7 @@ impl Machine<'_> {
         for (device, start, len) in self.above(pmem, at, PAGE_SIZE) {
             for (fs, state) in self.filesystems.iter().enumerate().filter(|(_, fs)| fs.mounted) {
                 for extent in state.extents.iter().filter(|extent| extent.device == device) {
-                    let end = start.saturating_add(len);
+                    let Some(end) = start.checked_add(len) else { continue };
                     if let Some((ino, file_page)) = page_begins(extent, start, end) {
                         found.push((fs, ino, file_page));
                     }
@@ -160,6 +162,7 @@ fn first_piece(
     at: u64,
     len: u64,
 ) -> Option<(Leg, Extent<DevOffset>)> {
+    // NO-OVERFLOW: a cap; what would lie beyond 64 bits lies beyond the device.
     let end = at.saturating_add(len).min(mapping.extent().end().get());
     let upper = Extent::from_bounds(DevOffset::new(at), DevOffset::new(end)).ok()?;
     let mut first = None;
@@ -181,8 +184,13 @@ fn leg_device(kind: &DeviceKind, leg: Leg) -> Option<usize> {
 /// KERNEL: `max_io_len()`: also a stripe of one device is cut at every chunk.
 fn dm_limit(table: &Table, at: u64) -> u64 {
     let here = table.targets().find(|(place, _)| place.contains(DevOffset::new(at)));
-    let Some((place, Target::Striped(striped))) = here else { return u64::MAX };
-    let chunk = striped.chunk_sectors().saturating_mul(SECTOR_SIZE);
-    let inside = at.saturating_sub(place.start().get()).checked_rem(chunk).unwrap_or(0);
-    chunk.saturating_sub(inside)
+    let rest_of_chunk = || match here {
+        Some((place, Target::Striped(striped))) => {
+            let chunk = striped.chunk_sectors().checked_mul(SECTOR_SIZE)?;
+            let inside = at.checked_sub(place.start().get())?.checked_rem(chunk)?;
+            chunk.checked_sub(inside)
+        }
+        Some(_) | None => None,
+    };
+    rest_of_chunk().unwrap_or(u64::MAX)
 }

@@ -310,3 +310,21 @@ fn granules_of_a_gibibyte() {
     assert_eq!((signal.addr.unwrap().get(), signal.lsb), (1 << 40, Some(30)));
     assert_eq!(unmapped(&events[0]), [("A", vec![(0, 1 << 30)])]);
 }
+
+#[test]
+fn nothing_is_faulted_in_after_a_shutdown() {
+    let mut injector = process("I", 10, "default", 131, 12_288);
+    injector["maps"][0]["touched"] = json!([[0, 4096]]);
+    let advise = |offset: u64| {
+        json!({"do": "madvise", "by": "I", "advice": "hwpoison", "map": 0, "offset": offset,
+            "len": 4096})
+    };
+    let machine = two_groups()
+        .set("/processes", json!([injector]))
+        .set("/filesystems/0/state", "shutdown")
+        .event(advise(0))
+        .event(advise(4096));
+    let events = machine.run(Profile::Linux6_12);
+    assert_eq!(events[0].ret, Some(-5)); // the page is there, but the group header is not read
+    assert_eq!((events[1].ret, events[1].call.is_none()), (Some(-14), true));
+}

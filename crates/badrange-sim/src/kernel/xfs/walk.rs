@@ -1,5 +1,9 @@
 //! KERNEL: `xfs_dax_notify_ddev_failure()` and its callback, `mf_dax_kill_procs()`.
 
+// NO-OVERFLOW: groups, and blocks of a group, have 32 bits, blocks at most 17 bits of bytes, and
+// extents end within 64 bits: where arithmetic saturates, it never does. Arithmetic that wraps in
+// the kernel is written as such.
+
 use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
 
