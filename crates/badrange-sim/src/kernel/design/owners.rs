@@ -1,0 +1,182 @@
+//! What filesystems do in the designs: look owners up, kill page by page, shut down on metadata.
+
+use badrange_core::{DevOffset, Extent, Piece};
+use badrange_fs::{Fork, Special};
+
+use super::{
+    log::{Key, Log, Marks, data_of},
+    pages::Whom,
+};
+use crate::{
+    FilePages,
+    kernel::{
+        Linux, Report,
+        errno::{EOPNOTSUPP, EUCLEAN},
+    },
+    scenario::{FileId, FsKind, Owner},
+};
+use badrange_core::{FileOffset, PAGE_SIZE};
+
+/// When a filesystem stops over lost metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// At once: whoever comes later in the map is not told.
+    AtOnce,
+    /// When everybody was told.
+    AtTheEnd,
+}
+
+impl Linux<'_> {
+    /// Whether a filesystem has a handler and can tell owners: a mounted XFS with a reverse map.
+    pub(super) fn can_tell(&self, fs: usize) -> bool {
+        let found = self.machine.scenario.filesystems.get(fs).zip(self.machine.filesystems.get(fs));
+        found.is_some_and(|(what, state)| {
+            what.kind == FsKind::Xfs && what.rmapbt && state.mounted && !state.shutdown
+        })
+    }
+
+    /// Filesystems with a handler for this device, whichever of their devices it is.
+    pub(super) fn handlers_on(&self, device: usize) -> Vec<usize> {
+        let uses = |fs: &usize| {
+            let what = self.machine.scenario.filesystems.get(*fs);
+            what.is_some_and(|what| {
+                what.device == device
+                    || what.rt == Some(device)
+                    || what.log.is_some_and(|log| log.device == device)
+            })
+        };
+        (0..self.machine.filesystems.len()).filter(uses).collect()
+    }
+
+    /// Tells a filesystem that bytes of one of its devices are lost: 0 or `-errno`.
+    ///
+    /// Records are visited in the order of the reverse map. Files that are not in memory and files
+    /// without DAX are skipped, as XFS does.
+    pub(super) fn filesystem_lost(
+        &mut self,
+        (fs, device): (usize, usize),
+        piece: Piece<DevOffset>,
+        whom: Whom,
+        stop: Stop,
+        (report, log): (&mut Report, &mut Log),
+    ) -> i64 {
+        if !self.can_tell(fs) {
+            return EOPNOTSUPP;
+        }
+        let mut metadata = self.log_lost(fs, device, piece, log);
+        for (index, owner, part) in self.owned(fs, device, piece) {
+            log.translated(1);
+            if metadata && stop == Stop::AtOnce {
+                break;
+            }
+            match owner {
+                Owner::Inode { ino, fork: Fork::Data, .. } => {
+                    self.file_lost((fs, index, ino), part, whom, report, log);
+                }
+                Owner::Inode { .. } | Owner::Special(_) => {
+                    metadata = true;
+                    let key = Key::Extent { fs, index };
+                    log.told.add(key, part.here(), Marks::TOLD);
+                }
+            }
+        }
+        let down = if whom.everyone { Some("force_umount") } else { metadata.then_some("corrupt_ondisk") };
+        if let Some(reason) = down {
+            self.shut_down(fs, reason, report);
+        }
+        if metadata && !whom.everyone { EUCLEAN } else { 0 }
+    }
+
+    /// The parts of a piece by owner, in the order of the reverse map.
+    fn owned(
+        &self,
+        fs: usize,
+        device: usize,
+        piece: Piece<DevOffset>,
+    ) -> Vec<(usize, Owner, Piece<DevOffset>)> {
+        let extents = self.machine.filesystems.get(fs).map_or(&[][..], |state| &state.extents);
+        let owned = |owner: Owner| !matches!(owner, Owner::Special(Special::Free));
+        let mut found: Vec<_> = extents
+            .iter()
+            .enumerate()
+            .filter(|(_, extent)| extent.device == device && owned(extent.owner))
+            .filter_map(|(index, extent)| {
+                let window = Extent::new(DevOffset::new(extent.start), extent.len).ok()?;
+                Some((index, extent, piece.clip(window)))
+            })
+            .flat_map(|(index, extent, parts)| parts.map(move |part| (index, *extent, part)))
+            .collect();
+        found.sort_by_key(|(index, extent, _)| (extent.start, inode(extent.owner), *index));
+        found.into_iter().map(|(index, extent, part)| (index, extent.owner, part)).collect()
+    }
+
+    fn log_lost(
+        &self,
+        fs: usize,
+        device: usize,
+        piece: Piece<DevOffset>,
+        log: &mut Log,
+    ) -> bool {
+        let what = self.machine.scenario.filesystems.get(fs).and_then(|what| what.log);
+        let Some(on) = what.filter(|log| log.device == device) else { return false };
+        let window = Extent::new(DevOffset::new(on.start), on.len);
+        let mut lost = false;
+        for part in window.into_iter().flat_map(|window| piece.clip(window)) {
+            lost = true;
+            let key = Key::Extent { fs, index: usize::MAX };
+            log.told.add(key, part.here(), Marks::TOLD);
+        }
+        lost
+    }
+
+    fn file_lost(
+        &mut self,
+        (fs, index, ino): (usize, usize, u64),
+        part: Piece<DevOffset>,
+        whom: Whom,
+        report: &mut Report,
+        log: &mut Log,
+    ) {
+        let file = FileId::Inode { fs, ino };
+        if !self.machine.in_core(fs, ino) || !self.machine.is_dax(file) {
+            return;
+        }
+        let extent = self.machine.filesystems.get(fs).and_then(|state| state.extents.get(index));
+        let Some((_, bytes)) = extent.and_then(data_of) else { return };
+        let from = DevOffset::new(extent.map_or(0, |extent| extent.start));
+        let Some(run) = part.here().rebase(from, bytes.start()) else { return };
+        log.told.add(Key::Extent { fs, index }, part.here(), Marks::TOLD);
+        log.walked(page_count(run));
+        self.note_owner(fs, ino, run, report);
+        self.fail_file_range(file, run, whom, report);
+    }
+
+    /// Lists pages of a file in the outcome.
+    pub(super) fn note_owner(
+        &self,
+        fs: usize,
+        ino: u64,
+        run: badrange_core::Run<FileOffset>,
+        report: &mut Report,
+    ) {
+        let Some(what) = self.machine.scenario.filesystems.get(fs) else { return };
+        let span = run.as_extent().unwrap_or(run.first());
+        let page = span.start().get() / PAGE_SIZE;
+        let count = span.end().get().div_ceil(PAGE_SIZE).saturating_sub(page);
+        report.notified.owners.push(FilePages::new(&what.name, ino, page, count));
+    }
+}
+
+/// Pages that the elements of a run touch, each by itself.
+pub(super) fn page_count(run: badrange_core::Run<FileOffset>) -> u64 {
+    let span = run.as_extent().unwrap_or(run.first());
+    let each = span.end().get().div_ceil(PAGE_SIZE).saturating_sub(span.start().get() / PAGE_SIZE);
+    if run.as_extent().is_some() { each } else { each.saturating_mul(run.count()) }
+}
+
+fn inode(owner: Owner) -> u64 {
+    match owner {
+        Owner::Inode { ino, .. } => ino,
+        Owner::Special(_) => u64::MAX,
+    }
+}

@@ -1,0 +1,317 @@
+//! Page tables: what of a map is bad, taking it away by range, and the per-pfn way.
+
+use core::ops::Range;
+
+use badrange_core::{
+    Cover, Extent, FileOffset, Join, PAGE_SIZE, PhysAddr, Piece, ReportOffset, Run,
+};
+
+use super::{
+    log::{Key, Log, Marks},
+    reach::{Hit, Place, hits, pieces},
+};
+use crate::{
+    Hex, Signal,
+    kernel::{Linux, Report},
+    machine::{MapState, PageSize, Pages},
+    scenario::FileId,
+};
+
+/// On whose behalf pages fail.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whom {
+    /// The process in whose context the kernel runs.
+    pub(super) current: Option<usize>,
+    /// Nobody's policy is asked: the device goes away.
+    pub(super) everyone: bool,
+}
+
+/// The pages of a file that are mapped here and hold bytes of `bad`.
+pub(crate) fn bad_pages(map: &MapState, bad: &[Run<FileOffset>]) -> Pages {
+    let mut found = Pages::default();
+    for mapped in map.present().ranges() {
+        let Some(window) = window(&mapped) else { continue };
+        for run in bad.iter().flat_map(|run| run.clip(window)) {
+            for part in parts(run) {
+                found.insert(touched(part));
+            }
+        }
+    }
+    found
+}
+
+fn window(pages: &Range<u64>) -> Option<Extent<FileOffset>> {
+    let start = pages.start.checked_mul(PAGE_SIZE)?;
+    let end = pages.end.checked_mul(PAGE_SIZE)?;
+    Extent::from_bounds(FileOffset::new(start), FileOffset::new(end)).ok()
+}
+
+/// The elements of a run; one, when it has no gaps.
+fn parts(run: Run<FileOffset>) -> impl Iterator<Item = Extent<FileOffset>> {
+    let whole = run.as_extent();
+    let elements = whole.is_none().then(|| run.elements());
+    whole.into_iter().chain(elements.into_iter().flatten())
+}
+
+/// The pages that bytes touch.
+fn touched(bytes: Extent<FileOffset>) -> Range<u64> {
+    bytes.start().get() / PAGE_SIZE..bytes.end().get().div_ceil(PAGE_SIZE)
+}
+
+impl Linux<'_> {
+    /// Takes bad bytes of a file out of all page tables, and signals, for every mapped unit that
+    /// holds one of them, each process that wants to hear of it. Nothing else is unmapped or
+    /// signalled, but for the rest of a huge page that is bad in part.
+    pub(super) fn revoke(
+        &mut self,
+        file: FileId,
+        bad: &[Run<FileOffset>],
+        whom: Whom,
+        report: &mut Report,
+    ) {
+        let mut victims = Vec::new();
+        let mut gone = Vec::new();
+        for (process, state) in self.machine.processes.iter().enumerate() {
+            let told = self.chosen_thread(process, whom.current, whom.everyone);
+            for (index, map) in state.maps.iter().enumerate().filter(|(_, map)| map.file == file) {
+                let pages = bad_pages(map, bad);
+                if let Some(tid) = told {
+                    victims.extend(units(map, &pages).map(|unit| (process, tid, unit)));
+                }
+                gone.push((process, index, pages));
+            }
+        }
+        for (process, index, pages) in gone {
+            let state = self.machine.processes.get_mut(process);
+            if let Some(map) = state.and_then(|state| state.maps.get_mut(index)) {
+                pages.ranges().for_each(|range| map.unmap(range));
+            }
+        }
+        for (process, tid, (address, size)) in victims {
+            self.tell(process, tid, address, size, whom.current, report);
+        }
+    }
+
+    /// KERNEL: `kill_proc()`: the current task is forced, everybody else is only sent the signal.
+    fn tell(
+        &mut self,
+        process: usize,
+        tid: Option<u64>,
+        address: u64,
+        size: PageSize,
+        current: Option<usize>,
+        report: &mut Report,
+    ) {
+        let forced = current == Some(process);
+        let code = if forced { "BUS_MCEERR_AR" } else { "BUS_MCEERR_AO" };
+        let Some(what) = self.machine.scenario.processes.get(process) else { return };
+        let mut signal = Signal::new(&what.tag, code);
+        (signal.addr, signal.lsb) = (Some(Hex::new(address)), Some(size.shift()));
+        signal.tid = tid;
+        self.deliver(process, signal, forced, report);
+    }
+
+    /// Takes bad bytes of a file out of all page tables without a word.
+    pub(super) fn revoke_quietly(&mut self, file: FileId, bad: &[Run<FileOffset>]) {
+        let maps = self.machine.processes.iter_mut().flat_map(|process| &mut process.maps);
+        for map in maps.filter(|map| map.file == file) {
+            let pages = bad_pages(map, bad);
+            pages.ranges().for_each(|range| map.unmap(range));
+        }
+    }
+
+    /// Page by page for everybody who can be collected, as `mf_dax_kill_procs()` does.
+    pub(super) fn fail_file_range(
+        &mut self,
+        file: FileId,
+        bad: Run<FileOffset>,
+        whom: Whom,
+        report: &mut Report,
+    ) {
+        let end = bad.span().end().get().div_ceil(PAGE_SIZE);
+        let mut from = bad.span().start().get() / PAGE_SIZE;
+        while let Some(page) =
+            self.first_collectable(file, from..end, whom.current, whom.everyone)
+        {
+            from = page.saturating_add(1);
+            if holds(bad, page) {
+                self.fail_page(file, page, whom.current, whom.everyone, report);
+            } else {
+                from = next_touched(bad, page).max(from);
+            }
+        }
+    }
+
+    /// Fails every page that a range of memory touches by what the page itself remembers: how
+    /// many pages a driver has, and how many of them remembered a file.
+    ///
+    /// In closed form: pages that nobody maps are only counted. A page remembers the file whose
+    /// entry was made last; what a copy-on-write fault left behind is no file.
+    ///
+    /// KERNEL: a loop of `memory_failure()` with `mf_generic_kill_procs()`.
+    pub(super) fn fail_each_pfn(
+        &mut self,
+        bad: Extent<PhysAddr>,
+        whom: Whom,
+        report: &mut Report,
+        log: &mut Log,
+    ) -> (u64, u64) {
+        let mut all = (0_u64, 0_u64);
+        for (device, piece) in super::reach::on_pmem(&self.machine, whole_pages(bad)) {
+            let range = piece.here().span();
+            let known = if self.is_devdax(device) {
+                self.fail_devdax_pages(device, range, whom, report, log)
+            } else {
+                self.fail_fsdax_pages(Place::Device { device, range }, range.len(), whom, report, log)
+            };
+            let pages = range.len().div_ceil(PAGE_SIZE);
+            log.cost.fallback_pages = log.cost.fallback_pages.saturating_add(pages);
+            all = (all.0.saturating_add(pages), all.1.saturating_add(known));
+        }
+        all
+    }
+
+    pub(super) fn is_devdax(&self, device: usize) -> bool {
+        self.machine.scenario.devices.get(device).is_some_and(|device| device.is_devdax())
+    }
+
+    fn fail_fsdax_pages(
+        &mut self,
+        place: Place,
+        len: u64,
+        whom: Whom,
+        report: &mut Report,
+        log: &mut Log,
+    ) -> u64 {
+        let hits = hits(&self.machine, &pieces(&self.machine, place));
+        let candidates = self.candidates(&hits);
+        let mut last = Cover::new();
+        for (index, (_, piece, stamp, cow)) in candidates.iter().enumerate() {
+            last.add(piece.origin(), Last { stamp: *stamp, index, cow: *cow });
+        }
+        let mut known = 0_u64;
+        let Ok(window) = Extent::new(ReportOffset::new(0), len) else { return 0 };
+        for (run, winner) in last.resolve(window) {
+            let Some(winner) = winner.filter(|winner| !winner.cow) else { continue };
+            let Some((file, piece, ..)) = candidates.get(winner.index) else { continue };
+            let Some(bytes) = piece.locate(run) else { continue };
+            let pages = bytes.total_len() / PAGE_SIZE;
+            known = known.saturating_add(pages);
+            log.walked(pages);
+            if let FileId::Inode { fs, ino } = *file {
+                log.told.add_file(&self.machine, (fs, ino), bytes, Marks::TOLD);
+            }
+            self.fail_file_range(*file, bytes, whom, report);
+        }
+        known
+    }
+
+    /// The parts of these hits that have DAX entries, with the age and kind of the entry.
+    fn candidates(&self, hits: &[Hit]) -> Vec<(FileId, Piece<FileOffset>, u64, bool)> {
+        let mut found = Vec::new();
+        for hit in hits {
+            let Some((file, piece)) = hit.file(&self.machine) else { continue };
+            let FileId::Inode { fs, ino } = file else { continue };
+            let state = self.machine.filesystems.get(fs);
+            let Some(entries) = state.and_then(|state| state.entries.get(&ino)) else { continue };
+            let span = piece.here().span();
+            let pages = span.start().get() / PAGE_SIZE..span.end().get().div_ceil(PAGE_SIZE);
+            for (range, entry) in entries.in_range(pages) {
+                let Some(window) = window(&range) else { continue };
+                found.extend(piece.clip(window).map(|part| (file, part, entry.stamp, entry.cow)));
+            }
+        }
+        found
+    }
+
+    /// Device-dax: any page of a unit stands for its first one, if the unit was ever faulted.
+    fn fail_devdax_pages(
+        &mut self,
+        device: usize,
+        range: Extent<badrange_core::DevOffset>,
+        whom: Whom,
+        report: &mut Report,
+        log: &mut Log,
+    ) -> u64 {
+        let pages = range.start().get() / PAGE_SIZE..range.end().get().div_ceil(PAGE_SIZE);
+        let Some(state) = self.machine.devices.get(device) else { return 0 };
+        let mut faulted = state.faulted.clone();
+        faulted.remove(0..pages.start);
+        faulted.remove(pages.end..u64::MAX);
+        let mut known = 0_u64;
+        for part in faulted.ranges() {
+            known = known.saturating_add(part.end.saturating_sub(part.start));
+            if let Some(bytes) = window(&part) {
+                let bytes = bytes.rebase(FileOffset::new(0), badrange_core::DevOffset::new(0));
+                bytes.into_iter().for_each(|bytes| {
+                    log.told.add(Key::Device(device), bytes.into(), Marks::TOLD);
+                });
+            }
+            self.fail_devdax_part(device, part, whom, report);
+        }
+        log.walked(known);
+        known
+    }
+
+    fn fail_devdax_part(
+        &mut self,
+        device: usize,
+        part: Range<u64>,
+        whom: Whom,
+        report: &mut Report,
+    ) {
+        let unit = self.machine.pmem(device).map_or(1, |pmem| (pmem.align / PAGE_SIZE).max(1));
+        let head = |page: u64| page.saturating_sub(page.checked_rem(unit).unwrap_or(0));
+        let file = FileId::Device(device);
+        let mut from = head(part.start);
+        while let Some(page) =
+            self.first_collectable(file, from..part.end, whom.current, whom.everyone)
+        {
+            self.fail_page(file, head(page), whom.current, whom.everyone, report);
+            from = head(page).saturating_add(unit);
+        }
+    }
+}
+
+/// The entry of a page that was made last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Last {
+    stamp: u64,
+    index: usize,
+    cow: bool,
+}
+
+impl Join for Last {
+    fn join(self, other: Self) -> Self {
+        self.max(other)
+    }
+}
+
+/// First address and size of every mapped unit that has pages in a set, by its first such page.
+fn units<'a>(map: &'a MapState, pages: &'a Pages) -> impl Iterator<Item = (u64, PageSize)> + 'a {
+    let mut from = 0;
+    core::iter::from_fn(move || {
+        let page = pages.first_in(from..u64::MAX)?;
+        let size = map.level(page)?;
+        from = size.around(page).end;
+        Some((map.address(page)?, size))
+    })
+}
+
+fn holds(bytes: Run<FileOffset>, page: u64) -> bool {
+    let Some(window) = window(&(page..page.saturating_add(1))) else { return false };
+    bytes.clip(window).next().is_some()
+}
+
+/// The first page after this one that a run with gaps touches.
+fn next_touched(bytes: Run<FileOffset>, page: u64) -> u64 {
+    let after = page.saturating_add(1).saturating_mul(PAGE_SIZE);
+    let rest = Extent::from_bounds(FileOffset::new(after), bytes.span().end());
+    let next = rest.ok().and_then(|rest| bytes.clip(rest).next());
+    next.map_or(u64::MAX, |run| run.span().start().get() / PAGE_SIZE)
+}
+
+/// The pages around bytes of memory; what reaches beyond 64 bits is cut off.
+pub(super) fn whole_pages(bad: Extent<PhysAddr>) -> Extent<PhysAddr> {
+    bad.containing_pages().bytes().unwrap_or(bad)
+}
