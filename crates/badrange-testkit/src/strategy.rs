@@ -99,7 +99,7 @@ pub fn run<S: Space>(unit: u64) -> impl Strategy<Value = Run<S>> {
 }
 
 fn place() -> impl Strategy<Value = Place> {
-    (0..4_u64, 0..41_u64).prop_map(|(device, start)| Place { device, start })
+    (0..8_u64, 0..41_u64).prop_map(|(device, start)| Place { device, start })
 }
 
 /// One to four targets of a table in plain numbers.

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     draw::{few, within},
     fake::Recorder,
-    twin::{Space, Target, Twin, TwinHolder, agree::bytes},
+    twin::{Place, Space, Target, Twin, TwinHolder, agree::bytes},
 };
 
 /// Small, so that every one of them is reached.
@@ -115,14 +115,15 @@ pub enum Op {
 /// See [`Op`].
 #[derive(Debug, Clone, PartialEq, Eq, Arbitrary)]
 pub struct RegistryOps {
-    /// What happens, in order. What cannot be has to be refused, and for a reason that applies.
-    #[arbitrary(with = few::<_, 0, 16>)]
+    /// What happens to a disk of 60 sectors, in order. What cannot be has to be refused, and for a reason that applies.
+    #[arbitrary(with = few::<_, 0, 24>)]
     pub ops: Vec<Op>,
 }
 
 impl TestCase for RegistryOps {
     fn check(&self) {
         let mut model = Model { built: Built::new(Stack::with_limits(LIMITS)), names: Vec::new() };
+        model.add_disk(0, 60);
         for op in &self.ops {
             model.apply(op);
         }
@@ -228,7 +229,8 @@ impl Model {
     }
 
     fn add_table(&mut self, name: u64, targets: &[Target]) {
-        let Some((table, legs)) = self.table(targets) else { return };
+        let Some(targets) = &self.nearly_fit(targets) else { return };
+        let (table, legs) = built(targets);
         let mut reasons = Reasons::default();
         let name = self.new_name(name, &mut reasons);
         self.leg_reasons(None, targets, &legs, &mut reasons);
@@ -240,11 +242,25 @@ impl Model {
         }
     }
 
-    /// The table, and the devices of its legs; `None` while there is no device at all.
-    fn table(&self, targets: &[Target]) -> Option<(Table, Vec<usize>)> {
-        let devices = leg_devices(targets).into_iter();
-        let legs = devices.map(|device| self.number(device as u64)).collect::<Option<_>>()?;
-        Some((Target::build_table(targets).expect("drawn targets make a table"), legs))
+    /// The targets on devices that are or were there, most of them inside; `None` while there is
+    /// no device at all.
+    fn nearly_fit(&self, targets: &[Target]) -> Option<Vec<Target>> {
+        let place = |leg: &Place, width: u64| {
+            let device = self.number(leg.device)?;
+            let sectors = self.built.len_of(device) / SLOTS_PER_SECTOR;
+            let start = leg.start % (sectors.saturating_sub(width) + 2);
+            Some(Place { device: device as u64, start })
+        };
+        let fit = |target: &Target| match target {
+            Target::Linear { on, len } => Some(Target::Linear { on: place(on, *len)?, len: *len }),
+            Target::Striped { chunk, rows, legs } => {
+                let width = target.width();
+                let legs = legs.iter().map(|leg| place(leg, width)).collect::<Option<_>>()?;
+                Some(Target::Striped { chunk: *chunk, rows: *rows, legs })
+            }
+            Target::Error { .. } | Target::Zero { .. } => Some(target.clone()),
+        };
+        targets.iter().map(fit).collect()
     }
 
     fn ids(&self, legs: &[usize]) -> Vec<DeviceId> {
@@ -330,8 +346,9 @@ impl Model {
     }
 
     fn reload(&mut self, device: u64, targets: &[Target]) {
-        let Some((table, legs)) = self.table(targets) else { return };
+        let Some(targets) = &self.nearly_fit(targets) else { return };
         let Some(device) = self.number(device) else { return };
+        let (table, legs) = built(targets);
         let mut reasons = Reasons::default();
         let there = self.is_there(device);
         reasons.must(!there, TopologyErrorKind::UnknownDevice);
@@ -435,6 +452,12 @@ impl Model {
             self.built.twin.remove_holder(holder);
         }
     }
+}
+
+/// The table, and the devices of its legs.
+fn built(targets: &[Target]) -> (Table, Vec<usize>) {
+    let table = Target::build_table(targets).expect("drawn targets make a table");
+    (table, leg_devices(targets))
 }
 
 fn picture(targets: &[Target]) -> Twin {

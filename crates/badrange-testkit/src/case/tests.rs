@@ -158,3 +158,19 @@ fn one_map_is_not_the_twin_of_another() {
     let asked = vec![DrawnExtent { start: 6, len: 2 }];
     FsMap { records: vec![record(4), record(5)], asked, runs: vec![] }.check();
 }
+
+#[test]
+fn a_reload_that_would_lift_what_is_above_too_high_is_refused() {
+    let on = |device, len| vec![Target::Linear { on: Place { device, start: 0 }, len }];
+    let add = |name, targets| Op::AddTable { name, targets };
+    // 0 is the disk; 1 on it, 2 on 1; 3 on the disk. With 1 on 3, 2 would be the fourth.
+    let ops = vec![
+        add(1, on(0, 8)),
+        add(2, on(1, 8)),
+        add(3, on(0, 8)),
+        Op::Register { device: 2, start: 0, len: 16, answer: Answer::Handled },
+        Op::Reload { device: 1, targets: on(3, 8) },
+        Op::Notify { device: 0, start: 0, len: 20 },
+    ];
+    RegistryOps { ops }.check();
+}

@@ -22,7 +22,7 @@ pub const DEVICE_NAMES: [&str; 4] = ["8:0", "/dev/mapper/vg-lv", "253:16", "/dev
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Arbitrary)]
 pub struct Place {
     /// Which device; its name is [`DEVICE_NAMES`]`[device % 4]`.
-    #[arbitrary(with = within::<0, 3>)]
+    #[arbitrary(with = within::<0, 7>)]
     pub device: u64,
     /// The leg's first sector there.
     #[arbitrary(with = within::<0, 40>)]
