@@ -120,5 +120,5 @@ pub(crate) fn page_bytes(pages: &Pages) -> u64 {
     pages.iter().map(|run| run.total_len().wrapping_mul(PAGE_SIZE)).fold(0, u64::wrapping_add)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;

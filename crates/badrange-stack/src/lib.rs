@@ -61,8 +61,15 @@ mod table;
 mod topology;
 mod trace;
 
-#[cfg(test)]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
+
+// The models again, beside the engine: so a hand-made mistake can be compiled into this crate alone.
+#[cfg(all(test, loom, feature = "loom"))]
+extern crate self as badrange_stack;
+#[cfg(all(test, loom, feature = "loom"))]
+#[path = "../tests/loom.rs"]
+mod models;
 
 pub use crate::{
     error::{RegisterError, RegisterErrorKind, TopologyError, TopologyErrorKind, WouldDeadlock},

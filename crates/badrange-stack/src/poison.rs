@@ -229,5 +229,5 @@ impl fmt::Debug for Accounting<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;

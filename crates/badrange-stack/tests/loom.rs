@@ -1,1 +1,516 @@
-#![cfg(loom)]
+//! Every interleaving of two or three threads, for each promise of `docs/concurrency.md`.
+//!
+//! Run by `cargo xtask loom`; `cargo xtask loom --mutants` builds the engine with one hand-made
+//! mistake at a time and requires that a model here fails. Models assert outside of callbacks, or
+//! inside of them (a panic of a holder is not caught in a model).
+#![cfg(all(loom, feature = "loom"))]
+#![expect(clippy::arithmetic_side_effects, reason = "small numbers, and a panic is a failed model")]
+
+use core::ops::ControlFlow;
+use std::sync::Arc;
+
+use badrange_core::*;
+use badrange_stack::*;
+use loom::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+};
+
+const NONE: MfFlags = MfFlags::NONE;
+
+fn at(start: u64, len: u64) -> Extent<DevOffset> {
+    Extent::new(DevOffset::new(start), len).unwrap()
+}
+
+fn pages(start: u64, len: u64) -> Extent<Pfn> {
+    Extent::new(Pfn::new(start), len).unwrap()
+}
+
+/// A stack with one disk.
+fn stack_with_disk() -> (Stack, DeviceId) {
+    let stack = Stack::new();
+    let disk = stack.add_device(DeviceSpec::base("disk", at(0, 64))).unwrap();
+    (stack, disk)
+}
+
+/// Counts its calls; what it writes is as weakly ordered as can be, so that only the engine's own
+/// order makes it visible.
+struct Counter {
+    ready: AtomicBool,
+    calls: AtomicUsize,
+    bytes: AtomicUsize,
+    inside: AtomicBool,
+}
+
+impl Counter {
+    fn new() -> Arc<Self> {
+        let (ready, inside) = (AtomicBool::new(false), AtomicBool::new(false));
+        let counter =
+            Self { ready, calls: AtomicUsize::new(0), bytes: AtomicUsize::new(0), inside };
+        // After it was made, as an owner prepares itself before it registers.
+        counter.ready.store(true, Relaxed);
+        Arc::new(counter)
+    }
+
+    fn calls(&self) -> usize {
+        self.calls.load(Relaxed)
+    }
+}
+
+impl Holder for Counter {
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+        assert!(self.ready.load(Relaxed), "called before it was ready");
+        self.inside.store(true, Relaxed);
+        self.calls.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(usize::try_from(what.range().total_len()).unwrap(), Relaxed);
+        self.inside.store(false, Relaxed);
+        Outcome::Handled
+    }
+}
+
+/// A layer of one leg.
+#[derive(Debug)]
+struct Window(Extent<DevOffset>);
+
+impl Mapping for Window {
+    fn legs(&self) -> u32 {
+        1
+    }
+    fn extent(&self) -> Extent<DevOffset> {
+        at(0, self.0.len())
+    }
+    fn leg_extent(&self, _: Leg) -> Option<Extent<DevOffset>> {
+        Some(self.0)
+    }
+    fn map(
+        &self,
+        _: Extent<DevOffset>,
+        _: &mut dyn FnMut(Mapped) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        ControlFlow::Continue(()) // failures only climb
+    }
+    fn rmap(
+        &self,
+        _: Leg,
+        lower: Extent<DevOffset>,
+        sink: &mut dyn FnMut(Rmapped) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let Some(lower) = lower.intersect(self.0) else { return ControlFlow::Continue(()) };
+        let upper = lower.rebase(self.0.start(), DevOffset::new(0)).unwrap();
+        sink(Rmapped { lower, upper })
+    }
+}
+
+#[test]
+fn unregister_against_notify() {
+    loom::model(|| {
+        let (stack, disk) = stack_with_disk();
+        let holder = Counter::new();
+        let registration = stack.register(disk, at(0, 64), holder.clone()).unwrap();
+        let event = thread::spawn({
+            let stack = stack.clone();
+            move || stack.notify_failure(disk, at(0, 8), NONE)
+        });
+        registration.unregister().unwrap();
+        // From here on no call is running or will start, and all that was done in one is visible.
+        assert!(!holder.inside.load(Relaxed), "a call is still running");
+        let calls = holder.calls();
+        let report = event.join().unwrap();
+        assert_eq!(holder.calls(), calls, "called after unregister returned");
+        assert_eq!(report.handled_bytes(), 8 * calls as u64);
+        assert_eq!(report.handled_bytes() + report.remainder_bytes(), 8);
+    });
+}
+
+#[test]
+fn unregister_against_two_notifications() {
+    loom::model(|| {
+        let (stack, disk) = stack_with_disk();
+        let holder = Counter::new();
+        let registration = stack.register(disk, at(0, 64), holder.clone()).unwrap();
+        let event = || {
+            let stack = stack.clone();
+            thread::spawn(move || stack.notify_failure(disk, at(0, 8), NONE).handled_bytes())
+        };
+        let events = [event(), event()];
+        registration.unregister().unwrap();
+        let calls = holder.calls();
+        let handled: u64 = events.into_iter().map(|event| event.join().unwrap()).sum();
+        assert_eq!(handled, 8 * calls as u64, "what unregister saw is all there ever was");
+        assert_eq!(holder.calls(), calls);
+    });
+}
+
+#[test]
+fn register_against_notify() {
+    loom::model(|| {
+        let (stack, disk) = stack_with_disk();
+        let event = thread::spawn({
+            let stack = stack.clone();
+            move || stack.notify_failure(disk, at(0, 8), NONE)
+        });
+        let holder = Counter::new();
+        let _registration = stack.register(disk, at(4, 60), holder.clone()).unwrap();
+        let report = event.join().unwrap();
+        assert_eq!(report.handled_bytes(), 4 * holder.calls() as u64);
+        assert_eq!(report.handled_bytes() + report.remainder_bytes(), 8);
+        // An event that begins after register returned sees it.
+        let before = holder.calls();
+        let _ = stack.notify_failure(disk, at(0, 8), NONE);
+        assert_eq!(holder.calls(), before + 1);
+    });
+}
+
+#[test]
+fn register_against_register() {
+    loom::model(|| {
+        let (stack, disk) = stack_with_disk();
+        let (a, b) = (Counter::new(), Counter::new());
+        let other = thread::spawn({
+            let (stack, a) = (stack.clone(), a.clone());
+            move || stack.register(disk, at(0, 8), a).unwrap()
+        });
+        let on_b = stack.register(disk, at(0, 8), b.clone()).unwrap();
+        let on_a = other.join().unwrap();
+        assert_ne!(on_a.id(), on_b.id());
+        assert_eq!(stack.notify_failure(disk, at(0, 8), NONE).counts().told, 2);
+        assert_eq!((a.calls(), b.calls()), (1, 1));
+    });
+}
+
+/// The kernel lost the operations of the next holder here.
+#[test]
+fn put_then_register_by_another_against_notify() {
+    loom::model(|| {
+        let (stack, disk) = stack_with_disk();
+        let (old, new) = (Counter::new(), Counter::new());
+        let on_old = stack.register(disk, at(0, 8), old.clone()).unwrap();
+        let event = thread::spawn({
+            let stack = stack.clone();
+            move || stack.notify_failure(disk, at(0, 8), NONE).counts().told
+        });
+        let put = thread::spawn(move || on_old.unregister().unwrap());
+        let _on_new = stack.register(disk, at(0, 8), new.clone()).unwrap();
+        put.join().unwrap();
+        let gone = old.calls();
+        let told = event.join().unwrap();
+        assert_eq!(old.calls(), gone, "called after its put");
+        assert_eq!(told, (old.calls() + new.calls()) as u64);
+        let before = new.calls();
+        let _ = stack.notify_failure(disk, at(0, 8), NONE);
+        assert_eq!(new.calls(), before + 1, "its registration was put with the other's");
+    });
+}
+
+#[test]
+fn a_stale_id_never_hits_the_next_device() {
+    loom::model(|| {
+        let (stack, old) = stack_with_disk();
+        let event = thread::spawn({
+            let stack = stack.clone();
+            move || stack.notify_failure(old, at(0, 8), NONE).counts()
+        });
+        let _ = stack.remove_device(old).unwrap();
+        let new = stack.add_device(DeviceSpec::base("next", at(0, 64))).unwrap();
+        assert_eq!(old.index(), new.index());
+        let holder = Counter::new();
+        let _registration = stack.register(new, at(0, 64), holder.clone()).unwrap();
+        assert_eq!(event.join().unwrap().told, 0);
+        assert_eq!(holder.calls(), 0, "a failure of the old device");
+    });
+}
+
+/// Nobody is left behind on a device that goes: either it is told, or it is turned away.
+#[test]
+fn removal_against_register() {
+    loom::model(|| {
+        let (stack, disk) = stack_with_disk();
+        let holder = Counter::new();
+        let registering = thread::spawn({
+            let (stack, holder) = (stack.clone(), holder.clone());
+            move || stack.register(disk, at(0, 8), holder)
+        });
+        let report = stack.remove_device(disk).unwrap();
+        let told = holder.calls();
+        match registering.join().unwrap() {
+            Ok(_registration) => assert_eq!((told, report.counts().told), (1, 1)),
+            Err(_) => assert_eq!(told, 0),
+        }
+    });
+}
+
+#[test]
+fn removal_against_notify() {
+    loom::model(|| {
+        let (stack, disk) = stack_with_disk();
+        let holder = Counter::new();
+        let _registration = stack.register(disk, at(0, 64), holder.clone()).unwrap();
+        let event = thread::spawn({
+            let stack = stack.clone();
+            move || stack.notify_failure(disk, at(0, 8), NONE)
+        });
+        let report = stack.remove_device(disk).unwrap();
+        assert_eq!(report.handled_bytes(), 64);
+        assert!(!holder.inside.load(Relaxed), "a call is still running");
+        let calls = holder.calls();
+        let event = event.join().unwrap();
+        assert_eq!(holder.calls(), calls, "called after the removal returned");
+        assert_eq!(1 + event.handled_bytes() / 8, calls as u64);
+    });
+}
+
+/// The volume moves from the first to the second half of the disk. Whoever reports both halves
+/// hits each of its bytes exactly once, in whichever table.
+#[test]
+fn reload_against_event() {
+    loom::model(|| {
+        let (stack, disk) = stack_with_disk();
+        let below = DeviceSpec::on("lv", Arc::new(Window(at(0, 32))), [disk]);
+        let lv = stack.add_device(below).unwrap();
+        let holder = Counter::new();
+        let _registration = stack.register(lv, at(0, 32), holder.clone()).unwrap();
+        let event = thread::spawn({
+            let stack = stack.clone();
+            move || stack.notify_failure(disk, at(0, 64), NONE)
+        });
+        stack.reload(lv, Arc::new(Window(at(32, 32))), [disk]).unwrap();
+        let report = event.join().unwrap();
+        assert_eq!(report.handled_bytes(), 32, "of the old table or the new");
+        assert_eq!(report.remainder_bytes(), 32);
+        assert_eq!(holder.bytes.load(Relaxed), 32);
+        let after = stack.notify_failure(disk, at(0, 64), NONE);
+        let hit: Vec<_> =
+            after.states().iter().map(|(run, s)| (run.first().start().get(), *s)).collect();
+        assert_eq!(hit, [(0, State::Unreached), (32, State::Handled)], "of the new table");
+    });
+}
+
+/// Takes pages, and nothing else.
+struct Nobody;
+
+impl Fallback for Nobody {
+    fn memory_failure(&self, _: Pfn, _: MfFlags) {}
+}
+
+/// An owner of memory that counts its calls.
+struct Owner(AtomicUsize);
+
+impl Holder<PhysAddr> for Owner {
+    fn corrupted_range(&self, _: &Corruption<'_, PhysAddr>) -> Outcome {
+        self.0.fetch_add(1, Relaxed);
+        Outcome::Handled
+    }
+}
+
+#[test]
+fn two_overlapping_events() {
+    loom::model(|| {
+        let stack = Stack::new();
+        let ledger = Arc::new(PoisonLedger::new());
+        let owner = Arc::new(Owner(AtomicUsize::new(0)));
+        let bad = |page: u64| Extent::new(PhysAddr::new(page * PAGE_SIZE), 2 * PAGE_SIZE).unwrap();
+        let all = Extent::new(PhysAddr::new(0), 8 * PAGE_SIZE).unwrap();
+        let _registration = stack.register_memory(all, owner.clone()).unwrap();
+        let fail = |page: u64| {
+            let (stack, ledger) = (stack.clone(), ledger.clone());
+            move || {
+                let accounting = ledger.accounting(&Nobody);
+                stack.memory_failure_range(bad(page), NONE, &accounting).handled_bytes()
+            }
+        };
+        let other = thread::spawn(fail(1));
+        let handled = fail(0)();
+        assert_eq!((handled, other.join().unwrap()), (2 * PAGE_SIZE, 2 * PAGE_SIZE));
+        assert_eq!(owner.0.load(Relaxed), 2, "told once per report");
+        assert_eq!(ledger.failed_pages(), 3, "page 1 counts once");
+        assert_eq!(ledger.failed_in(pages(0, 8)), [pages(0, 3)]);
+    });
+}
+
+/// Page 0 is being repaired while it fails again: the failure that came after the repair began
+/// must outlive the clear.
+#[test]
+fn clear_against_new_failure() {
+    loom::model(|| {
+        let ledger = Arc::new(PoisonLedger::new());
+        assert_eq!(ledger.fail(pages(0, 1)), 1);
+        let seen = ledger.token();
+        let again = thread::spawn({
+            let ledger = ledger.clone();
+            move || ledger.fail(pages(0, 2))
+        });
+        let cleared = ledger.clear(pages(0, 2), seen);
+        let fresh = again.join().unwrap();
+        assert_eq!(ledger.failed_in(pages(0, 8)), [pages(0, 2)], "the newer failure is lost");
+        assert_eq!(ledger.failed_pages(), 2);
+        // Either order of the two is a story that holds together.
+        assert!(matches!((cleared.pages, cleared.newer, fresh), (1, 0, 2) | (0, 2, 1)));
+    });
+}
+
+type Slot = Arc<Mutex<Option<Registration>>>;
+
+/// Ends the registration in its slot from inside its callback.
+struct Ender {
+    slot: Slot,
+    calls: AtomicUsize,
+}
+
+impl Ender {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { slot: Slot::default(), calls: AtomicUsize::new(0) })
+    }
+}
+
+impl Holder for Ender {
+    fn corrupted_range(&self, _: &Corruption<'_>) -> Outcome {
+        self.calls.fetch_add(1, Relaxed);
+        let registration = self.slot.lock().unwrap().take();
+        if let Some(registration) = registration {
+            assert!(registration.unregister().is_err(), "inside a callback nobody waits");
+        }
+        Outcome::Handled
+    }
+}
+
+#[test]
+fn a_callback_that_unregisters_itself() {
+    loom::model(|| {
+        let (stack, disk) = stack_with_disk();
+        let holder = Ender::new();
+        *holder.slot.lock().unwrap() =
+            Some(stack.register(disk, at(0, 64), holder.clone()).unwrap());
+        let event = thread::spawn({
+            let stack = stack.clone();
+            move || stack.notify_failure(disk, at(0, 8), NONE).counts().told
+        });
+        let told = stack.notify_failure(disk, at(0, 8), NONE).counts().told;
+        let told = told + event.join().unwrap();
+        assert!(told == 1 || told == 2, "by one event, or by both at a time");
+        assert_eq!(holder.calls.load(Relaxed) as u64, told);
+        assert_eq!(stack.notify_failure(disk, at(0, 8), NONE).counts().told, 0);
+    });
+}
+
+#[test]
+fn two_callbacks_that_unregister_each_other() {
+    loom::model(|| {
+        let (stack, disk) = stack_with_disk();
+        let (a, b) = (Ender::new(), Ender::new());
+        *b.slot.lock().unwrap() = Some(stack.register(disk, at(0, 8), a.clone()).unwrap());
+        *a.slot.lock().unwrap() = Some(stack.register(disk, at(8, 8), b.clone()).unwrap());
+        let event = thread::spawn({
+            let stack = stack.clone();
+            move || stack.notify_failure(disk, at(0, 8), NONE).counts().told
+        });
+        let on_b = stack.notify_failure(disk, at(8, 8), NONE).counts().told;
+        let on_a = event.join().unwrap();
+        assert!(on_a + on_b >= 1, "the first of them was there");
+        let left = stack.notify_failure(disk, at(0, 16), NONE).counts().told;
+        assert_eq!(left, 2 - on_a - on_b, "each call ended the other's registration");
+    });
+}
+
+fn bad(start: u64) -> Failure {
+    let range = Extent::new(PhysAddr::new(start), 1).unwrap();
+    Failure { range: BadRange::Memory(range), flags: NONE }
+}
+
+fn covers(record: &Record, byte: u64) -> bool {
+    match record {
+        Record::Failed { failure, .. } | Record::Lost { failure, .. } => {
+            failure.range.overlaps(bad(byte).range)
+        }
+        Record::LostAnywhere { .. } => true,
+    }
+}
+
+/// Two producers, a consumer that comes in between, and room for one failure: nothing goes in
+/// silence.
+#[test]
+fn queue_producers_against_consumer_against_overflow() {
+    loom::model(|| {
+        let queue = Arc::new(EventQueue::with_bound(1));
+        let produce = |bytes: [u64; 2]| {
+            let queue = queue.clone();
+            thread::spawn(move || bytes.map(|byte| queue.push(bad(byte))))
+        };
+        let producers = [produce([0, 10]), produce([20, 11])];
+        let mut records = queue.drain();
+        producers.into_iter().for_each(|producer| assert_eq!(producer.join().unwrap().len(), 2));
+        records.extend(queue.drain());
+        let reports: u64 = records.iter().map(Record::reports).sum();
+        assert_eq!(reports, 4, "{records:?}");
+        for byte in [0, 10, 11, 20] {
+            assert!(records.iter().any(|r| covers(r, byte)), "byte {byte} in {records:?}");
+        }
+        assert_eq!(queue.drain(), []);
+    });
+}
+
+/// The story of one byte: failed, undone, failed. Whatever the consumer takes when, it never sees
+/// it in another order.
+#[test]
+fn queue_keeps_the_order_of_one_range() {
+    loom::model(|| {
+        let queue = Arc::new(EventQueue::with_bound(2));
+        let producer = thread::spawn({
+            let queue = queue.clone();
+            move || {
+                queue.push(bad(0));
+                queue.push(Failure { flags: MfFlags::UNPOISON, ..bad(0) });
+                queue.push(bad(0))
+            }
+        });
+        let mut records = queue.drain();
+        let last = producer.join().unwrap();
+        records.extend(queue.drain());
+        let story: Vec<_> = records
+            .iter()
+            .map(|record| match record {
+                Record::Failed { failure, .. } => failure.flags,
+                Record::Lost { failure, .. } => failure.flags.with(MfFlags::NO_RETRY),
+                Record::LostAnywhere { flags, .. } => *flags,
+            })
+            .collect();
+        let third = if last == Pushed::Lost { MfFlags::NO_RETRY } else { NONE };
+        assert_eq!(story, [NONE, MfFlags::UNPOISON, third]);
+    });
+}
+
+#[test]
+fn queue_wakes_its_consumer() {
+    loom::model(|| {
+        let queue = Arc::new(EventQueue::with_bound(1));
+        let producer = thread::spawn({
+            let queue = queue.clone();
+            move || [queue.push(bad(0)), queue.push(bad(9))]
+        });
+        let mut reports = 0;
+        while reports < 2 {
+            reports += queue.wait().unwrap().iter().map(Record::reports).sum::<u64>();
+        }
+        assert_eq!(reports, 2);
+        let _ = producer.join().unwrap();
+    });
+}
+
+#[test]
+fn queue_that_closes_lets_nobody_wait() {
+    loom::model(|| {
+        let queue = Arc::new(EventQueue::with_bound(1));
+        let producer = thread::spawn({
+            let queue = queue.clone();
+            move || {
+                queue.push(bad(0));
+                queue.close();
+            }
+        });
+        assert_eq!(queue.wait().map(|batch| batch.len()), Some(1));
+        assert_eq!(queue.wait(), None);
+        producer.join().unwrap();
+    });
+}

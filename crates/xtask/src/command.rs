@@ -111,6 +111,13 @@ impl Cmd {
             .inspect_err(|_| println!("{}", fs::read_to_string(log.path()).unwrap_or_default()))
     }
 
+    /// Runs it, keeps what it printed to itself, and says whether it ended well; that it could not
+    /// run or did not end is a failure.
+    pub(crate) fn ends_well(&self, budget: &Budget) -> Result<bool, Failure> {
+        let log = tempfile::NamedTempFile::new().doing("cannot create a log file")?;
+        self.wait(budget, &Streams::Log(log.as_file())).map(|status| status.success())
+    }
+
     /// Runs it and returns its standard output; `None` when it cannot run or does not succeed.
     pub(crate) fn output(&self, budget: &Budget) -> Option<String> {
         let log = tempfile::NamedTempFile::new().ok()?;

@@ -11,6 +11,7 @@ mod ci;
 mod command;
 mod failure;
 mod features;
+mod loom;
 mod package;
 mod steps;
 mod tidy;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::command::Budget;
-use crate::failure::Failure;
+use crate::failure::{Failure, Outcome};
 use crate::workspace::Workspace;
 
 #[derive(Parser)]
@@ -38,6 +39,12 @@ enum Task {
     Ci(ci::Options),
     /// Check the rules of the workspace that no compiler knows.
     Tidy,
+    /// Run the models of the engine: every interleaving of a few threads.
+    Loom {
+        /// Instead, build the engine with one mistake at a time and require that a model fails.
+        #[arg(long)]
+        mutants: bool,
+    },
     /// Compare the public API of every published library with `docs/api/*.txt`.
     Api {
         /// Rewrite the golden lists instead of comparing.
@@ -60,13 +67,25 @@ fn run(task: Task) -> Result<(), Failure> {
     match task {
         Task::Ci(options) => ci::run(&options),
         Task::Tidy => tidy::check(&Workspace::load()?),
+        Task::Loom { mutants } => {
+            let check = if mutants { loom::mutants } else { loom::models };
+            say("loom", check)
+        }
         Task::Api { bless } => {
             let mode = if bless { api::Mode::Bless } else { api::Mode::Compare };
-            let workspace = Workspace::load()?;
-            let budget = Budget::new(&workspace.root, steps::LONG);
-            let outcome = api::check(&workspace, &budget, mode)?;
-            println!("api: {outcome}");
-            Ok(())
+            say("api", |workspace, budget| api::check(workspace, budget, mode))
         }
     }
+}
+
+/// Runs one check outside of the list, and says how it ended.
+fn say(
+    name: &str,
+    check: impl FnOnce(&Workspace, &Budget) -> Result<Outcome, Failure>,
+) -> Result<(), Failure> {
+    let workspace = Workspace::load()?;
+    let budget = Budget::new(&workspace.root, steps::LONG);
+    let outcome = check(&workspace, &budget)?;
+    println!("{name}: {outcome}");
+    Ok(())
 }

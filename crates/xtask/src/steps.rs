@@ -7,7 +7,7 @@ use crate::command::{Budget, Cmd};
 use crate::failure::{Failure, Outcome};
 use crate::features;
 use crate::workspace::{Package, Workspace};
-use crate::{api, package, tidy, toolchain};
+use crate::{api, loom, package, tidy, toolchain};
 
 /// What every step is given, beside its budget.
 pub(crate) struct Context {
@@ -53,6 +53,7 @@ pub(crate) const ALL: &[Step] = &[
     step("features", "every combination of features of every published crate", LONG, feature_sets),
     step("test", "tests and doctests with all features", LONG, test),
     step("testrelease", "tests with default features, debug assertions off", LONG, test_release),
+    step("loom", "models of the engine: every interleaving of a few threads", LONG, loom_models),
     step("doc", "documentation without warnings", LONG, doc),
     step("no-std", "crates without std, built for bare metal", SHORT, no_std),
     step("msrv", "libraries checked with the oldest supported compiler", LONG, msrv),
@@ -61,7 +62,10 @@ pub(crate) const ALL: &[Step] = &[
     step("package", "every published crate builds from its tarball", LONG, tarballs),
     step("stranger", "a crate outside the workspace uses the facade", SHORT, stranger),
     slow("soak", "property tests with many more cases", soak),
-    slow("miri", "core and stack under miri", miri),
+    slow("mutants", "every hand-made mistake in the engine fails a model", loom_mutants),
+    slow("shuttle", "random interleavings of whole stacks", shuttle),
+    slow("stress", "ten million notifications against continuous registration", stress),
+    slow("miri", "core, stack and pmem under miri", miri),
 ];
 
 fn fmt(_: &Context, budget: &Budget) -> Result<Outcome, Failure> {
@@ -103,6 +107,14 @@ fn test_release(_: &Context, budget: &Budget) -> Result<Outcome, Failure> {
             .args(targets.split_whitespace()),
         budget,
     )
+}
+
+fn loom_models(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    loom::models(&context.workspace, budget)
+}
+
+fn loom_mutants(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    loom::mutants(&context.workspace, budget)
 }
 
 /// Libraries only: the binary `badrange` would write over the library of that name.
@@ -188,6 +200,26 @@ fn soak(_: &Context, budget: &Budget) -> Result<Outcome, Failure> {
     run(command.args(["--lib", "--tests"]).env("PROPTEST_CASES", SOAK_CASES), budget)
 }
 
+/// The cfg of the models' backend reaches every crate, so they have a target directory of their own.
+fn shuttle(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    let command = Cmd::parse(
+        "cargo test --release -p badrange-stack --features shuttle --test shuttle -- --nocapture",
+    );
+    let target = context.workspace.target.join("shuttle");
+    run(
+        command
+            .env("RUSTFLAGS", "--cfg shuttle -C debug-assertions=on")
+            .env("BADRANGE_SHUTTLE_ITERATIONS", "20000")
+            .env("CARGO_TARGET_DIR", target.to_string_lossy()),
+        budget,
+    )
+}
+
+fn stress(_: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    let command = Cmd::parse("cargo test --release -p badrange-stack --test stress -- --nocapture");
+    run(command.env("BADRANGE_STRESS_EVENTS", "10000000"), budget)
+}
+
 fn miri(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
     let Some(nightly) = toolchain::find(NIGHTLY, budget) else {
         return Ok(Outcome::Skipped(
@@ -201,7 +233,7 @@ fn miri(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
     }
     let command =
         Cmd::new(["rustup", "run", &nightly, "cargo", "miri", "test", "--lib", "--tests"])
-            .args(["-p", "badrange-core", "-p", "badrange-stack"])
+            .args(["-p", "badrange-core", "-p", "badrange-stack", "-p", "badrange-pmem"])
             // Property tests read the clock and their seeds; a handful of cases is what miri can bear.
             .env("MIRIFLAGS", "-Zmiri-disable-isolation")
             .env("PROPTEST_CASES", "4")

@@ -39,7 +39,16 @@ const RULES: &[Rule] = &[
     rule(
         STACK,
         &[CORE],
-        Some(&["thiserror", "slab", "arc-swap", "smallvec", "rangemap", "tracing", "loom", "shuttle"]),
+        Some(&[
+            "thiserror",
+            "slab",
+            "arc-swap",
+            "smallvec",
+            "rangemap",
+            "tracing",
+            "loom",
+            "shuttle",
+        ]),
     ),
     rule(PMEM, &[CORE], Some(&["thiserror", "rangemap", "smallvec"])),
     rule(BLOCK, &[CORE], Some(&["thiserror", "smallvec"])),

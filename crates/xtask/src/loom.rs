@@ -1,0 +1,173 @@
+//! `cargo xtask loom`: the models of the engine, and the proof that they can fail.
+//!
+//! A mutant is the engine with one hand-made mistake, chosen by a cfg that only the engine's own
+//! code asks for (`mutant!`, in models only). It is given to rustc for that one crate: the models
+//! are compiled into its test harness, so that nothing else has to be built again.
+
+use crate::command::{Budget, Cmd};
+use crate::failure::{Failure, Outcome};
+use crate::workspace::Workspace;
+
+/// Loom tries every interleaving with at most so many switches that no thread asked for.
+const PREEMPTIONS: &str = "3";
+
+/// One mistake, and the model that has to notice it.
+struct Mutant {
+    name: &'static str,
+    model: &'static str,
+}
+
+const fn mutant(name: &'static str, model: &'static str) -> Mutant {
+    Mutant { name, model }
+}
+
+/// Every mistake that the engine's sources can be built with; what each does is in `docs/loom.md`.
+const MUTANTS: &[Mutant] = &[
+    mutant("gate_unchecked", "unregister_against_notify"),
+    mutant("gate_looks_first", "unregister_against_notify"),
+    mutant("unregister_does_not_wait", "unregister_against_notify"),
+    mutant("leave_relaxed", "unregister_against_notify"),
+    mutant("wait_without_fence", "unregister_against_two_notifications"),
+    mutant("wake_without_lock", "unregister_against_two_notifications"),
+    mutant("publish_relaxed", "register_against_notify"),
+    mutant("load_relaxed", "register_against_notify"),
+    mutant("load_before_lock", "register_against_register"),
+    mutant("end_clears_table", "put_then_register_by_another_against_notify"),
+    mutant("generation_unchecked", "a_stale_id_never_hits_the_next_device"),
+    mutant("dying_unchecked", "removal_against_register"),
+    mutant("removal_leaves_gates_open", "removal_against_notify"),
+    mutant("load_twice", "reload_against_event"),
+    mutant("reload_in_two_steps", "reload_against_event"),
+    mutant("count_outside_lock", "two_overlapping_events"),
+    mutant("clear_ignores_token", "clear_against_new_failure"),
+    mutant("wait_in_callback", "a_callback_that_unregisters_itself"),
+    mutant("wait_in_callback", "two_callbacks_that_unregister_each_other"),
+    mutant("overflow_drops", "queue_producers_against_consumer_against_overflow"),
+    mutant("lost_keeps_its_range", "queue_producers_against_consumer_against_overflow"),
+    mutant("drain_looks_then_clears", "queue_producers_against_consumer_against_overflow"),
+    mutant("merge_passes_overlaps", "queue_keeps_the_order_of_one_range"),
+    mutant("push_wakes_nobody", "queue_wakes_its_consumer"),
+    mutant("close_wakes_nobody", "queue_that_closes_lets_nobody_wait"),
+];
+
+/// Runs every model against the engine as it is.
+pub(crate) fn models(workspace: &Workspace, budget: &Budget) -> Result<Outcome, Failure> {
+    let command = "cargo test --release -p badrange-stack --features loom --test loom";
+    model(Cmd::parse(command), workspace).run(budget)?;
+    Ok(Outcome::Done)
+}
+
+/// Runs, for every mistake, the model that has to fail; first of all, that it does not without.
+pub(crate) fn mutants(workspace: &Workspace, budget: &Budget) -> Result<Outcome, Failure> {
+    models(workspace, budget)?;
+    let mut survivors = Vec::new();
+    let mut built: Option<(&str, Cmd)> = None;
+    for mutant in MUTANTS {
+        let harness = match built.take() {
+            Some((name, harness)) if name == mutant.name => harness,
+            Some(_) | None => mutant.build(workspace, budget)?,
+        };
+        let test = format!("models::{}", mutant.model);
+        let run = model(harness.clone().args(["--exact".to_owned(), test]), workspace);
+        let survived = run.ends_well(budget)?;
+        println!(
+            "  {:<26} {} {}",
+            mutant.name,
+            if survived { "SURVIVED" } else { "caught by" },
+            mutant.model
+        );
+        if survived {
+            survivors.push(mutant.name);
+        }
+        built = Some((mutant.name, harness));
+    }
+    if survivors.is_empty() {
+        return Ok(Outcome::Done);
+    }
+    Err(Failure::new(format!("no model noticed: {}", survivors.join(", "))))
+}
+
+impl Mutant {
+    /// Builds the engine's test harness with the mistake; the command that runs it.
+    fn build(&self, workspace: &Workspace, budget: &Budget) -> Result<Cmd, Failure> {
+        // The profile `bench` is `release` with the test harness.
+        let build = Cmd::parse("cargo rustc --quiet -p badrange-stack --features loom --lib")
+            .args(["--profile", "bench", "--message-format", "json", "--", "--cfg"])
+            .arg(format!("badrange_mutant=\"{}\"", self.name));
+        let build = model(build, workspace);
+        let harness = build.output(budget).and_then(|messages| executable(&messages));
+        harness
+            .map(|path| Cmd::new([path]))
+            .ok_or_else(|| Failure::new("a mutant does not build").repeat_with(build.to_string()))
+    }
+}
+
+/// The cfg reaches every crate, so models have a target directory of their own.
+fn model(command: Cmd, workspace: &Workspace) -> Cmd {
+    command
+        .env("RUSTFLAGS", "--cfg loom -C debug-assertions=on")
+        .env("LOOM_MAX_PREEMPTIONS", PREEMPTIONS)
+        .env("CARGO_TARGET_DIR", workspace.target.join("loom").to_string_lossy())
+}
+
+/// The executable that cargo says it made, from its messages.
+fn executable(messages: &str) -> Option<String> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let mut paths = messages.filter_map(|message: serde_json::Value| {
+        message.get("executable").and_then(|path| path.as_str()).map(str::to_owned)
+    });
+    paths.next_back()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    const STACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../badrange-stack");
+
+    /// Every source of the engine, as one text.
+    fn sources(dir: &Path) -> String {
+        let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        let texts = entries.map(|path| match path.is_dir() {
+            true => sources(&path),
+            false => fs::read_to_string(&path).unwrap(),
+        });
+        texts.collect()
+    }
+
+    #[test]
+    fn the_table_names_every_mistake_and_every_model_is_there() {
+        let sources = sources(&Path::new(STACK).join("src"));
+        let known: BTreeSet<&str> =
+            sources.split("mutant!(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let listed: BTreeSet<&str> = MUTANTS.iter().map(|mutant| mutant.name).collect();
+        assert_eq!(known, listed);
+        let models = fs::read_to_string(Path::new(STACK).join("tests/loom.rs")).unwrap();
+        for mutant in MUTANTS {
+            assert!(models.contains(&format!("fn {}()", mutant.model)), "{}", mutant.model);
+        }
+    }
+
+    #[test]
+    fn the_documents_explain_every_mistake() {
+        let text = fs::read_to_string(Path::new(STACK).join("../../docs/loom.md")).unwrap();
+        for mutant in MUTANTS {
+            let row = text.lines().find(|line| line.contains(&format!("`{}`", mutant.name)));
+            assert!(row.is_some(), "docs/loom.md lacks {}", mutant.name);
+        }
+    }
+
+    #[test]
+    fn the_executable_is_found_among_the_messages() {
+        let messages = concat!(
+            "{\"reason\":\"compiler-artifact\",\"executable\":null}\n",
+            "{\"reason\":\"compiler-artifact\",\"executable\":\"/t/stack-1\"}\n",
+            "{\"reason\":\"build-finished\",\"success\":true}\n",
+        );
+        assert_eq!(executable(messages).as_deref(), Some("/t/stack-1"));
+        assert_eq!(executable("not json\n"), None);
+    }
+}
