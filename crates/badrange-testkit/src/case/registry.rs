@@ -33,8 +33,7 @@ const LIMITS: Limits = Limits { depth: 3, devices: 5, holders: 4, legs: 5, ..Lim
 /// ```
 /// use badrange_testkit::case::{Op, RegistryOps, TestCase};
 /// let ops = vec![
-///     Op::AddDisk { name: 0, sectors: 8 },
-///     Op::AddDisk { name: 0, sectors: 8 }, // refused: the name is taken
+///     Op::AddDisk { name: 0, sectors: 8 }, // refused: the disk that is there has the name
 ///     Op::Remove { device: 0 },
 ///     Op::AddDisk { name: 0, sectors: 8 },
 /// ];
