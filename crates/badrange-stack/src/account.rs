@@ -120,5 +120,6 @@ pub(crate) fn page_bytes(pages: &Pages) -> u64 {
     pages.iter().map(|run| run.total_len().wrapping_mul(PAGE_SIZE)).fold(0, u64::wrapping_add)
 }
 
-#[cfg(all(test, not(any(loom, shuttle))))]
+#[cfg(test)]
+#[cfg(not(any(loom, shuttle)))]
 mod tests;

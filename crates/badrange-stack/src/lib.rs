@@ -61,7 +61,8 @@ mod table;
 mod topology;
 mod trace;
 
-#[cfg(all(test, not(any(loom, shuttle))))]
+#[cfg(test)]
+#[cfg(not(any(loom, shuttle)))]
 mod tests;
 
 // The models again, beside the engine: so a hand-made mistake can be compiled into this crate alone.

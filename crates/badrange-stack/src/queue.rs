@@ -456,5 +456,6 @@ fn coalesce(items: Vec<Item>) -> Vec<Item> {
     done
 }
 
-#[cfg(all(test, not(any(loom, shuttle))))]
+#[cfg(test)]
+#[cfg(not(any(loom, shuttle)))]
 mod tests;
