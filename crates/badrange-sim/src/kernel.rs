@@ -5,6 +5,7 @@
 
 mod block_io;
 mod collect;
+pub(crate) mod design;
 pub(crate) mod errno;
 mod fault;
 mod generic;
@@ -68,6 +69,12 @@ fn boot(profile: Profile, scenario: &Scenario) -> Box<dyn Kernel + '_> {
         Profile::Linux6_1 => Box::new(linux(Version::V6_1)),
         Profile::Linux6_12 => Box::new(linux(Version::V6_12)),
         Profile::Linux7_2 => Box::new(linux(Version::V7_2)),
+        Profile::PerPfn
+        | Profile::CorruptedRange
+        | Profile::MemoryFailureRegister
+        | Profile::RangeOwners
+        | Profile::LateNotifiers
+        | Profile::Ranged => Box::new(design::Bench::new(scenario, profile)),
     }
 }
 

@@ -50,7 +50,10 @@ mod tests;
 
 pub use crate::{
     check::{Difference, check, check_locations, compare},
-    kernel::run,
+    kernel::{
+        design::log::{Cost, Message},
+        run,
+    },
     outcome::{
         Access, Action, Call, Cleared, Crash, Effects, EventOutcome, FaultSignal, FilePages, Hex,
         Notification, Notified, Outcome, OwnerName, PhysBytes, Record, Recovery, Shutdown, Signal,

@@ -127,6 +127,12 @@ pub struct EventOutcome {
     /// What the model does not know about this event, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unmodelled: Option<&'static str>,
+    /// The way of the failure, step by step; of designs that keep one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trail: Option<Vec<String>>,
+    /// What the event cost; of designs that count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<crate::Cost>,
     /// All tables of bad sectors after the event, as rows of (sector, sectors).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub badblocks: Option<BTreeMap<String, Vec<(u64, u64)>>>,

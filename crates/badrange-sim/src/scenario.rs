@@ -274,11 +274,7 @@ fn read(object: &Object<'_>) -> Result<Scenario> {
 
 fn profile(at: At<'_>) -> Result<Profile> {
     let name = at.text()?;
-    if name == "ranged" {
-        let message = "profile \"ranged\" cannot be run yet; use --profile with one of the kernels";
-        return Err(at.fail(ScenarioErrorKind::Unsupported, message));
-    }
-    Profile::from_name(name).ok_or_else(|| {
+    Profile::ALL.into_iter().find(|profile| profile.as_str() == name).ok_or_else(|| {
         let known: Vec<&str> = Profile::ALL.iter().map(|profile| profile.as_str()).collect();
         at.bad(format!("{name:?} is not one of: {}", known.join(", ")))
     })

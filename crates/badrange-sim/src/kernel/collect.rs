@@ -63,7 +63,7 @@ impl Linux<'_> {
     /// The thread that is told: `None` when the process is not, `Some(None)` for the first thread.
     ///
     /// KERNEL: `task_early_kill()` with `force_early`, `find_early_kill_thread()`.
-    fn chosen_thread(
+    pub(super) fn chosen_thread(
         &self,
         process: usize,
         current: Option<usize>,

@@ -12,7 +12,7 @@ use crate::{
 
 /// What a page remembers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Memory {
+pub(super) enum Memory {
     Nothing,
     File(FileId, u64),
     /// KERNEL: `PAGE_MAPPING_DAX_SHARED`, the number 1 in place of a pointer.
@@ -40,7 +40,7 @@ impl Linux<'_> {
         }
     }
 
-    fn remembered(&self, pmem: usize, page: u64) -> Memory {
+    pub(super) fn remembered(&self, pmem: usize, page: u64) -> Memory {
         let devdax = self.machine.scenario.devices.get(pmem).is_some_and(|d| d.is_devdax());
         if devdax { self.remembered_device(pmem, page) } else { self.remembered_file(pmem, page) }
     }

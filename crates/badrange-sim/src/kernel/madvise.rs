@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A page that an injector has in its hand.
-enum Target {
+pub(super) enum Target {
     /// Page frame, and how many pages its folio has.
     Page { pfn: u64, step: u64 },
     /// The page could not be faulted in.
@@ -110,7 +110,7 @@ impl Linux<'_> {
     }
 
     /// Faults in page `at` of a map, and looks where it is.
-    fn target(&mut self, by: usize, index: usize, at: u64) -> Target {
+    pub(super) fn target(&mut self, by: usize, index: usize, at: u64) -> Target {
         if !self.machine.processes.get(by).is_some_and(|process| process.alive) {
             return Target::Unmodelled("the process is dead");
         }

@@ -61,6 +61,16 @@ impl Entries {
         Some(found.start.max(pages.start))
     }
 
+    /// The entries of pages in a range.
+    pub(crate) fn in_range(
+        &self,
+        pages: Range<u64>,
+    ) -> impl Iterator<Item = (Range<u64>, Entry)> + '_ {
+        let (start, end) = (pages.start, pages.end.max(pages.start.saturating_add(1)));
+        let found = self.map.overlapping(start..end);
+        found.map(move |(range, entry)| (range.start.max(start)..range.end.min(end), *entry))
+    }
+
     /// Entries for the pages that have none.
     pub(crate) fn add(&mut self, pages: Range<u64>, entry: Entry) {
         if pages.is_empty() {

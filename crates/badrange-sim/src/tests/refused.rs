@@ -33,7 +33,6 @@ fn every_refusal_names_its_place() {
         ("/schema", json!("badrange.scenario/2"), "schema", Kind::BadValue),
         ("/name", Value::Null, "", Kind::MissingKey),
         ("/profile", json!("linux-5.4"), "profile", Kind::BadValue),
-        ("/profile", json!("ranged"), "profile", Kind::Unsupported),
         ("/speed", json!(1), "", Kind::UnknownKey),
         (
             "/sysctl",

@@ -27,12 +27,16 @@ pub(super) enum Stop {
 }
 
 impl Linux<'_> {
-    /// Whether a filesystem has a handler and can tell owners: a mounted XFS with a reverse map.
-    pub(super) fn can_tell(&self, fs: usize) -> bool {
+    /// Whether a filesystem listens at all: a mounted XFS.
+    pub(super) fn has_handler(&self, fs: usize) -> bool {
         let found = self.machine.scenario.filesystems.get(fs).zip(self.machine.filesystems.get(fs));
-        found.is_some_and(|(what, state)| {
-            what.kind == FsKind::Xfs && what.rmapbt && state.mounted && !state.shutdown
-        })
+        found.is_some_and(|(what, state)| what.kind == FsKind::Xfs && state.mounted)
+    }
+
+    /// Whether it can tell owners as well: with a reverse map that it can read.
+    fn can_tell(&self, fs: usize) -> bool {
+        let found = self.machine.scenario.filesystems.get(fs).zip(self.machine.filesystems.get(fs));
+        self.has_handler(fs) && found.is_some_and(|(what, state)| what.rmapbt && !state.shutdown)
     }
 
     /// Filesystems with a handler for this device, whichever of their devices it is.
@@ -80,7 +84,8 @@ impl Linux<'_> {
                 }
             }
         }
-        let down = if whom.everyone { Some("force_umount") } else { metadata.then_some("corrupt_ondisk") };
+        let down =
+            if whom.everyone { Some("force_umount") } else { metadata.then_some("corrupt_ondisk") };
         if let Some(reason) = down {
             self.shut_down(fs, reason, report);
         }
@@ -110,13 +115,7 @@ impl Linux<'_> {
         found.into_iter().map(|(index, extent, part)| (index, extent.owner, part)).collect()
     }
 
-    fn log_lost(
-        &self,
-        fs: usize,
-        device: usize,
-        piece: Piece<DevOffset>,
-        log: &mut Log,
-    ) -> bool {
+    fn log_lost(&self, fs: usize, device: usize, piece: Piece<DevOffset>, log: &mut Log) -> bool {
         let what = self.machine.scenario.filesystems.get(fs).and_then(|what| what.log);
         let Some(on) = what.filter(|log| log.device == device) else { return false };
         let window = Extent::new(DevOffset::new(on.start), on.len);

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use badrange_core::{
-    Cover, Extent, FileOffset, Join, PAGE_SIZE, PhysAddr, Piece, ReportOffset, Run,
+    Cover, DevOffset, Extent, FileOffset, Join, PAGE_SIZE, PhysAddr, Piece, ReportOffset, Run,
 };
 
 use super::{
@@ -130,8 +130,7 @@ impl Linux<'_> {
     ) {
         let end = bad.span().end().get().div_ceil(PAGE_SIZE);
         let mut from = bad.span().start().get() / PAGE_SIZE;
-        while let Some(page) =
-            self.first_collectable(file, from..end, whom.current, whom.everyone)
+        while let Some(page) = self.first_collectable(file, from..end, whom.current, whom.everyone)
         {
             from = page.saturating_add(1);
             if holds(bad, page) {
@@ -151,18 +150,19 @@ impl Linux<'_> {
     /// KERNEL: a loop of `memory_failure()` with `mf_generic_kill_procs()`.
     pub(super) fn fail_each_pfn(
         &mut self,
-        bad: Extent<PhysAddr>,
+        bad: Place,
         whom: Whom,
         report: &mut Report,
         log: &mut Log,
     ) -> (u64, u64) {
         let mut all = (0_u64, 0_u64);
-        for (device, piece) in super::reach::on_pmem(&self.machine, whole_pages(bad)) {
-            let range = piece.here().span();
+        for (device, range) in self.page_ranges(bad) {
+            let name = self.machine.device_name(device);
+            log.say("memory_failure", name, format!("each page of {range}"));
             let known = if self.is_devdax(device) {
                 self.fail_devdax_pages(device, range, whom, report, log)
             } else {
-                self.fail_fsdax_pages(Place::Device { device, range }, range.len(), whom, report, log)
+                self.fail_fsdax_pages(device, range, whom, report, log)
             };
             let pages = range.len().div_ceil(PAGE_SIZE);
             log.cost.fallback_pages = log.cost.fallback_pages.saturating_add(pages);
@@ -171,18 +171,37 @@ impl Linux<'_> {
         all
     }
 
+    /// The whole pages that failed bytes touch, by device.
+    fn page_ranges(&self, bad: Place) -> Vec<(usize, Extent<DevOffset>)> {
+        match bad {
+            Place::Memory(bad) => super::reach::on_pmem(&self.machine, whole_pages(bad))
+                .into_iter()
+                .map(|(device, piece)| (device, piece.here().span()))
+                .collect(),
+            Place::Device { device, range } => {
+                let start = range.start().get() / PAGE_SIZE * PAGE_SIZE;
+                let end = range.end().get().checked_next_multiple_of(PAGE_SIZE);
+                let size = self.machine.scenario.devices.get(device).map_or(0, |d| d.size);
+                let end = DevOffset::new(end.unwrap_or(size).min(size));
+                let pages = Extent::from_bounds(DevOffset::new(start), end);
+                pages.ok().map(|pages| (device, pages)).into_iter().collect()
+            }
+        }
+    }
+
     pub(super) fn is_devdax(&self, device: usize) -> bool {
         self.machine.scenario.devices.get(device).is_some_and(|device| device.is_devdax())
     }
 
     fn fail_fsdax_pages(
         &mut self,
-        place: Place,
-        len: u64,
+        device: usize,
+        range: Extent<DevOffset>,
         whom: Whom,
         report: &mut Report,
         log: &mut Log,
     ) -> u64 {
+        let place = Place::Device { device, range };
         let hits = hits(&self.machine, &pieces(&self.machine, place));
         let candidates = self.candidates(&hits);
         let mut last = Cover::new();
@@ -190,7 +209,7 @@ impl Linux<'_> {
             last.add(piece.origin(), Last { stamp: *stamp, index, cow: *cow });
         }
         let mut known = 0_u64;
-        let Ok(window) = Extent::new(ReportOffset::new(0), len) else { return 0 };
+        let Ok(window) = Extent::new(ReportOffset::new(0), range.len()) else { return 0 };
         for (run, winner) in last.resolve(window) {
             let Some(winner) = winner.filter(|winner| !winner.cow) else { continue };
             let Some((file, piece, ..)) = candidates.get(winner.index) else { continue };
@@ -228,7 +247,7 @@ impl Linux<'_> {
     fn fail_devdax_pages(
         &mut self,
         device: usize,
-        range: Extent<badrange_core::DevOffset>,
+        range: Extent<DevOffset>,
         whom: Whom,
         report: &mut Report,
         log: &mut Log,
@@ -242,7 +261,7 @@ impl Linux<'_> {
         for part in faulted.ranges() {
             known = known.saturating_add(part.end.saturating_sub(part.start));
             if let Some(bytes) = window(&part) {
-                let bytes = bytes.rebase(FileOffset::new(0), badrange_core::DevOffset::new(0));
+                let bytes = bytes.rebase(FileOffset::new(0), DevOffset::new(0));
                 bytes.into_iter().for_each(|bytes| {
                     log.told.add(Key::Device(device), bytes.into(), Marks::TOLD);
                 });

@@ -141,10 +141,7 @@ impl Hit {
 }
 
 /// Bytes of files that can be mapped: (file, bytes), in no particular order.
-pub(crate) fn mapped_files(
-    machine: &Machine<'_>,
-    hits: &[Hit],
-) -> Vec<(FileId, Run<FileOffset>)> {
+pub(crate) fn mapped_files(machine: &Machine<'_>, hits: &[Hit]) -> Vec<(FileId, Run<FileOffset>)> {
     let files = hits.iter().filter_map(|hit| hit.file(machine));
     files.filter(|(file, _)| machine.is_dax(*file)).map(|(file, p)| (file, p.here())).collect()
 }

@@ -1,0 +1,466 @@
+//! Designs of failure notification, side by side on one machine.
+//!
+//! A [`Bench`] is a machine on which failures go the way of a [`Design`]: who is notified, with
+//! what range, translated by whom. Page tables, signals, faults and I/O are the same for all, those
+//! of the model of Linux.
+
+mod bdev;
+mod chain;
+mod exact;
+pub(crate) mod log;
+mod owners;
+pub(crate) mod pages;
+mod per_pfn;
+mod ranged;
+pub(crate) mod reach;
+mod register;
+
+use badrange_core::{DevOffset, Extent, MfFlags, PAGE_SIZE, Pfn, PhysAddr};
+
+use self::{log::Log, pages::Whom, reach::Place};
+use super::{
+    Halt, Kernel, Linux, Quirks, Report, Version,
+    errno::{EFAULT, EINTR, EOPNOTSUPP},
+    injector, is_failure,
+    madvise::Target,
+};
+use crate::{
+    Action, Call, Crash, EventOutcome, Hex, Notification, Profile, Scenario, Signal,
+    machine::Machine,
+    scenario::{Advice, Event, FileId},
+};
+
+/// A way to let everybody know.
+trait Design {
+    /// Whether failures of many pages come as one range. If not, they come page by page, and of a
+    /// hardware error only its first page comes.
+    fn takes_ranges(&self) -> bool;
+
+    /// A range failed, of memory or of a device: 0, or `-errno` for the reporter.
+    fn fail(
+        &mut self,
+        linux: &mut Linux<'_>,
+        what: Failure,
+        report: &mut Report,
+        log: &mut Log,
+    ) -> Result<i64, Halt>;
+
+    /// Something else than a failure happened to the machine.
+    fn changed(&mut self) {}
+}
+
+/// What is reported.
+#[derive(Debug, Clone, Copy)]
+struct Failure {
+    place: Place,
+    flags: MfFlags,
+    current: Option<usize>,
+}
+
+impl Failure {
+    /// The device goes away; nothing is bad.
+    fn is_removal(self) -> bool {
+        self.flags.contains(MfFlags::MEM_PRE_REMOVE)
+    }
+
+    fn whom(self) -> Whom {
+        Whom { current: self.current, everyone: self.is_removal() }
+    }
+}
+
+/// A machine under a design.
+pub(crate) struct Bench<'a> {
+    linux: Linux<'a>,
+    /// `None`: a real kernel, as it is.
+    design: Option<Box<dyn Design>>,
+    /// Whether outcomes say what they cost.
+    verbose: bool,
+}
+
+impl<'a> Bench<'a> {
+    pub(crate) fn new(scenario: &'a Scenario, profile: Profile) -> Self {
+        let (version, design): (Version, Option<Box<dyn Design>>) = match profile {
+            Profile::Linux6_1 => (Version::V6_1, None),
+            Profile::Linux6_12 => (Version::V6_12, None),
+            Profile::Linux7_2 => (Version::V7_2, None),
+            // The pages of the kernels of that time: one file each, and one page at a time.
+            Profile::PerPfn => (Version::V6_1, Some(Box::new(per_pfn::PerPfn))),
+            Profile::CorruptedRange => (Version::V6_1, Some(Box::new(bdev::CorruptedRange))),
+            Profile::MemoryFailureRegister => (Version::V6_1, Some(Box::new(register::Register))),
+            Profile::RangeOwners => (Version::V6_1, Some(Box::new(chain::Chain::FIRST))),
+            Profile::LateNotifiers => (Version::V6_1, Some(Box::new(chain::Chain::AFTERWARDS))),
+            Profile::Ranged => (Version::V6_1, Some(Box::new(ranged::Ranged::default()))),
+        };
+        let linux = Linux { machine: Machine::new(scenario, Quirks::new(version)) };
+        Self { linux, design, verbose: profile == Profile::Ranged }
+    }
+
+    pub(crate) fn machine(&self) -> &Machine<'a> {
+        &self.linux.machine
+    }
+
+    /// Whether a process would be told of a failure, by its policy.
+    pub(crate) fn wants_signal(&self, process: usize, event: &Event, everyone: bool) -> bool {
+        self.linux.chosen_thread(process, current(event), everyone).is_some()
+    }
+
+    /// Lets an event happen, and notes how.
+    pub(crate) fn observe(&mut self, event: &Event, log: &mut Log) -> EventOutcome {
+        let Some(design) = &mut self.design else {
+            let outcome = self.linux.event(event);
+            exact::account(&self.linux, event, &outcome, log);
+            return outcome;
+        };
+        if !is_failure(event) {
+            design.changed();
+            return self.linux.event(event);
+        }
+        let before = self.linux.page_tables();
+        let mut report = Report::default();
+        let mut run =
+            Run { linux: &mut self.linux, design: &mut **design, report: &mut report, log };
+        let mut outcome = match run.event(event) {
+            Ok(outcome) => outcome,
+            Err(Halt::Crash(crash)) => {
+                return EventOutcome { crash: Some(crash), ..EventOutcome::default() };
+            }
+            Err(Halt::Stuck) => EventOutcome { stuck: Some(true), ..EventOutcome::default() },
+        };
+        self.linux.bury(&mut report);
+        if !report.shutdown.is_empty() {
+            design.changed();
+        }
+        report.effects.unmapped = self.linux.unmapped_since(&before, injector(event));
+        report.effects.shutdown = Some(report.shutdown);
+        outcome.effects = Some(report.effects);
+        outcome.badblocks = Some(self.linux.machine.tables());
+        outcome
+    }
+}
+
+impl Kernel for Bench<'_> {
+    fn event(&mut self, event: &Event) -> EventOutcome {
+        let mut log = Log::default();
+        let mut outcome = self.observe(event, &mut log);
+        if self.verbose && is_failure(event) {
+            outcome.trail = Some(log.messages.iter().map(ToString::to_string).collect());
+            outcome.cost = Some(log.cost);
+        }
+        outcome
+    }
+}
+
+/// The process in whose context an event is handled.
+fn current(event: &Event) -> Option<usize> {
+    match event {
+        Event::MachineCheck { consumer, .. } => *consumer,
+        Event::MemoryFailure { .. }
+        | Event::Madvise { .. }
+        | Event::Notify { .. }
+        | Event::Unbind { .. }
+        | Event::Mount { .. }
+        | Event::Touch { .. }
+        | Event::Io { .. } => injector(event),
+    }
+}
+
+/// What an event reports as failed: the truth that a design is measured against. A removal takes
+/// the whole device.
+pub(crate) fn places(machine: &Machine<'_>, event: &Event) -> Vec<Place> {
+    let memory = |range: Option<Extent<PhysAddr>>| range.map(Place::Memory).into_iter().collect();
+    match event {
+        Event::MemoryFailure { pfn, .. } => memory(page(*pfn)),
+        Event::MachineCheck { phys, lsb, .. } => memory(block(*phys, *lsb)),
+        Event::Notify { device, start, len, .. } => {
+            on_device(machine, machine.disk(*device), *start, *len).into_iter().collect()
+        }
+        Event::Unbind { device } => {
+            let alive = machine.devices.get(*device).is_some_and(|state| !state.dead);
+            let place = on_device(machine, *device, 0, u64::MAX);
+            place.filter(|_| alive).into_iter().collect()
+        }
+        Event::Madvise { by, advice: Advice::Hwpoison, map, offset, len } => {
+            advised(machine, *by, *map, (*offset, *len))
+        }
+        Event::Madvise { advice: Advice::SoftOffline, .. }
+        | Event::Mount { .. }
+        | Event::Touch { .. }
+        | Event::Io { .. } => Vec::new(),
+    }
+}
+
+/// The memory of the pages of a map, as far as it is known.
+fn advised(machine: &Machine<'_>, by: usize, map: usize, (offset, len): (u64, u64)) -> Vec<Place> {
+    let state = machine.processes.get(by).filter(|state| state.alive);
+    let Some(map) = state.and_then(|state| state.maps.get(map)) else { return Vec::new() };
+    if !machine.is_dax(map.file) {
+        return Vec::new();
+    }
+    let first = map.first.saturating_add(offset / PAGE_SIZE);
+    let pages = first..first.saturating_add(len.div_ceil(PAGE_SIZE));
+    let phys = pages.filter(|page| !map.has_copy(*page)).map_while(|page| match map.file {
+        FileId::Device(device) => machine.phys(device, page.checked_mul(PAGE_SIZE)?),
+        FileId::Inode { fs, ino } => {
+            let place = machine.file_page(fs, ino, page)?.ok()?;
+            machine.phys(place.pmem, place.first.checked_mul(PAGE_SIZE)?)
+        }
+    });
+    let pages: Vec<u64> = phys.map(|phys| phys / PAGE_SIZE).collect();
+    contiguous(&pages).into_iter().map(Place::Memory).collect()
+}
+
+/// Page frames as ranges of memory; neighbours in the list that follow one another are one.
+fn contiguous(pfns: &[u64]) -> Vec<Extent<PhysAddr>> {
+    let mut ranges: Vec<Extent<PhysAddr>> = Vec::new();
+    for page in pfns.iter().filter_map(|pfn| page(*pfn)) {
+        match ranges.last_mut().filter(|last| last.end() == page.start()) {
+            Some(last) => *last = last.hull(page),
+            None => ranges.push(page),
+        }
+    }
+    ranges
+}
+
+fn page(pfn: u64) -> Option<Extent<PhysAddr>> {
+    Extent::new(Pfn::new(pfn), 1).ok()?.bytes().ok()
+}
+
+/// The 2^`lsb` bytes around an address.
+fn block(phys: u64, lsb: u64) -> Option<Extent<PhysAddr>> {
+    let unit = 1_u64.checked_shl(u32::try_from(lsb).ok()?)?;
+    let start = phys.checked_sub(phys.checked_rem(unit)?)?;
+    let len = unit.min(u64::MAX.checked_sub(start)?);
+    Extent::new(PhysAddr::new(start), len).ok()
+}
+
+/// The bytes of a device that exist.
+fn on_device(machine: &Machine<'_>, device: usize, start: u64, len: u64) -> Option<Place> {
+    let size = machine.scenario.devices.get(device)?.size;
+    let end = start.saturating_add(len).min(size);
+    let range = Extent::from_bounds(DevOffset::new(start), DevOffset::new(end)).ok()?;
+    Some(Place::Device { device, range })
+}
+
+/// One event on its way.
+struct Run<'r, 'a> {
+    linux: &'r mut Linux<'a>,
+    design: &'r mut dyn Design,
+    report: &'r mut Report,
+    log: &'r mut Log,
+}
+
+impl Run<'_, '_> {
+    fn event(&mut self, event: &Event) -> Result<EventOutcome, Halt> {
+        match event {
+            Event::MemoryFailure { pfn, flags, by } => {
+                let call = self.memory_failure(*pfn, page(*pfn), *flags, *by)?;
+                let ret = Some(call.ret);
+                Ok(EventOutcome { ret, call: Some(call), ..EventOutcome::default() })
+            }
+            Event::Madvise { by, advice: Advice::Hwpoison, map, offset, len } => {
+                self.madvise(*by, *map, (*offset, *len))
+            }
+            Event::Madvise { by, advice: Advice::SoftOffline, map, offset, len } => {
+                Ok(self.linux.madvise_soft_offline(*by, *map, *offset, *len))
+            }
+            Event::MachineCheck { phys, lsb, consumer } => {
+                self.machine_check(*phys, *lsb, *consumer)
+            }
+            Event::Notify { device, start, len, flags } => {
+                let disk = self.linux.machine.disk(*device);
+                self.notify(disk, (*start, *len), *flags)
+            }
+            Event::Unbind { device } => self.unbind(*device),
+            // Handled by the kernel itself.
+            Event::Mount { .. } | Event::Touch { .. } | Event::Io { .. } => {
+                Ok(self.linux.event(event))
+            }
+        }
+    }
+
+    /// `memory_failure()` of a range; `pfn` is its first page.
+    fn memory_failure(
+        &mut self,
+        pfn: u64,
+        bad: Option<Extent<PhysAddr>>,
+        flags: MfFlags,
+        current: Option<usize>,
+    ) -> Result<Call, Halt> {
+        if !self.linux.machine.scenario.sysctl.recovery {
+            return Err(Halt::Crash(Crash::Panic));
+        }
+        let (ret, action) = match bad.filter(|bad| self.is_ours(*bad)) {
+            None => (super::errno::ENXIO, None),
+            Some(bad) => {
+                self.note_holder(bad, flags);
+                let failure = Failure { place: Place::Memory(bad), flags, current };
+                let ret = self.design.fail(self.linux, failure, self.report, self.log)?;
+                (ret, Some(if ret == 0 { Action::Recovered } else { Action::Failed }))
+            }
+        };
+        let mut notified = core::mem::take(&mut self.report.notified);
+        if let Some(holder) = &mut notified.holder {
+            holder.ret.get_or_insert(ret);
+        }
+        Ok(Call { pfn: Hex::new(pfn), flags, ret, action, notified })
+    }
+
+    /// Whether any of it belongs to a pmem device.
+    fn is_ours(&self, bad: Extent<PhysAddr>) -> bool {
+        let machine = &self.linux.machine;
+        let alive = machine.devices.iter().enumerate().filter(|(_, state)| !state.dead);
+        alive
+            .filter_map(|(device, _)| machine.pmem(device))
+            .any(|pmem| pmem.namespace.whole().intersect(bad).is_some())
+    }
+
+    /// The notification of the first device, for the outcome.
+    fn note_holder(&mut self, bad: Extent<PhysAddr>, flags: MfFlags) {
+        let machine = &self.linux.machine;
+        let on = reach::on_pmem(machine, bad).into_iter().next();
+        let Some((device, piece)) = on.filter(|(device, _)| !self.linux.is_devdax(*device)) else {
+            return;
+        };
+        let span = piece.here().span();
+        let device = machine.device_name(device).to_owned();
+        let (start, len) = (span.start().get(), span.len());
+        self.report.notified.holder = Some(Notification { device, start, len, flags, ret: None });
+    }
+
+    fn madvise(
+        &mut self,
+        by: usize,
+        map: usize,
+        (offset, len): (u64, u64),
+    ) -> Result<EventOutcome, Halt> {
+        let flags = MfFlags::COUNT_INCREASED.with(MfFlags::SW_SIMULATED);
+        let flags = flags.with(MfFlags::ACTION_REQUIRED);
+        let (mut at, mut ret, mut unmodelled) = (offset / PAGE_SIZE, 0, None);
+        let end = at.saturating_add(len.div_ceil(PAGE_SIZE));
+        let (mut calls, mut pfns) = (Vec::new(), Vec::new());
+        while at < end && ret == 0 && unmodelled.is_none() {
+            if self.report.dying.contains(&by) {
+                ret = EINTR;
+                break;
+            }
+            match self.linux.target(by, map, at) {
+                Target::Page { pfn, .. } if self.design.takes_ranges() => pfns.push(pfn),
+                Target::Page { pfn, .. } => {
+                    let call = self.memory_failure(pfn, page(pfn), flags, Some(by))?;
+                    ret = if call.ret == EOPNOTSUPP { 0 } else { call.ret };
+                    calls.push(call);
+                }
+                Target::Fault => ret = EFAULT,
+                Target::Unmodelled(reason) => unmodelled = Some(reason),
+            }
+            at = at.saturating_add(1);
+        }
+        for bad in contiguous(&pfns) {
+            let pfn = bad.start().get() / PAGE_SIZE;
+            let call = self.memory_failure(pfn, Some(bad), flags, Some(by))?;
+            if ret == 0 && call.ret != EOPNOTSUPP {
+                ret = call.ret;
+            }
+            calls.push(call);
+        }
+        let mut outcome = EventOutcome { unmodelled, ..EventOutcome::default() };
+        outcome.ret = unmodelled.is_none().then_some(ret);
+        match calls.len() {
+            0 | 1 => outcome.call = calls.pop(),
+            _ => outcome.calls = Some(calls),
+        }
+        Ok(outcome)
+    }
+
+    fn machine_check(
+        &mut self,
+        phys: u64,
+        lsb: u64,
+        consumer: Option<usize>,
+    ) -> Result<EventOutcome, Halt> {
+        let recorded = self.linux.record_error(phys, lsb);
+        let bad = match self.design.takes_ranges() {
+            true => block(phys, lsb),
+            false => page(phys / PAGE_SIZE),
+        };
+        let flags = if consumer.is_some() { MfFlags::ACTION_REQUIRED } else { MfFlags::NONE };
+        let first = bad.map_or(phys, |bad| bad.start().get()) / PAGE_SIZE;
+        let call = self.memory_failure(first, bad, flags, consumer)?;
+        if let Some(process) = consumer.filter(|_| call.ret != 0 && call.ret != EOPNOTSUPP) {
+            self.not_recovered(process);
+        }
+        let recovered = bad.filter(|_| call.ret == 0);
+        Ok(EventOutcome {
+            ret: Some(call.ret),
+            call: Some(call),
+            nospec: Some(recovered.map_or_else(Vec::new, first_pages)),
+            badrange: Some(recorded.into_iter().collect()),
+            ..EventOutcome::default()
+        })
+    }
+
+    /// A process that consumed an error nobody could handle cannot go on.
+    fn not_recovered(&mut self, process: usize) {
+        let alive = self.linux.machine.processes.get(process).is_some_and(|state| state.alive);
+        if let Some(what) = self.linux.machine.scenario.processes.get(process).filter(|_| alive) {
+            let signal = Signal::new(&what.tag, "SI_KERNEL");
+            self.linux.deliver(process, signal, true, self.report);
+        }
+    }
+
+    fn notify(
+        &mut self,
+        device: usize,
+        (start, len): (u64, u64),
+        flags: MfFlags,
+    ) -> Result<EventOutcome, Halt> {
+        let name = self.linux.machine.device_name(device).to_owned();
+        let dead = self.linux.machine.devices.get(device).is_none_or(|state| state.dead);
+        let place = on_device(&self.linux.machine, device, start, len).filter(|_| !dead);
+        let ret = match place {
+            None => super::errno::ENXIO,
+            Some(place) => {
+                let failure = Failure { place, flags, current: None };
+                self.design.fail(self.linux, failure, self.report, self.log)?
+            }
+        };
+        let mut notified = core::mem::take(&mut self.report.notified);
+        let holder = Notification { device: name, start, len, flags, ret: Some(ret) };
+        notified.holder = Some(holder);
+        let notified = Some(notified);
+        Ok(EventOutcome { ret: Some(ret), notified, ..EventOutcome::default() })
+    }
+
+    /// The whole device goes away. No design of the time but the last had an event for it; all get
+    /// it by their ordinary way, as a range.
+    fn unbind(&mut self, device: usize) -> Result<EventOutcome, Halt> {
+        let place = on_device(&self.linux.machine, device, 0, u64::MAX);
+        let dead = self.linux.machine.devices.get(device).is_none_or(|state| state.dead);
+        let Some(place) = place.filter(|_| !dead) else { return Ok(EventOutcome::default()) };
+        let failure = Failure { place, flags: MfFlags::MEM_PRE_REMOVE, current: None };
+        let ret = self.design.fail(self.linux, failure, self.report, self.log)?;
+        let mut notified = core::mem::take(&mut self.report.notified);
+        if !self.linux.is_devdax(device) {
+            let name = self.linux.machine.device_name(device).to_owned();
+            let (start, len, flags) = (0, u64::MAX, failure.flags);
+            let holder = Notification { device: name, start, len, flags, ret: Some(ret) };
+            notified.holder = Some(holder);
+        }
+        if let Some(state) = self.linux.machine.devices.get_mut(device) {
+            (state.dead, state.holder) = (true, None);
+        }
+        self.linux.unmap(FileId::Device(device), 0..u64::MAX);
+        self.design.changed();
+        Ok(EventOutcome { notified: Some(notified), ..EventOutcome::default() })
+    }
+}
+
+/// The first pages of a range, as many as one can list.
+fn first_pages(bad: Extent<PhysAddr>) -> Vec<Hex> {
+    const MOST: usize = 4096;
+    let pages = bad.containing_pages();
+    (pages.start().get()..pages.end().get()).take(MOST).map(Hex::new).collect()
+}
+
+#[cfg(test)]
+mod tests;

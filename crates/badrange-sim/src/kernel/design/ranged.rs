@@ -1,0 +1,512 @@
+//! This project's own design: ranges, from the bottom to the top, through the stack engine.
+//!
+//! Every device forwards to whatever is above it; every filesystem is a holder of its devices, next
+//! to any other; owners are found by reverse map and clipped exactly; what nobody can tell falls
+//! back, page by page, and nothing else does; and when all was said, nobody maps a bad page.
+
+use core::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use badrange_core::{
+    Corruption, DevOffset, DeviceId, Errno, Extent, Fallback, FileOffset, Holder, MfFlags, Outcome,
+    Pfn, Run,
+};
+use badrange_fs::{FileId as MapFile, Fork, OwnedRun, OwnerSink, ReverseMap, RmapHolder, Special};
+use badrange_pmem::MetadataArea;
+use badrange_stack::{
+    DeviceSpec, HolderId, Limits, Observer, Registration, Report as StackReport, Stack, State, Step,
+};
+
+use super::{
+    Design, Failure, Halt, Linux, Log, Report,
+    log::{Key, Marks},
+    reach::{Place, hits, mapped_files, pieces},
+};
+use crate::{
+    OwnerName, Record,
+    kernel::errno::EBUSY,
+    machine::Machine,
+    scenario::{DeviceKind, FileId, FsKind, Owner},
+};
+
+/// The stack as it is now; made when it is first needed.
+#[derive(Default)]
+pub(super) struct Ranged {
+    built: Option<Built>,
+}
+
+struct Built {
+    stack: Stack,
+    devices: Vec<Option<DeviceId>>,
+    /// Who is behind a registration: a filesystem, or else a device.
+    holders: Vec<(HolderId, Party)>,
+    desk: Arc<Desk>,
+    _registrations: Vec<Registration>,
+}
+
+/// Somebody who is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Party {
+    Filesystem(usize),
+    Device(usize),
+    Memory,
+}
+
+/// What has to be done, in the order in which the stack said so.
+#[derive(Debug)]
+enum Act {
+    /// Bytes of a pmem device are bad.
+    Bad { device: usize, bytes: Run<DevOffset> },
+    /// Bytes of a file are lost.
+    Lost { fs: usize, device: usize, owned: OwnedRun },
+    /// Metadata of a filesystem is lost.
+    Metadata { fs: usize, device: usize, owned: OwnedRun },
+    /// Bytes of an external log are lost.
+    LogLost { fs: usize, bytes: Run<DevOffset> },
+    /// Bytes of a character device are lost.
+    DeviceLost { device: usize, bytes: Run<DevOffset> },
+    /// Nobody handled these pages.
+    Fallback { pages: Run<Pfn> },
+}
+
+/// Where holders leave what has to be done to the machine, which none of them may keep.
+#[derive(Debug, Default)]
+struct Desk(Mutex<Vec<Act>>);
+
+impl Desk {
+    fn put(&self, act: Act) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(act);
+    }
+
+    fn take(&self) -> Vec<Act> {
+        core::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A filesystem at the desk.
+struct Teller {
+    fs: usize,
+    device: usize,
+    desk: Arc<Desk>,
+}
+
+impl OwnerSink for Teller {
+    fn lost(&self, owned: &OwnedRun, _: &Corruption<'_>) {
+        self.desk.put(Act::Lost { fs: self.fs, device: self.device, owned: *owned });
+    }
+
+    fn metadata_hit(&self, hit: &OwnedRun, _: &Corruption<'_>) {
+        self.desk.put(Act::Metadata { fs: self.fs, device: self.device, owned: *hit });
+    }
+}
+
+/// A pmem driver at the desk: it records what is bad, and knows nobody. Device-dax knows: itself.
+struct Driver {
+    device: usize,
+    devdax: bool,
+    desk: Arc<Desk>,
+}
+
+impl Holder for Driver {
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+        let (device, bytes) = (self.device, what.range());
+        if !what.flags().contains(MfFlags::MEM_PRE_REMOVE) {
+            self.desk.put(Act::Bad { device, bytes });
+        }
+        if !self.devdax {
+            return Outcome::Nothing;
+        }
+        self.desk.put(Act::DeviceLost { device, bytes });
+        Outcome::Handled
+    }
+}
+
+/// The external log of a filesystem at the desk.
+struct LogDevice {
+    fs: usize,
+    desk: Arc<Desk>,
+}
+
+impl Holder for LogDevice {
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+        if what.flags().contains(MfFlags::MEM_PRE_REMOVE) {
+            return Outcome::Handled;
+        }
+        self.desk.put(Act::LogLost { fs: self.fs, bytes: what.range() });
+        Outcome::Failed(Errno::EUCLEAN)
+    }
+}
+
+impl Fallback for Desk {
+    fn memory_failure(&self, pfn: Pfn, flags: MfFlags) {
+        if let Ok(page) = Extent::new(pfn, 1) {
+            self.memory_failure_run(page.into(), flags);
+        }
+    }
+
+    fn memory_failure_run(&self, pages: Run<Pfn>, _: MfFlags) {
+        self.put(Act::Fallback { pages });
+    }
+}
+
+impl Built {
+    fn new(machine: &Machine<'_>) -> Self {
+        let limits = Limits { holders: 1 << 20, legs: 1 << 20, ..Limits::DEFAULT };
+        let mut built = Self {
+            stack: Stack::with_limits(limits),
+            devices: vec![None; machine.scenario.devices.len()],
+            holders: Vec::new(),
+            desk: Arc::default(),
+            _registrations: Vec::new(),
+        };
+        // Lower devices first, whatever the order of the list; nothing lies deeper than the limit.
+        for _ in 0..=crate::MAX_DEPTH {
+            (0..machine.scenario.devices.len()).for_each(|device| built.add(machine, device));
+        }
+        (0..machine.filesystems.len()).for_each(|fs| built.mount(machine, fs));
+        built
+    }
+
+    fn add(&mut self, machine: &Machine<'_>, device: usize) {
+        let Some(what) = machine.scenario.devices.get(device) else { return };
+        if self.devices.get(device).is_none_or(Option::is_some) {
+            return;
+        }
+        let below = what.kind.below().iter().map(|lower| *self.devices.get(*lower)?);
+        let Some(legs) = below.collect::<Option<Vec<DeviceId>>>() else { return };
+        let dead = machine.devices.get(device).is_none_or(|state| state.dead);
+        let name = what.name.as_str();
+        let spec = match &what.kind {
+            DeviceKind::Pmem(pmem) if dead => DeviceSpec::base(name, pmem.namespace.capacity()),
+            DeviceKind::Pmem(pmem) => DeviceSpec::on_memory(name, Arc::new(pmem.namespace)),
+            DeviceKind::Partition { place, .. } => DeviceSpec::on(name, Arc::new(*place), legs),
+            DeviceKind::Dm { table, .. } => DeviceSpec::on(name, Arc::new((**table).clone()), legs),
+        };
+        let added = self.stack.add_device(spec);
+        debug_assert!(added.is_ok(), "a scenario that was read has no device that does not fit");
+        if let Some(slot) = self.devices.get_mut(device) {
+            *slot = added.ok();
+        }
+        if let DeviceKind::Pmem(pmem) = &what.kind {
+            let devdax = what.is_devdax();
+            let driver = Driver { device, devdax, desk: Arc::clone(&self.desk) };
+            self.hold(device, pmem.namespace.capacity(), Arc::new(driver), Party::Device(device));
+            if let Some(metadata) = pmem.namespace.metadata().filter(|_| !dead) {
+                let area = self.stack.register_memory(metadata, Arc::new(MetadataArea));
+                self.enter(area.ok(), Party::Memory);
+            }
+        }
+    }
+
+    fn hold(
+        &mut self,
+        device: usize,
+        range: Extent<DevOffset>,
+        holder: Arc<dyn Holder>,
+        party: Party,
+    ) {
+        let Some(id) = self.devices.get(device).copied().flatten() else { return };
+        let registered = self.stack.register(id, range, holder);
+        debug_assert!(registered.is_ok(), "what a filesystem uses lies on its device");
+        self.enter(registered.ok(), party);
+    }
+
+    fn enter(&mut self, registration: Option<Registration>, party: Party) {
+        if let Some(registration) = registration {
+            self.holders.push((registration.id(), party));
+            self._registrations.push(registration);
+        }
+    }
+
+    /// Registers a mounted filesystem on all of its devices.
+    fn mount(&mut self, machine: &Machine<'_>, fs: usize) {
+        let what = machine.scenario.filesystems.get(fs);
+        let mounted = machine.filesystems.get(fs).is_some_and(|state| state.mounted);
+        let Some(what) = what.filter(|_| mounted) else { return };
+        let mut devices = vec![what.device];
+        devices.extend(what.rt.filter(|rt| *rt != what.device));
+        for device in devices {
+            let size = machine.scenario.devices.get(device).map_or(0, |device| device.size);
+            let Ok(all) = Extent::new(DevOffset::new(0), size) else { continue };
+            let map = reverse_map(machine, fs, device, all);
+            let sink = Teller { fs, device, desk: Arc::clone(&self.desk) };
+            let holder = RmapHolder::new(Arc::new(map), Arc::new(sink));
+            self.hold(device, all, Arc::new(holder), Party::Filesystem(fs));
+        }
+        if let Some(log) = what.log {
+            if let Ok(range) = Extent::new(DevOffset::new(log.start), log.len) {
+                let holder = LogDevice { fs, desk: Arc::clone(&self.desk) };
+                self.hold(log.device, range, Arc::new(holder), Party::Filesystem(fs));
+            }
+        }
+    }
+
+    fn party(&self, id: HolderId) -> Option<Party> {
+        self.holders.iter().find(|(known, _)| *known == id).map(|(_, party)| *party)
+    }
+}
+
+/// What a filesystem knows about one of its devices: nothing, when it is an XFS without reverse
+/// map, or cannot read it any more. An XFS map that can be read is complete: what it does not list
+/// is free. Any other map knows only what it lists.
+fn reverse_map(
+    machine: &Machine<'_>,
+    fs: usize,
+    device: usize,
+    all: Extent<DevOffset>,
+) -> ReverseMap {
+    let found = machine.scenario.filesystems.get(fs).zip(machine.filesystems.get(fs));
+    let Some((what, state)) = found else { return ReverseMap::default() };
+    let xfs = what.kind == FsKind::Xfs;
+    if state.shutdown || (xfs && !what.rmapbt) {
+        return ReverseMap::default();
+    }
+    let listed = state.extents.iter().filter(|extent| extent.device == device);
+    let map: ReverseMap = listed.filter_map(map_record).collect();
+    if !xfs {
+        return map;
+    }
+    let mut records: Vec<badrange_fs::Record> = map.iter().collect();
+    let _ = map.gaps(all, &mut |extent| {
+        let owner = badrange_fs::Owner::Special(Special::Free);
+        let file_start = FileOffset::new(0);
+        records.push(badrange_fs::Record { extent, owner, file_start, unwritten: false });
+        ControlFlow::Continue(())
+    });
+    records.into_iter().collect()
+}
+
+fn map_record(extent: &crate::scenario::Extent) -> Option<badrange_fs::Record> {
+    let place = Extent::new(DevOffset::new(extent.start), extent.len).ok()?;
+    let (owner, file_start) = match extent.owner {
+        Owner::Inode { ino, fork, file_start } => {
+            (badrange_fs::Owner::File { id: MapFile::Ino(ino), fork }, file_start)
+        }
+        Owner::Special(special) => (badrange_fs::Owner::Special(special), 0),
+    };
+    let (file_start, unwritten) = (FileOffset::new(file_start), extent.unwritten);
+    Some(badrange_fs::Record { extent: place, owner, file_start, unwritten })
+}
+
+impl Design for Ranged {
+    fn takes_ranges(&self) -> bool {
+        true
+    }
+
+    fn changed(&mut self) {
+        self.built = None;
+    }
+
+    fn fail(
+        &mut self,
+        linux: &mut Linux<'_>,
+        what: Failure,
+        report: &mut Report,
+        log: &mut Log,
+    ) -> Result<i64, Halt> {
+        let built = self.built.get_or_insert_with(|| Built::new(&linux.machine));
+        let mut eyes = Eyes { built, linux, told: Vec::new(), log };
+        let sent = send(built, what, &mut eyes);
+        let told = eyes.told;
+        let Some(sent) = sent else { return Ok(super::super::errno::ENXIO) };
+        log.up(sent.counts().arrived.saturating_add(sent.counts().told));
+        log.translated(sent.counts().arrived);
+        let acts = built.desk.take();
+        let mut hand = Hand { linux, what, report, log, down: Vec::new(), unhandled: false };
+        acts.into_iter().for_each(|act| hand.act(act));
+        hand.unmap();
+        if what.is_removal() {
+            hand.down.extend(told);
+        }
+        let unhandled = hand.unhandled;
+        hand.shut_down();
+        Ok(answer(&sent, unhandled))
+    }
+}
+
+/// Sends a failure into the stack.
+fn send(built: &Built, what: Failure, eyes: &mut Eyes<'_, '_>) -> Option<StackReport> {
+    let stack = &built.stack;
+    Some(match what.place {
+        Place::Memory(bad) => {
+            stack.memory_failure_range_observed(bad, what.flags, &*built.desk, eyes)
+        }
+        Place::Device { device, range } => {
+            let id = built.devices.get(device).copied().flatten()?;
+            stack.notify_failure_observed(id, range, what.flags, eyes)
+        }
+    })
+}
+
+/// 0, or the error of the bytes that failed for good, or of the pages that nobody could handle.
+fn answer(sent: &StackReport, unhandled: bool) -> i64 {
+    let errors = sent.states().iter().filter_map(|(_, state)| match state {
+        State::Failed(errno) => Some(errno.get()),
+        State::Handled | State::NotSupported | State::Unreached => None,
+    });
+    match errors.min() {
+        Some(errno) => -i64::from(errno),
+        None if unhandled => EBUSY,
+        None => 0,
+    }
+}
+
+/// Writes down who was told.
+struct Eyes<'e, 'a> {
+    built: &'e Built,
+    linux: &'e Linux<'a>,
+    told: Vec<usize>,
+    log: &'e mut Log,
+}
+
+impl Observer for Eyes<'_, '_> {
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Arrived { name, piece, .. } => {
+                self.log.say("stack", &name, format!("{}", piece.here()));
+            }
+            Step::Told { holder, piece, .. } => {
+                if let Some(Party::Filesystem(fs)) = self.built.party(holder) {
+                    self.told.push(fs);
+                    let what = self.linux.machine.scenario.filesystems.get(fs);
+                    let name = what.map_or("", |what| &what.name);
+                    self.log.say("stack", name, format!("{}", piece.here()));
+                }
+            }
+            Step::FellBack { pages } => {
+                self.log.say("stack", "memory_failure", format!("each page of {pages}"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Does to the machine what the stack found out.
+struct Hand<'h, 'a> {
+    linux: &'h mut Linux<'a>,
+    what: Failure,
+    report: &'h mut Report,
+    log: &'h mut Log,
+    /// Filesystems that cannot go on.
+    down: Vec<usize>,
+    /// A page fell back and remembered nobody.
+    unhandled: bool,
+}
+
+impl Hand<'_, '_> {
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Bad { device, bytes } => self.record_bad(device, bytes),
+            Act::Lost { fs, device, owned } => self.file_lost(fs, device, &owned),
+            Act::Metadata { fs, device, owned } => {
+                self.log.translated(1);
+                self.note(fs, device, &owned);
+                self.down.push(fs);
+            }
+            Act::LogLost { fs, bytes } => {
+                let key = Key::Extent { fs, index: usize::MAX };
+                self.log.told.add(key, bytes, Marks::TOLD);
+                self.down.push(fs);
+            }
+            Act::DeviceLost { device, bytes } => {
+                self.log.walked(1);
+                self.log.told.add(Key::Device(device), bytes, Marks::TOLD);
+                if let Some(run) = bytes.rebase(DevOffset::new(0), FileOffset::new(0)) {
+                    let whom = self.what.whom();
+                    self.linux.revoke(FileId::Device(device), &[run], whom, self.report);
+                }
+            }
+            Act::Fallback { pages } => self.fall_back(pages),
+        }
+    }
+
+    /// The driver's table of bad sectors; what does not fit is not recorded.
+    fn record_bad(&mut self, device: usize, bytes: Run<DevOffset>) {
+        let Some(state) = self.linux.machine.devices.get_mut(device) else { return };
+        let span = bytes.span().containing_sectors();
+        state.badblocks.set(span.start().get(), span.len());
+    }
+
+    fn file_lost(&mut self, fs: usize, device: usize, owned: &OwnedRun) {
+        self.log.translated(1);
+        self.note(fs, device, owned);
+        let Some(run) = owned.file else { return };
+        let badrange_fs::Owner::File { id: MapFile::Ino(ino), fork: Fork::Data } =
+            owned.record.owner
+        else {
+            return;
+        };
+        let file = FileId::Inode { fs, ino };
+        if !self.linux.machine.is_dax(file) || !self.linux.machine.in_core(fs, ino) {
+            return;
+        }
+        self.linux.note_owner(fs, ino, run, self.report);
+        self.log.walked(1);
+        self.linux.revoke(file, &[run], self.what.whom(), self.report);
+    }
+
+    /// The filesystem knows of this record.
+    fn note(&mut self, fs: usize, device: usize, owned: &OwnedRun) {
+        self.report.notified.records.push(outcome_record(&owned.record));
+        let Some(state) = self.linux.machine.filesystems.get(fs) else { return };
+        for (index, extent) in state.extents.iter().enumerate() {
+            if extent.device == device && map_record(extent) == Some(owned.record) {
+                let key = Key::Extent { fs, index };
+                self.log.told.add(key, owned.piece.here(), Marks::TOLD);
+            }
+        }
+    }
+
+    fn fall_back(&mut self, pages: Run<Pfn>) {
+        for part in pages.as_extent().map_or_else(|| pages.elements().collect(), |all| vec![all]) {
+            let Ok(bad) = part.bytes() else { continue };
+            let whom = self.what.whom();
+            let place = Place::Memory(bad);
+            let (all, known) = self.linux.fail_each_pfn(place, whom, self.report, self.log);
+            self.unhandled |= known < all;
+        }
+    }
+
+    /// Whoever was or was not told: nobody keeps a page that is bad.
+    fn unmap(&mut self) {
+        let machine = &self.linux.machine;
+        let files = mapped_files(machine, &hits(machine, &pieces(machine, self.what.place)));
+        for (file, bytes) in files {
+            if self.what.is_removal() {
+                self.linux.revoke(file, &[bytes], self.what.whom(), self.report);
+            } else {
+                self.linux.revoke_quietly(file, &[bytes]);
+            }
+        }
+    }
+
+    fn shut_down(mut self) {
+        self.down.sort_unstable();
+        self.down.dedup();
+        let removal = self.what.is_removal();
+        let reason = if removal { "device_removed" } else { "corrupt_ondisk" };
+        for fs in self.down {
+            if self.linux.machine.filesystems.get(fs).is_some_and(|state| !state.shutdown) {
+                self.linux.shut_down(fs, reason, self.report);
+            }
+        }
+    }
+}
+
+fn outcome_record(record: &badrange_fs::Record) -> Record {
+    let (start, len) = (record.extent.start().get(), record.extent.len());
+    match record.owner {
+        badrange_fs::Owner::File { id, fork } => {
+            let name = match id {
+                MapFile::Ino(ino) => OwnerName::Inode(ino),
+                MapFile::Name(_) => OwnerName::Words(id.to_string()),
+            };
+            let file_start = (fork != Fork::ExtentMap).then_some(record.file_start.get());
+            let (fork, unwritten) = (Some(fork.as_str()), record.unwritten);
+            Record { fork, file_start, unwritten, ..Record::new(start, len, name) }
+        }
+        badrange_fs::Owner::Special(special) => {
+            Record::new(start, len, OwnerName::Words(special.to_string()))
+        }
+    }
+}
