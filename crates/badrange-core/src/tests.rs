@@ -268,7 +268,9 @@ fn naive_gcd(a: u64, b: u64) -> u64 {
 
 #[test]
 fn every_pair_of_small_runs_overlaps_as_their_units_do() {
-    let all: Vec<Run<DevOffset>> = small_runs();
+    // Miri is some hundred times slower: every 11th run against every 11th.
+    let every = if cfg!(miri) { 11 } else { 1 };
+    let all: Vec<Run<DevOffset>> = small_runs().into_iter().step_by(every).collect();
     for a in &all {
         for b in &all {
             let expected: Vec<u64> = units(a).intersection(&units(b)).copied().collect();

@@ -306,7 +306,9 @@ fn agent() {
             ledger.clear(Extent::new(Pfn::new(0), 32).unwrap(), seen).pages
         }
     });
-    detectors.into_iter().for_each(|detector| drop(detector.join().unwrap()));
+    for detector in detectors {
+        let _ = detector.join().unwrap();
+    }
     queue.close();
     assert_eq!(worker.join().unwrap(), 9, "every report arrives, in one record");
     let repaired = repair.join().unwrap();
