@@ -139,7 +139,7 @@ fn is_failure(event: &Event) -> bool {
 }
 
 /// The process that made the event happen.
-fn injector(event: &Event) -> Option<usize> {
+pub(crate) fn injector(event: &Event) -> Option<usize> {
     match event {
         Event::MemoryFailure { by, .. } => *by,
         Event::Madvise { by, .. } => Some(*by),

@@ -39,6 +39,7 @@
 //! Sizes are bounded by the `MAX_` constants; beyond them a scenario is refused.
 
 mod check;
+mod compare;
 mod kernel;
 mod machine;
 mod outcome;
@@ -50,6 +51,7 @@ mod tests;
 
 pub use crate::{
     check::{Difference, check, check_locations, compare},
+    compare::{Comparison, DesignReport, EventReport, Missed, Tally, compare_designs},
     kernel::{
         design::log::{Cost, Message},
         run,

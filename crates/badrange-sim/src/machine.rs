@@ -3,6 +3,7 @@
 mod badblocks;
 mod badrange;
 mod coverage;
+mod extents;
 mod files;
 mod mount;
 mod pages;
@@ -16,6 +17,7 @@ use badrange_core::{Leg, PAGE_SIZE};
 pub(crate) use self::{
     badblocks::Badblocks,
     badrange::Badrange,
+    extents::Extents,
     files::{Entry, FileRun, FsState},
     pages::Pages,
     tables::{MapState, PageSize, ProcState},
@@ -219,7 +221,7 @@ fn pmem_of(kind: &DeviceKind) -> Option<&Pmem> {
 
 fn fs_state(fs: &Filesystem) -> FsState {
     FsState {
-        extents: fs.extents.clone(),
+        extents: Extents::new(fs.extents.clone()),
         not_in_core: fs.not_in_core.clone(),
         ..FsState::default()
     }

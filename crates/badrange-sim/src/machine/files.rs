@@ -7,7 +7,7 @@ use badrange_core::PAGE_SIZE;
 use badrange_fs::Fork;
 use rangemap::RangeMap;
 
-use super::{Machine, coverage::Coverage, pages::Pages};
+use super::{Machine, coverage::Coverage, extents::Extents, pages::Pages};
 use crate::scenario::{Dax, Extent, FileId, Filesystem, FsKind, Owner};
 
 /// A filesystem while events happen.
@@ -21,7 +21,7 @@ pub(crate) struct FsState {
     pub(crate) data: Option<usize>,
     pub(crate) log: Option<usize>,
     pub(crate) rt: Option<usize>,
-    pub(crate) extents: Vec<Extent>,
+    pub(crate) extents: Extents,
     pub(crate) entries: BTreeMap<u64, Entries>,
     pub(crate) not_in_core: BTreeSet<u64>,
 }
@@ -121,11 +121,9 @@ impl FileRun {
 impl FsState {
     /// The extent that holds a byte of a file, and the byte's place on the extent's device.
     pub(crate) fn data_extent(&self, ino: u64, at: u64) -> Option<(&Extent, u64)> {
-        self.extents.iter().find_map(|extent| {
-            let inside = at.checked_sub(data_start(extent, ino)?)?;
-            (inside < extent.len).then_some(())?;
-            Some((extent, extent.start.checked_add(inside)?))
-        })
+        let extent = self.extents.of_byte(ino, at)?;
+        let inside = at.checked_sub(data_start(extent, ino)?)?;
+        Some((extent, extent.start.checked_add(inside)?))
     }
 
     /// The data extents of a file in order, joined where they go on.
@@ -181,8 +179,9 @@ impl FsState {
 
     /// Whether a byte of a device belongs to several files, or to one file twice.
     pub(crate) fn is_shared(&self, device: usize, at: u64) -> bool {
-        let owners = self.extents.iter().filter(|e| e.device == device && is_data(e));
-        owners.filter(|extent| covers(extent, at)).count() > 1
+        let Some(after) = at.checked_add(1) else { return false };
+        let here = self.extents.at_place(device, at, after);
+        here.into_iter().filter(|extent| is_data(extent)).count() > 1
     }
 
     /// Takes bytes of a file off their blocks: what comes instead has no known place.
@@ -197,28 +196,25 @@ impl FsState {
 
     /// Replaces the data extents of bytes of a file; what sticks out stays.
     fn rewrite(&mut self, ino: u64, from: u64, to: u64, change: impl Fn(Extent) -> Option<Extent>) {
-        let extents = core::mem::take(&mut self.extents);
-        for extent in extents {
+        let mut extents = Vec::new();
+        for extent in self.extents.iter().copied() {
             let Some(file_start) = data_start(&extent, ino) else {
-                self.extents.push(extent);
+                extents.push(extent);
                 continue;
             };
             let cut = |a: u64, b: u64| part(&extent, ino, a.max(file_start), b);
             // NO-OVERFLOW: an extent ends within 64 bits of its file.
             let end = file_start.wrapping_add(extent.len);
-            self.extents.extend(cut(0, from.min(end)));
-            self.extents.extend(cut(from, to.min(end)).and_then(&change));
-            self.extents.extend(cut(to, end));
+            extents.extend(cut(0, from.min(end)));
+            extents.extend(cut(from, to.min(end)).and_then(&change));
+            extents.extend(cut(to, end));
         }
+        self.extents.replace(extents);
     }
 }
 
 fn is_data(extent: &Extent) -> bool {
     matches!(extent.owner, Owner::Inode { fork: Fork::Data, .. })
-}
-
-fn covers(extent: &Extent, at: u64) -> bool {
-    at.checked_sub(extent.start).is_some_and(|inside| inside < extent.len)
 }
 
 fn data_start(extent: &Extent, ino: u64) -> Option<u64> {

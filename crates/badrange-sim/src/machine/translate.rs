@@ -118,8 +118,8 @@ impl Machine<'_> {
         let mut found = Vec::new();
         for (device, start, len) in self.above(pmem, at, PAGE_SIZE) {
             for (fs, state) in self.filesystems.iter().enumerate().filter(|(_, fs)| fs.mounted) {
-                for extent in state.extents.iter().filter(|extent| extent.device == device) {
-                    let Some(end) = start.checked_add(len) else { continue };
+                let Some(end) = start.checked_add(len) else { continue };
+                for extent in state.extents.at_place(device, start, end) {
                     if let Some((ino, file_page)) = page_begins(extent, start, end) {
                         found.push((fs, ino, file_page));
                     }

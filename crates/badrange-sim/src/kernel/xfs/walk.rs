@@ -4,7 +4,6 @@
 // extents end within 64 bits: where arithmetic saturates, it never does. Arithmetic that wraps in
 // the kernel is written as such.
 
-use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
 
 use badrange_core::PAGE_SIZE;
@@ -36,6 +35,14 @@ impl Groups {
     fn locate(self, block: u64) -> (u64, u64) {
         let group = block.checked_div(self.blocks_each).unwrap_or(0) & u64::from(u32::MAX);
         (group, block.checked_rem(self.blocks_each).unwrap_or(0))
+    }
+
+    /// The bytes `[from, to)` of the blocks `first..=last`. `None` when the range is empty, or so
+    /// far beyond the device that its groups are numbered from 0 again.
+    fn bytes(self, first: u64, last: u64) -> Option<(u64, u64)> {
+        let far = last.checked_div(self.blocks_each)? > u64::from(u32::MAX);
+        let (from, after) = (first.checked_mul(self.block_size)?, last.checked_add(1)?);
+        (first <= last && !far).then_some((from, after.checked_mul(self.block_size)?))
     }
 
     fn len(self, group: u64) -> u64 {
@@ -87,7 +94,7 @@ impl Linux<'_> {
         let (first, last) = span.blocks(groups.block_size);
         let (start, end) = (groups.locate(first), groups.locate(last));
         let mut metadata = false;
-        for (group, records) in self.visits(failure.fs, device, groups, start.0..=end.0) {
+        for (group, records) in self.visits(failure.fs, device, groups, (first, last)) {
             let lost = self.lost(groups, group, start, end);
             let visited = self.walk_group(what, &records, (groups, lost), failure, report);
             match visited {
@@ -131,21 +138,25 @@ impl Linux<'_> {
         Ok(metadata)
     }
 
-    /// The groups of a range that exist and matter: the first, the last, and those with records.
+    /// The groups of a range of blocks that exist and matter: the first, the last, and those with
+    /// records in the range.
     fn visits(
         &self,
         fs: usize,
         device: usize,
         groups: Groups,
-        range: RangeInclusive<u64>,
+        (first, last): (u64, u64),
     ) -> Visits {
+        let range = groups.locate(first).0..=groups.locate(last).0;
         let exists = |group: &u64| range.contains(group) && *group < groups.count;
         let ends = [*range.start(), *range.end()].into_iter().filter(exists);
         let mut visits: Visits = ends.map(|group| (group, Vec::new())).collect();
-        let extents = self.machine.filesystems.get(fs).map_or(&[][..], |state| &state.extents);
+        let (from, to) = groups.bytes(first, last).unwrap_or((0, u64::MAX));
+        let extents = self.machine.filesystems.get(fs).map(|state| &state.extents);
         let recorded = extents
-            .iter()
-            .filter(|extent| extent.device == device)
+            .map(|extents| extents.at_place(device, from, to))
+            .into_iter()
+            .flatten()
             .filter(|extent| extent.owner != Owner::Special(Special::Free));
         for extent in recorded {
             let block = extent.start.checked_div(groups.block_size).unwrap_or(0);
