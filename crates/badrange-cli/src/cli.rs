@@ -136,24 +136,27 @@ pub(crate) struct ManArgs {
     pub(crate) dir: Option<PathBuf>,
 }
 
-/// Predict what a kernel does with memory failures, from a scenario.
+/// Predict what a kernel or a design does with memory failures, from a scenario.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SimCommand {
     Run(SimRunArgs),
     Check(SimCheckArgs),
+    Compare(SimCompareArgs),
 }
 
 /// Run a scenario and print what happens.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  badrange sim run scenario.json\n  badrange sim run scenario.json --profile linux-6.12 --json"
+    after_help = "Examples:\n  badrange sim run scenario.json\n  badrange sim run scenario.json --profile linux-6.12 --json\n  badrange sim run scenario.json --profile ranged"
 )]
 pub(crate) struct SimRunArgs {
     /// The scenario (badrange.scenario/1).
     #[arg(value_name = "scenario.json")]
     pub(crate) scenario: PathBuf,
 
-    /// Whose rules, instead of the scenario's own: linux-6.1, linux-6.12 or linux-7.2.
+    /// Whose rules, instead of the scenario's own: a kernel (linux-6.1, linux-6.12, linux-7.2), this
+    /// project's design (ranged), or one of the designs that were argued (per-pfn,
+    /// corrupted-range, mf-register, range-owners, late-notifiers).
     #[arg(long, value_name = "PROFILE")]
     pub(crate) profile: Option<String>,
 
@@ -173,3 +176,54 @@ pub(crate) struct SimCheckArgs {
     #[arg(value_name = "FILE", required = true)]
     pub(crate) scenarios: Vec<PathBuf>,
 }
+
+/// Run a scenario under several designs and measure each against the truth.
+///
+/// The truth is every owner of every bad byte, and every process that maps one, found from the
+/// scenario's own maps without any design. A byte that two files share counts twice.
+#[derive(Debug, Args)]
+#[command(after_help = SIM_COMPARE_HELP, after_long_help = SIM_COMPARE_LONG_HELP)]
+pub(crate) struct SimCompareArgs {
+    /// The scenario (badrange.scenario/1); the profile it names plays no part.
+    #[arg(value_name = "scenario.json")]
+    pub(crate) scenario: PathBuf,
+
+    /// Which designs, separated by commas; all that were argued, when not given.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) designs: Vec<String>,
+
+    /// Print one JSON object (badrange.compare/1).
+    #[arg(long, conflicts_with = "markdown")]
+    pub(crate) json: bool,
+
+    /// Print a report in Markdown, with a sequence diagram (Mermaid) per design.
+    #[arg(long)]
+    pub(crate) markdown: bool,
+}
+
+const SIM_COMPARE_HELP: &str = "\
+Examples:
+  badrange sim compare scenario.json
+  badrange sim compare scenario.json --designs linux-7.2,ranged --markdown";
+
+const SIM_COMPARE_LONG_HELP: &str = "\
+Designs:
+  per-pfn          memory_failure() of every page, nothing else
+  corrupted-range  ->corrupted_range() of block devices: first sector, first match
+  mf-register      memory_failure_register(): {dax device, pfn, len} handed upward
+  range-owners     range owners and a notifier chain, per-pfn where nobody listens
+  late-notifiers   the same chain, told after memory_failure() of every page
+  linux-6.12       exclusive holder of a DAX device, as merged; also linux-6.1, linux-7.2
+  ranged           ranges through every layer, several holders, exact remainder
+
+Columns:
+  owners told      owners told of every bad byte of theirs / owners of bad bytes
+  bytes            bad; missed: bad and the owner was not told; wrong: told and not bad
+  signals          sent; about units without a bad byte / again / wanted and never sent
+  unmapped/bad     bytes that left page tables / bytes of bad pages that were mapped
+  left mapped      bytes of bad pages that somebody still has mapped
+
+Examples:
+  badrange sim compare scenario.json
+  badrange sim compare scenario.json --json
+  badrange sim compare scenario.json --designs linux-7.2,ranged --markdown";

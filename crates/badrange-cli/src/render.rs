@@ -16,9 +16,13 @@ pub(crate) fn answer(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
         query(out, explanation)?;
     }
     let summary = &answer.summary;
+    let pieces = answer.queries.iter().flat_map(|q| &q.pieces);
+    let bytes = |p: &PieceFound| p.len.saturating_mul(p.repeat.map_or(1, |(_, count)| count));
+    let unknown = pieces.filter(|p| p.lost.is_none()).map(bytes).fold(0, u64::saturating_add);
+    let unknown = if unknown > 0 { format!(", {unknown} unknown") } else { String::new() };
     writeln!(
         out,
-        "{} lost; {} of {} bytes lost",
+        "{} lost; {} of {} bytes lost{unknown}",
         counted(summary.files_lost, "file"),
         summary.bytes_lost,
         summary.bytes_queried
@@ -100,9 +104,13 @@ fn row(out: &mut impl Write, piece: &PieceFound, range: &str, width: usize) -> i
 fn what(piece: &PieceFound) -> Vec<String> {
     if piece.owners.is_empty() {
         let what = piece.what.as_deref().map_or_else(String::new, |what| format!(": {what}"));
-        return vec![format!("{}{what}", words(piece.verdict))];
+        let all: Vec<_> = piece.verdicts.iter().map(|verdict| words(*verdict)).collect();
+        return vec![format!("{}{what}", all.join(", and "))];
     }
-    piece.owners.iter().map(|owner| owned(piece, owner)).collect()
+    let owners = piece.owners.iter().map(|owner| owned(piece, owner));
+    // Other routes may lead to what is no file.
+    let others = piece.verdicts.iter().filter(|verdict| !is_file(**verdict));
+    owners.chain(others.map(|verdict| words(*verdict).to_owned())).collect()
 }
 
 fn owned(piece: &PieceFound, owner: &OwnerFound) -> String {
@@ -124,6 +132,10 @@ fn owned(piece: &PieceFound, owner: &OwnerFound) -> String {
         (fork, None) => fork.to_owned(),
     };
     format!("{name}: {part}{unwritten}")
+}
+
+const fn is_file(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::File | Verdict::FileMetadata | Verdict::FileUnwritten)
 }
 
 fn words(verdict: Verdict) -> &'static str {

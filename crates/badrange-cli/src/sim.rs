@@ -2,12 +2,14 @@
 
 use std::{fs, io::Write, path::Path};
 
-use badrange_sim::{Outcome, Profile, Scenario, check, check_locations, run as simulate};
+use badrange_sim::{
+    Outcome, Profile, Scenario, check, check_locations, compare_designs, run as simulate,
+};
 use serde_json::Value;
 
 use crate::{
     EXIT_DATA, Failure,
-    cli::{SimCheckArgs, SimCommand, SimRunArgs},
+    cli::{SimCheckArgs, SimCommand, SimCompareArgs, SimRunArgs},
 };
 
 /// Some scenario did not come out as recorded.
@@ -17,6 +19,7 @@ pub(crate) fn run(command: &SimCommand) -> Result<u8, Failure> {
     match command {
         SimCommand::Run(args) => run_one(args),
         SimCommand::Check(args) => check_all(args),
+        SimCommand::Compare(args) => compare(args),
     }
 }
 
@@ -42,9 +45,30 @@ fn run_one(args: &SimRunArgs) -> Result<u8, Failure> {
 
 fn profile(name: &str) -> Result<Profile, Failure> {
     Profile::from_name(name).ok_or_else(|| {
-        let known = "linux-6.1, linux-6.12 or linux-7.2";
-        Failure::usage(format!("profile {name:?} is not known here: expected {known}"))
+        let all = Profile::KERNELS.into_iter().chain(Profile::DESIGNS);
+        let mut known: Vec<&str> = all.map(Profile::as_str).collect();
+        known.sort_unstable();
+        known.dedup();
+        let known = known.join(", ");
+        Failure::usage(format!("profile {name:?} is not known here: expected one of {known}"))
     })
+}
+
+fn compare(args: &SimCompareArgs) -> Result<u8, Failure> {
+    let asked = args.designs.iter().map(|name| profile(name)).collect::<Result<Vec<_>, _>>()?;
+    let designs = if asked.is_empty() { Profile::DESIGNS.to_vec() } else { asked };
+    let comparison = compare_designs(&load(&args.scenario)?, &designs);
+    let mut out = anstream::stdout().lock();
+    if args.json {
+        let text = serde_json::to_string_pretty(&comparison).unwrap_or_default();
+        writeln!(out, "{text}")?;
+    } else if args.markdown {
+        write!(out, "{}", comparison.to_markdown())?;
+    } else {
+        write!(out, "{comparison}")?;
+    }
+    out.flush()?;
+    Ok(0)
 }
 
 fn json(outcome: &Outcome) -> String {

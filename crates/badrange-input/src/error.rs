@@ -58,6 +58,7 @@ pub struct ParseError {
     field: &'static str,
     value: Box<str>,
     hint: Cow<'static, str>,
+    in_pvs: bool,
 }
 
 impl ParseError {
@@ -68,13 +69,26 @@ impl ParseError {
         value: &str,
         hint: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { kind, line: None, field, value: shorten(value), hint: hint.into() }
+        Self { kind, line: None, field, value: shorten(value), hint: hint.into(), in_pvs: false }
     }
 
     #[cold]
     pub(crate) fn at(mut self, line: u64) -> Self {
         self.line = Some(line);
         self
+    }
+
+    #[cold]
+    pub(crate) fn in_pvs(mut self) -> Self {
+        self.in_pvs = true;
+        self
+    }
+
+    /// Whether, of two texts that were read together, the line is one of the second: the `pvs`
+    /// report of [`LvsReport::volume_groups`](crate::LvsReport::volume_groups).
+    #[must_use]
+    pub const fn is_in_pvs(&self) -> bool {
+        self.in_pvs
     }
 
     /// What was wrong; the part of the error to match on.

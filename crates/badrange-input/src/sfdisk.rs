@@ -98,6 +98,8 @@ pub struct PartitionTable {
     pub label: TableLabel,
     /// Bytes of a logical block: the unit of the text's numbers.
     pub logical_block: u64,
+    /// Whether the text says so itself; older dumps do not, and then 512 is taken.
+    pub block_stated: bool,
     /// The device as printed.
     pub device: Option<String>,
     /// Bytes that partitions may use, where the text names them (GPT).
@@ -161,11 +163,51 @@ impl Head {
             None => None,
         };
         let device = self.device.clone();
-        Ok(PartitionTable { label, logical_block, device, usable, entries: Vec::new() })
+        let block_stated = self.block.is_some();
+        Ok(PartitionTable {
+            label,
+            logical_block,
+            block_stated,
+            device,
+            usable,
+            entries: Vec::new(),
+        })
     }
 }
 
 impl PartitionTable {
+    /// The same numbers, counted in blocks of `logical_block` bytes: for a text that does not say
+    /// what it counts in, on a disk that does. `None` when a partition would end beyond 64 bits.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_input::parse_sfdisk_dump;
+    /// let text = "label: dos\nunit: sectors\n\n/dev/sda1 : start=8, size=16, type=83\n";
+    /// let table = parse_sfdisk_dump(text.as_bytes())?;
+    /// assert!(!table.block_stated);
+    /// let on_4k = table.counted_in(4096).unwrap();
+    /// assert_eq!(on_4k.entries[0].extent.start().get(), 8 * 4096);
+    /// # Ok::<(), badrange_input::ParseError>(())
+    /// ```
+    #[must_use]
+    pub fn counted_in(&self, logical_block: u64) -> Option<Self> {
+        let factor = logical_block.checked_div(self.logical_block)?;
+        let scaled = |extent: Extent<DevOffset>| {
+            let start = extent.start().get().checked_mul(factor)?;
+            Extent::new(DevOffset::new(start), extent.len().checked_mul(factor)?).ok()
+        };
+        let mut table = self.clone();
+        table.logical_block = logical_block;
+        table.usable = match self.usable {
+            Some(usable) => Some(scaled(usable)?),
+            None => None,
+        };
+        for entry in &mut table.entries {
+            entry.extent = scaled(entry.extent)?;
+        }
+        Some(table)
+    }
+
     fn push(&mut self, line: Line<'_>, raw: Raw<'_>) -> Result<(), ParseError> {
         let missing = |field| {
             let hint = "every partition of sfdisk -d has it";

@@ -82,7 +82,8 @@ pub(crate) struct LvmEntry {
     pub(crate) metadata: Option<Text>,
     pub(crate) lvs: Option<Text>,
     pub(crate) pvs: Option<Text>,
-    pub(crate) devices: Spanned<BTreeMap<String, Text>>,
+    #[serde(default)]
+    pub(crate) devices: BTreeMap<String, Text>,
 }
 
 #[derive(Debug, Deserialize)]

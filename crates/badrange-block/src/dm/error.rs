@@ -83,6 +83,11 @@ impl TableError {
         Self { target, ..self }
     }
 
+    /// Whether the line is fine but for what its target type is.
+    pub(crate) fn is_about_the_type(&self) -> bool {
+        matches!(self.kind, TableErrorKind::Unsupported | TableErrorKind::UnknownTarget)
+    }
+
     /// What was wrong; the part of the error to match on.
     #[must_use]
     pub const fn kind(&self) -> TableErrorKind {

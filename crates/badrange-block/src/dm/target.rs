@@ -42,6 +42,14 @@ pub enum Target {
         /// How many 512-byte sectors.
         len_sectors: NonZeroU64,
     },
+    /// A target whose bytes cannot be placed from its line. It has no legs here: nothing below
+    /// leads to it, and what it maps is [`HoleKind::Unmapped`].
+    Opaque {
+        /// How many 512-byte sectors.
+        len_sectors: NonZeroU64,
+        /// Type and arguments as they stand in the line.
+        words: String,
+    },
 }
 
 impl Target {
@@ -51,7 +59,9 @@ impl Target {
         match self {
             Self::Linear(linear) => linear.on().len() / SECTOR_SIZE,
             Self::Striped(striped) => striped.len_sectors(),
-            Self::Error { len_sectors } | Self::Zero { len_sectors } => len_sectors.get(),
+            Self::Error { len_sectors }
+            | Self::Zero { len_sectors }
+            | Self::Opaque { len_sectors, .. } => len_sectors.get(),
         }
     }
 
@@ -61,7 +71,7 @@ impl Target {
         match self {
             Self::Linear(_) => 1,
             Self::Striped(striped) => striped.legs(),
-            Self::Error { .. } | Self::Zero { .. } => 0,
+            Self::Error { .. } | Self::Zero { .. } | Self::Opaque { .. } => 0,
         }
     }
 
@@ -70,7 +80,7 @@ impl Target {
         match self {
             Self::Linear(linear) => (leg == 0).then_some(linear.area()),
             Self::Striped(striped) => striped.area(leg),
-            Self::Error { .. } | Self::Zero { .. } => None,
+            Self::Error { .. } | Self::Zero { .. } | Self::Opaque { .. } => None,
         }
     }
 
@@ -79,7 +89,7 @@ impl Target {
         match self {
             Self::Linear(linear) => (leg == 0).then(|| LegRuns::window(linear.on(), at)),
             Self::Striped(striped) => striped.leg_runs(leg, at),
-            Self::Error { .. } | Self::Zero { .. } => None,
+            Self::Error { .. } | Self::Zero { .. } | Self::Opaque { .. } => None,
         }
     }
 
@@ -97,6 +107,7 @@ impl Target {
             Self::Striped(striped) => striped.map(at, first_leg, upper, sink),
             Self::Error { .. } => sink(Mapped::Hole { kind: HoleKind::Error, upper }),
             Self::Zero { .. } => sink(Mapped::Hole { kind: HoleKind::Zero, upper }),
+            Self::Opaque { .. } => sink(Mapped::Hole { kind: HoleKind::Unmapped, upper }),
         }
     }
 }
@@ -121,6 +132,7 @@ impl fmt::Display for Target {
             Self::Striped(striped) => striped.fmt(f),
             Self::Error { .. } => f.write_str("error"),
             Self::Zero { .. } => f.write_str("zero"),
+            Self::Opaque { words, .. } => f.write_str(words),
         }
     }
 }

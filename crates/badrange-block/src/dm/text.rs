@@ -76,13 +76,54 @@ impl Table {
     ) -> Result<Self, TableError> {
         let mut builder = Builder::default();
         for (number, line) in lines {
-            add_line(&mut builder, line).map_err(|err| err.at(number))?;
+            add_line(&mut builder, line, &target).map_err(|err| err.at(number))?;
         }
         builder.finish()
     }
+
+    /// The same, but a target whose type is not supported does not refuse the table: it becomes
+    /// [`Target::Opaque`], and what would have been the error is returned beside the table.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), but for types that are not supported or not known.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_block::dm::Table;
+    /// let lines = [(1, "0 8 linear 8:2 0"), (2, "8 8 cache 1 2 3")];
+    /// let (table, refused) = Table::parse_known(lines)?;
+    /// assert_eq!(table.leg_device(badrange_core::Leg::new(0)), Some("8:2"));
+    /// assert_eq!((refused[0].line(), refused[0].value()), (Some(2), "cache"));
+    /// assert_eq!(table.to_string(), "0 8 linear 8:2 0\n8 8 cache 1 2 3");
+    /// # Ok::<(), badrange_block::dm::TableError>(())
+    /// ```
+    pub fn parse_known<'a>(
+        lines: impl IntoIterator<Item = (u64, &'a str)>,
+    ) -> Result<(Self, Vec<TableError>), TableError> {
+        let mut builder = Builder::default();
+        let mut refused = Vec::new();
+        for (number, line) in lines {
+            let lenient =
+                |len_sectors, kind: &str, args: &[&str]| match target(len_sectors, kind, args) {
+                    Err(err) if err.is_about_the_type() => {
+                        refused.push(err.at(number));
+                        let words = core::iter::once(kind).chain(args.iter().copied());
+                        let words = words.collect::<Vec<_>>().join(" ");
+                        Ok(Target::Opaque { len_sectors, words })
+                    }
+                    other => other,
+                };
+            add_line(&mut builder, line, lenient).map_err(|err| err.at(number))?;
+        }
+        Ok((builder.finish()?, refused))
+    }
 }
 
-fn add_line(builder: &mut Builder, line: &str) -> Result<(), TableError> {
+fn add_line(
+    builder: &mut Builder,
+    line: &str,
+    mut target: impl FnMut(NonZeroU64, &str, &[&str]) -> Result<Target, TableError>,
+) -> Result<(), TableError> {
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
     let (start, len, kind, args) = match words.as_slice() {
         [] => return Ok(()),
@@ -93,7 +134,9 @@ fn add_line(builder: &mut Builder, line: &str) -> Result<(), TableError> {
     };
     let due = builder.end().get();
     if number("start", start)? != due {
-        let hint = format!("gap in table: must be {due}");
+        let overlaps = number("start", start)? < due;
+        let what = if overlaps { "overlaps the target before it" } else { "gap in table" };
+        let hint = format!("{what}: must be {due}");
         return Err(TableError::new(TableErrorKind::Gap, "start", start, hint));
     }
     let len = NonZeroU64::new(number("length", len)?).ok_or_else(no_length)?;
@@ -181,7 +224,7 @@ fn delay(len: NonZeroU64, args: &[&str]) -> Result<Linear, TableError> {
         let [other, other_offset, _] = place else { continue };
         if other != device || number("offset", other_offset)? != sector {
             let hint = "is not supported: writes or flushes go elsewhere than reads";
-            return Err(TableError::new(TableErrorKind::Unsupported, "device", other, hint));
+            return Err(TableError::new(TableErrorKind::Unsupported, "type", "delay", hint));
         }
     }
     plain(len, LinearKind::Delay, device, offset, &[], rest)

@@ -145,7 +145,7 @@ impl LvsReport {
         first.filter(|name| self.rows.iter().all(|lv| lv.group == *name)).ok_or_else(|| {
             let hint =
                 "pvs did not report it, and lvs does not tell; report it with pvs -o +vg_name";
-            in_pvs(row).err(ParseErrorKind::MissingField, "vg_name", "", hint)
+            in_pvs(row).err(ParseErrorKind::MissingField, "vg_name", "", hint).in_pvs()
         })
     }
 }
@@ -211,13 +211,16 @@ fn physical(rows: &[&PvRow]) -> Result<Vec<PhysicalVolume>, ParseError> {
                 row.names.first().map_or("", |n| n)
             );
             let value = row.first.to_string();
-            return Err(at.err(ParseErrorKind::Inconsistent, "pvseg_start", &value, hint));
+            return Err(at.err(ParseErrorKind::Inconsistent, "pvseg_start", &value, hint).in_pvs());
         }
-        let end = known.checked_add(row.count).ok_or_else(|| at.too_large("pvseg_size", ""))?;
+        let end =
+            known.checked_add(row.count).ok_or_else(|| at.too_large("pvseg_size", "").in_pvs())?;
         match same {
             Some(pv) if (pv.pe_start, pv.dev_bytes) != (row.pe_start, row.dev_bytes) => {
                 let hint = "in pvs, the rows of one physical volume differ in it";
-                return Err(at.err(ParseErrorKind::Inconsistent, "pe_start or dev_size", "", hint));
+                return Err(at
+                    .err(ParseErrorKind::Inconsistent, "pe_start or dev_size", "", hint)
+                    .in_pvs());
             }
             Some(pv) => pv.pe_count = end,
             None => found.push(PhysicalVolume {
@@ -282,7 +285,7 @@ fn disagree(row: &PvRow, owner: &str) -> ParseError {
         row.count,
         row.names.first().map_or("", |n| n),
     );
-    in_pvs(row).err(ParseErrorKind::Inconsistent, "line of pvs", "", hint)
+    in_pvs(row).err(ParseErrorKind::Inconsistent, "line of pvs", "", hint).in_pvs()
 }
 
 #[derive(Debug, Deserialize)]

@@ -6,11 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use badrange_core::{BlockSize, DevOffset, Extent, FileOffset};
+use badrange_core::{BlockSize, DevOffset, Extent, FileOffset, SECTOR_SIZE};
 use badrange_fs::{Claim, FileId, Fork, MapKind, Merge, MergeError, Owner, Record, Source};
 
 use super::{
     Filesystem,
+    jobs::shown,
     load::Loader,
     names::{Paths, Prefix},
 };
@@ -81,14 +82,25 @@ fn inode_paths(
 ) -> Result<BTreeMap<u64, Vec<String>>, StackError> {
     let mut paths: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     let Some(file) = file else { return Ok(paths) };
+    let (mut owners, mut twice) = (HashMap::new(), None);
     loader.parse(file, &[Format::InodePaths], |_, input| {
         for entry in InodePaths::new(input) {
             let entry = entry?;
+            let (ino, line) = *owners.entry(entry.path.clone()).or_insert((entry.ino, entry.line));
+            if ino != entry.ino {
+                twice.get_or_insert((entry.line, entry.path.clone(), ino, line));
+            }
             paths.entry(entry.ino).or_default().push(entry.path);
         }
         Ok(())
     })?;
-    Ok(paths)
+    match twice {
+        None => Ok(paths),
+        Some((line, path, ino, first)) => {
+            let message = format!("{path:?} is inode {ino} in line {first}: a path names one file");
+            Err(StackError::new(file.get_ref(), Some(line), message))
+        }
+    }
 }
 
 /// Names both lines of a contradiction, and what each says.
@@ -184,10 +196,11 @@ impl Maps<'_> {
         match self.extent {
             Some(all) if !all.contains_extent(extent) => {
                 let message = format!(
-                    "{extent} reach beyond device {:?}, which ends at byte {:#x}: the map is of \
-                     another device, or in other units",
+                    "{} reach beyond device {:?}, which has {} sectors: the map is of another \
+                     device, or in other units",
+                    shown(extent),
                     self.entry.device.get_ref(),
-                    all.end().get()
+                    all.end().get() / SECTOR_SIZE
                 );
                 Err(StackError::new(file.get_ref(), Some(line), message))
             }

@@ -33,7 +33,8 @@ pub fn gaps(whole: Extent<DevOffset>, mut taken: Vec<Extent<DevOffset>>) -> Vec<
     free
 }
 
-/// The areas of a partitioned device: the table and what is in no partition.
+/// The areas of a partitioned device: the table, and what is in no partition. The table is there
+/// even where a partition lies over it.
 pub(super) fn partitioned(
     whole: Extent<DevOffset>,
     table: &PartitionTable,
@@ -42,17 +43,16 @@ pub(super) fn partitioned(
         let of_kind = table.entries.iter().filter(move |e| e.kind == kind);
         of_kind.map(|e| e.extent)
     };
-    let held: Vec<_> =
-        extents(PartitionKind::Primary).chain(extents(PartitionKind::Logical)).collect();
-    let mut areas = Vec::new();
-    for free in gaps(whole, held) {
-        let mut plain = vec![free];
-        for own in table_extents(whole, table).into_iter().chain(extents(PartitionKind::Extended)) {
-            areas.extend(free.intersect(own).map(|part| (part, Area::PartitionTable)));
-            plain = plain.into_iter().flat_map(|p| gaps(p, vec![own])).collect();
-        }
-        areas.extend(plain.into_iter().map(|part| (part, Area::Unpartitioned)));
+    let logical: Vec<_> = extents(PartitionKind::Logical).collect();
+    let mut own = table_extents(whole, table);
+    for extended in extents(PartitionKind::Extended) {
+        own.extend(gaps(extended, logical.clone()));
     }
+    let held = extents(PartitionKind::Primary).chain(logical).chain(own.iter().copied());
+    let free = gaps(whole, held.collect());
+    let own = own.into_iter().map(|part| (part, Area::PartitionTable));
+    let mut areas: Vec<_> =
+        own.chain(free.into_iter().map(|part| (part, Area::Unpartitioned))).collect();
     areas.sort_by_key(|(part, _)| part.start());
     disjoint(areas)
 }

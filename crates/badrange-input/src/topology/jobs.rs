@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use badrange_block::{
     Partition,
-    dm::{Table, TableError, TableErrorKind},
+    dm::{Table, TableError},
 };
-use badrange_core::{DevOffset, Extent, Mapping, Sector};
+use badrange_core::{DevOffset, Extent, Mapping, SECTOR_SIZE};
 
 use super::{
     Device, Layer,
-    load::{Loader, sectors},
+    load::{Loader, in_file, sectors},
     lvm,
 };
 use crate::{
-    DmDevice, Format, PartitionKind, PartitionTable, StackError, VolumeGroup, parse_dm_table,
-    parse_lvs_json, parse_pvs_json, parse_sfdisk_dump, parse_sfdisk_json, parse_vgcfg,
+    DmDevice, Format, PartitionKind, PartitionTable, PhysicalVolume, StackError, VolumeGroup,
+    parse_dm_table, parse_lvs_json, parse_pvs_json, parse_sfdisk_dump, parse_sfdisk_json,
+    parse_vgcfg,
     stackfile::{DmEntry, LvmEntry, PartitionsEntry, StackFile, Text},
 };
 
@@ -57,7 +58,7 @@ enum What {
     Partitions { table: PartitionTable, names: Vec<String>, file: Text },
     Partition { at: Extent<DevOffset>, name: Text },
     Group { group: VolumeGroup },
-    Dm { table: Result<Table, Extent<DevOffset>> },
+    Dm { table: Table },
 }
 
 impl Loader<'_> {
@@ -119,9 +120,23 @@ impl Loader<'_> {
         })
     }
 
-    fn volume_groups(&self, entry: &LvmEntry) -> Result<Vec<Job>, StackError> {
+    fn volume_groups(&mut self, entry: &LvmEntry) -> Result<Vec<Job>, StackError> {
         let (file, groups) = self.lvm_metadata(entry)?;
-        groups.into_iter().map(|group| self.volume_group(entry, &file, group)).collect()
+        let several = groups.len() > 1;
+        let mut jobs = Vec::new();
+        for group in groups {
+            let is_given = |pv: &PhysicalVolume| pv_device(entry, pv).is_some();
+            if several && !group.pvs.iter().any(is_given) {
+                let message = format!(
+                    "volume group {:?} is left out: none of its physical volumes is in devices",
+                    group.name
+                );
+                self.topology.notes.push(StackError::new(&*file, Some(group.line), message));
+                continue;
+            }
+            jobs.push(self.volume_group(entry, &file, group)?);
+        }
+        Ok(jobs)
     }
 
     fn lvm_metadata(&self, entry: &LvmEntry) -> Result<(String, Vec<VolumeGroup>), StackError> {
@@ -133,15 +148,21 @@ impl Loader<'_> {
             (None, Some(lvs), Some(pvs)) => {
                 let of_pvs =
                     self.parse(pvs, &[Format::PvsJson], |_, input| parse_pvs_json(input))?;
-                let groups = self.parse(lvs, &[Format::LvsJson], |_, input| {
-                    parse_lvs_json(input)?.volume_groups(&of_pvs)
+                let of_lvs =
+                    self.parse(lvs, &[Format::LvsJson], |_, input| parse_lvs_json(input))?;
+                let groups = of_lvs.volume_groups(&of_pvs).map_err(|err| {
+                    in_file(if err.is_in_pvs() { pvs.get_ref() } else { lvs.get_ref() }, &err)
                 })?;
                 Ok((lvs.get_ref().clone(), groups))
             }
             _ => {
                 let message = "[[lvm]] needs either metadata (vgcfgbackup text), or both lvs and \
                                pvs (JSON reports)";
-                Err(self.toml.error(&entry.devices, message))
+                let given = [&entry.metadata, &entry.lvs, &entry.pvs].into_iter().flatten().next();
+                Err(given.map_or_else(
+                    || StackError::new(self.toml.name, None, message),
+                    |at| self.toml.error(at, message),
+                ))
             }
         }
     }
@@ -152,23 +173,22 @@ impl Loader<'_> {
         file: &str,
         group: VolumeGroup,
     ) -> Result<Job, StackError> {
-        let mut needs = Vec::new();
+        let mut needs: Vec<Wanted> = Vec::new();
         for pv in &group.pvs {
-            let given = pv.names.iter().find_map(|n| entry.devices.get_ref().get(n));
-            let given = given.ok_or_else(|| {
-                let names = pv.names.join(" or ");
+            let names = pv.names.join(" or ");
+            let at = |message: String| StackError::new(file, Some(pv.line), message);
+            let device = pv_device(entry, pv).ok_or_else(|| {
                 let name = pv.names.first().map_or("", String::as_str);
-                let message = format!(
+                at(format!(
                     "physical volume {names} is on no device here: add \"{name}\" = \"<device>\" \
                      to devices in {}",
                     self.toml.name
-                );
-                StackError::new(file, Some(pv.line), message)
+                ))
             })?;
-            needs.push(Wanted {
-                shown: format!("physical volume {}", pv.names.join(" or ")),
-                device: given.get_ref().clone(),
-            });
+            if let Some(other) = needs.iter().find(|w| w.device == device) {
+                return Err(at(format!("{device:?} is given for {} too", other.shown)));
+            }
+            needs.push(Wanted { shown: format!("physical volume {names}"), device });
         }
         let makes = group.lvs.iter().map(|lv| lv.dm_name.clone()).collect();
         let place = Place { file: file.to_owned(), line: Some(group.line) };
@@ -208,17 +228,11 @@ impl Loader<'_> {
             }
         };
         let lines = device.lines.iter().map(|l| (l.line, l.text.as_str()));
-        let (table, needs) = match Table::parse_lines(lines) {
-            Ok(table) => {
-                let needs = self.dm_legs(entry, &table, line)?;
-                (Ok(table), needs)
-            }
-            Err(err) if err.kind() == TableErrorKind::Unsupported => {
-                self.topology.notes.push(dm_note(file, &name, &err));
-                (Err(opaque_extent(file, device)?), Vec::new())
-            }
-            Err(err) => return Err(in_table(file, &err)),
-        };
+        let (table, refused) = Table::parse_known(lines).map_err(|err| in_table(file, &err))?;
+        for err in &refused {
+            self.topology.notes.push(dm_note(file, &name, err));
+        }
+        let needs = self.dm_legs(entry, &table, line)?;
         let place = Place { file: file.clone(), line };
         Ok(Job { place, needs, makes: vec![name], what: What::Dm { table } })
     }
@@ -244,10 +258,25 @@ impl Loader<'_> {
     }
 }
 
+/// Bytes as the text counts them, where they are whole sectors.
+pub(super) fn shown(extent: Extent<DevOffset>) -> String {
+    let sectors = extent.containing_sectors();
+    let exact = sectors.bytes().is_ok_and(|bytes| bytes == extent);
+    if exact {
+        return format!("sectors {}+{}", sectors.start().get(), sectors.len());
+    }
+    extent.to_string()
+}
+
 /// The kernel's rule: a `p` goes between when the device's name ends in a digit.
 fn partition_name(on: &str, number: u32) -> String {
     let p = if on.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
     format!("{on}{p}{number}")
+}
+
+/// The device here that a physical volume is on, by any of its names.
+fn pv_device(entry: &LvmEntry, pv: &PhysicalVolume) -> Option<String> {
+    pv.names.iter().find_map(|n| entry.devices.get(n)).map(|device| device.get_ref().clone())
 }
 
 /// The device here that a table means: by its own words, or by the last component of a path, or by
@@ -274,27 +303,10 @@ fn in_table(file: &str, err: &TableError) -> StackError {
 fn dm_note(file: &str, name: &str, err: &TableError) -> StackError {
     let why = in_table(file, err);
     let message = format!(
-        "{name} is not translated, what it uses below stays unexplained: target type {:?} is not \
-         supported",
+        "{name}: target type {:?} is not supported: what it uses below stays unexplained",
         err.value()
     );
     StackError::new(file, why.line(), message)
-}
-
-/// The bytes of a device whose targets are not understood: their lengths are.
-fn opaque_extent(file: &str, device: &DmDevice) -> Result<Extent<DevOffset>, StackError> {
-    let mut end = 0_u64;
-    for line in &device.lines {
-        let words: Vec<_> = line.text.split_ascii_whitespace().collect();
-        let number = |at: usize| words.get(at).and_then(|w| w.parse::<u64>().ok());
-        let last = number(0).zip(number(1)).and_then(|(start, len)| start.checked_add(len));
-        end = end.max(last.ok_or_else(|| {
-            StackError::new(file, Some(line.line), "start and length must be numbers of sectors")
-        })?);
-    }
-    Extent::new(Sector::new(0), end)
-        .and_then(Extent::<Sector>::bytes)
-        .map_err(|err| StackError::new(file, device.lines.first().map(|l| l.line), err.to_string()))
 }
 
 impl Job {
@@ -320,6 +332,7 @@ impl Job {
             }
             What::Partition { at, name } => {
                 let device = self.partition(loader, &below, name.get_ref(), *at)?;
+                self.apart(loader, &below, *at)?;
                 loader.add(device, name).map(|_| ())
             }
             What::Group { group } => lvm::make(loader, self, group, &below),
@@ -339,7 +352,7 @@ impl Job {
         if loader.tables.contains_key(&on) {
             return Err(self.error("this device has a partition table already"));
         }
-        loader.agree_on_block(on, table, file)?;
+        let table = loader.agree_on_block(on, table.clone(), file)?;
         for (entry, name) in table.entries.iter().zip(names) {
             let in_table = |message| StackError::new(file.get_ref(), Some(entry.line), message);
             let device = match entry.kind {
@@ -349,11 +362,9 @@ impl Job {
                 }
             };
             let device = device.map_err(|err| in_table(err.message().to_owned()))?;
-            loader
-                .add_named(device)
-                .map_err(|n| in_table(format!("device name {n:?} is given twice")))?;
+            loader.add_from(device, in_table(String::new()))?;
         }
-        loader.tables.insert(on, table.clone());
+        loader.tables.insert(on, table);
         Ok(())
     }
 
@@ -376,6 +387,24 @@ impl Job {
         })
     }
 
+    /// A byte is in one partition at most.
+    fn apart(
+        &self,
+        loader: &Loader<'_>,
+        below: &[usize],
+        at: Extent<DevOffset>,
+    ) -> Result<(), StackError> {
+        for device in loader.topology.devices() {
+            let Layer::Partition { on, mapping } = &device.layer else { continue };
+            let both = mapping.on().intersect(at).filter(|_| below == [*on]);
+            if let Some(both) = both {
+                let message = format!("{} are in partition {:?} too", shown(both), device.name);
+                return Err(self.error(message));
+            }
+        }
+        Ok(())
+    }
+
     fn view(
         &self,
         loader: &Loader<'_>,
@@ -396,7 +425,11 @@ impl Job {
         match loader.device(on) {
             Some(device) if !device.extent.contains_extent(at) => {
                 let (name, end) = (&device.name, device.extent.end().get());
-                let message = format!("{at} reach beyond {name}, which ends at byte {end:#x}");
+                let message = format!(
+                    "{} reach beyond {name}, which has {} sectors",
+                    shown(at),
+                    end / SECTOR_SIZE
+                );
                 Err(self.error(message))
             }
             _ => Ok(()),
@@ -407,24 +440,11 @@ impl Job {
         &self,
         loader: &mut Loader<'_>,
         below: &[usize],
-        table: &Result<Table, Extent<DevOffset>>,
+        table: &Table,
     ) -> Result<(), StackError> {
         let name = self.makes.first().cloned().unwrap_or_default();
-        let device = match table {
-            Ok(table) => self.mapped(loader, name, table.clone(), below)?,
-            Err(extent) => Device {
-                name,
-                extent: *extent,
-                logical_block: loader.inherited_block([]),
-                layer: Layer::Opaque,
-                areas: Vec::new(),
-            },
-        };
-        let taken = |n| self.error(format!("device name {n:?} is given twice"));
-        match loader.add_named(device) {
-            Ok(_) => Ok(()),
-            Err(name) => Err(taken(name)),
-        }
+        let device = self.mapped(loader, name, table.clone(), below)?;
+        loader.add_from(device, self.error("")).map(|_| ())
     }
 
     /// A device with a table whose legs are these devices, in order.

@@ -14,7 +14,8 @@ use super::{
     jobs::{Job, Wanted},
 };
 use crate::{
-    Area, Files, Format, ParseError, PartitionTable, StackError, parse_badblocks, recognise,
+    Area, Files, Format, ParseError, ParseErrorKind, PartitionTable, PhysicalVolume, StackError,
+    parse_badblocks, recognise,
     sniff::RECOGNISE_BYTES,
     stackfile::{DiskEntry, Number, PmemEntry, StackFile, Text, Toml},
 };
@@ -22,16 +23,22 @@ use crate::{
 /// Logical block size of a device of which nothing says otherwise.
 const DEFAULT_LOGICAL_BLOCK: u64 = 512;
 
+/// Spaces of the command line that are no devices.
+const RESERVED: [&str; 2] = ["phys", "pfn"];
+
 /// What is built so far.
 pub(super) struct Loader<'a> {
     pub(super) toml: Toml<'a>,
     pub(super) files: &'a dyn Files,
     pub(super) topology: Topology,
-    by_name: HashMap<String, usize>,
+    /// Devices by name, each with the place it was described at.
+    by_name: HashMap<String, (usize, String)>,
     /// Partition tables by device, for the areas that are in no partition.
     pub(super) tables: BTreeMap<usize, PartitionTable>,
     /// Devices whose logical block size was given, and where.
     blocks_given: HashMap<usize, u64>,
+    /// The volume group of each device that is a physical volume.
+    pv_groups: HashMap<usize, String>,
 }
 
 pub(super) fn load(name: &str, text: &str, files: &dyn Files) -> Result<Topology, StackError> {
@@ -46,6 +53,7 @@ pub(super) fn load(name: &str, text: &str, files: &dyn Files) -> Result<Topology
         by_name: HashMap::new(),
         tables: BTreeMap::new(),
         blocks_given: HashMap::new(),
+        pv_groups: HashMap::new(),
     };
     for disk in &file.disk {
         loader.disk(disk)?;
@@ -77,30 +85,63 @@ fn refuse_later_stages(toml: &Toml<'_>, file: &StackFile) -> Result<(), StackErr
 }
 
 impl Loader<'_> {
-    /// Adds a device; returns its place.
+    /// Adds a device that is described at `at`; returns its place.
     pub(super) fn add(&mut self, device: Device, at: &Text) -> Result<usize, StackError> {
-        self.add_named(device).map_err(|name| {
-            self.toml.error(at, format!("device name {name:?} is given twice: names are unique"))
-        })
+        self.add_from(device, self.toml.error(at, ""))
     }
 
-    /// Adds a device; returns its place, or its name if that is taken.
-    pub(super) fn add_named(&mut self, device: Device) -> Result<usize, String> {
+    /// Adds a device; `origin` says where it is described, and becomes the error if the name is
+    /// taken or cannot be asked about.
+    pub(super) fn add_from(
+        &mut self,
+        device: Device,
+        origin: StackError,
+    ) -> Result<usize, StackError> {
         let place = self.topology.devices.len();
-        if self.by_name.contains_key(&device.name) {
-            return Err(device.name);
+        let refuse = |message: String| Err(StackError::new(origin.file(), origin.line(), message));
+        if RESERVED.contains(&device.name.as_str()) {
+            return refuse(format!(
+                "{:?} means physical memory: no device has that name",
+                device.name
+            ));
         }
-        self.by_name.insert(device.name.clone(), place);
+        if let Some((_, first)) = self.by_name.get(&device.name) {
+            return refuse(format!(
+                "device name {:?} is given twice, first in {first}: if both describe the same \
+                 device, leave one out",
+                device.name
+            ));
+        }
+        let line = origin.line().map_or_else(String::new, |line| format!(":{line}"));
+        self.by_name.insert(device.name.clone(), (place, format!("{}{line}", origin.file())));
         self.topology.devices.push(device);
         Ok(place)
     }
 
     pub(super) fn find(&self, name: &str) -> Option<usize> {
-        self.by_name.get(name).copied()
+        self.by_name.get(name).map(|(place, _)| *place)
     }
 
     pub(super) fn device(&self, place: usize) -> Option<&Device> {
         self.topology.devices.get(place)
+    }
+
+    /// A device holds one physical volume at most.
+    pub(super) fn claim(
+        &mut self,
+        place: usize,
+        group: &str,
+        pv: &PhysicalVolume,
+        job: &Job,
+    ) -> Result<(), StackError> {
+        match self.pv_groups.insert(place, group.to_owned()) {
+            None => Ok(()),
+            Some(other) => Err(StackError::new(
+                job.error("").file(),
+                Some(pv.line),
+                format!("the device of this physical volume is one of group {other:?} already"),
+            )),
+        }
     }
 
     pub(super) fn describe(&mut self, place: usize, areas: Vec<(Extent<DevOffset>, Area)>) {
@@ -135,6 +176,7 @@ impl Loader<'_> {
 
     fn pmem(&mut self, entry: &PmemEntry) -> Result<(), StackError> {
         let namespace = self.namespace(entry)?;
+        self.apart(entry, namespace)?;
         let badblocks = match &entry.badblocks {
             Some(file) => {
                 Some(self.parse(file, &[Format::Badblocks], |_, input| parse_badblocks(input))?)
@@ -149,6 +191,18 @@ impl Loader<'_> {
             areas: Vec::new(),
         };
         self.add(device, &entry.name).map(|_| ())
+    }
+
+    /// Physical memory is in one namespace at most.
+    fn apart(&self, entry: &PmemEntry, new: Namespace) -> Result<(), StackError> {
+        for device in &self.topology.devices {
+            let Layer::Pmem { namespace, .. } = &device.layer else { continue };
+            if let Some(both) = namespace.whole().intersect(new.whole()) {
+                let message = format!("{both} are in namespace {:?} too", device.name);
+                return Err(self.toml.error(&entry.phys, message));
+            }
+        }
+        Ok(())
     }
 
     fn namespace(&self, entry: &PmemEntry) -> Result<Namespace, StackError> {
@@ -197,12 +251,19 @@ impl Loader<'_> {
                 return Ok(*only);
             }
         }
-        let format = recognise(head).map_err(|err| {
-            let text = message(&err);
-            let told = names.iter().any(|wanted| text.contains(wanted));
-            let hint = if told { String::new() } else { format!("; expected {expected}") };
-            StackError::new(name, err.line(), format!("{text}{hint}"))
-        })?;
+        let format = match recognise(head) {
+            Ok(format) => format,
+            // Nothing that is known: then the parser of what it should be says what is wrong where.
+            Err(err) if err.kind() == ParseErrorKind::NotThisFormat => {
+                return Ok(likely(head, wanted));
+            }
+            Err(err) => {
+                let text = message(&err);
+                let told = names.iter().any(|wanted| text.contains(wanted));
+                let hint = if told { String::new() } else { format!("; expected {expected}") };
+                return Err(StackError::new(name, err.line(), format!("{text}{hint}")));
+            }
+        };
         // Numbers in pairs are bad sectors or inodes with paths that are numbers: the entry says.
         let pairs = [Format::Badblocks, Format::InodePaths];
         if let ([only], true) = (wanted, pairs.contains(&format)) {
@@ -224,24 +285,32 @@ impl Loader<'_> {
         blocks.max().unwrap_or(DEFAULT_LOGICAL_BLOCK)
     }
 
-    /// Takes over the logical block size that a partition table was written in.
+    /// Makes the table and the disk agree on the size of a logical block: what only one of them
+    /// says, counts for both.
     pub(super) fn agree_on_block(
         &mut self,
         place: usize,
-        table: &PartitionTable,
+        table: PartitionTable,
         file: &Text,
-    ) -> Result<(), StackError> {
-        let stated = table.logical_block;
-        if let Some(given) = self.blocks_given.get(&place).filter(|given| **given != stated) {
-            let message = format!(
-                "the table counts blocks of {stated} bytes, the disk has logical_block = {given}"
-            );
-            return Err(StackError::new(file.get_ref().as_str(), None, message));
+    ) -> Result<PartitionTable, StackError> {
+        let given = self.blocks_given.get(&place).copied();
+        let err = |message: String| StackError::new(file.get_ref().as_str(), None, message);
+        match given {
+            Some(block) if block == table.logical_block => Ok(table),
+            Some(block) if !table.block_stated => table.counted_in(block).ok_or_else(|| {
+                err(format!("in blocks of {block} bytes a partition ends beyond 64 bits"))
+            }),
+            Some(block) => Err(err(format!(
+                "sector-size: {}: the disk has logical_block = {block}",
+                table.logical_block
+            ))),
+            None => {
+                if let Some(device) = self.topology.devices.get_mut(place) {
+                    device.logical_block = table.logical_block;
+                }
+                Ok(table)
+            }
         }
-        if let Some(device) = self.topology.devices.get_mut(place) {
-            device.logical_block = stated;
-        }
-        Ok(())
     }
 
     fn run(&mut self, mut waiting: Vec<Job>) -> Result<(), StackError> {
@@ -308,6 +377,26 @@ impl Loader<'_> {
             self.toml.error(name, message)
         })
     }
+}
+
+/// Of several forms that a file may have, the one it most looks like.
+fn likely(head: &[u8], wanted: &[Format]) -> Format {
+    let text = String::from_utf8_lossy(head);
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let looks_like = |format: &&Format| match format {
+        Format::SfdiskJson | Format::LvsJson | Format::PvsJson => first.starts_with(['{', '[']),
+        Format::Filefrag => first.starts_with("File"),
+        Format::XfsBmap => first.ends_with(':'),
+        Format::FsmapVerbose => first.starts_with("EXT:"),
+        Format::FsmapMachine => first.starts_with("EXT,"),
+        Format::SfdiskDump
+        | Format::VgCfg
+        | Format::DmTable
+        | Format::FsmapPlain
+        | Format::Badblocks
+        | Format::InodePaths => true,
+    };
+    wanted.iter().rev().find(looks_like).or(wanted.first()).copied().unwrap_or(Format::InodePaths)
 }
 
 /// An error of a named file.

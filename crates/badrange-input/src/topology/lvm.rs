@@ -20,6 +20,7 @@ pub(super) fn make(
         builder.volume(loader, index, 0)?;
     }
     for (pv, place) in group.pvs.iter().zip(pvs) {
+        loader.claim(*place, &group.name, pv, job)?;
         let areas = builder.areas(loader, pv, *place)?;
         loader.describe(*place, areas);
     }
@@ -66,17 +67,7 @@ impl<'g> Group<'g> {
                 self.opaque(lv).map_err(err)?
             }
         };
-        let taken = |name: String| {
-            StackError::new(
-                self.file(),
-                Some(lv.line),
-                format!("device name {name:?} is given twice"),
-            )
-        };
-        let place = match loader.add_named(device) {
-            Ok(place) => place,
-            Err(name) => return Err(taken(name)),
-        };
+        let place = loader.add_from(device, err(String::new()))?;
         self.places.get_mut(index).into_iter().for_each(|p| *p = Some(place));
         Ok(Some(place))
     }

@@ -52,6 +52,8 @@ pub struct PieceFound {
     pub routes: Vec<Vec<Position>>,
     /// What the bytes are.
     pub verdict: Verdict,
+    /// What every route and owner says they are; `verdict` is the first by precedence.
+    pub verdicts: Vec<Verdict>,
     /// For filesystem metadata and journals: which, in the words of the plain fsmap form.
     pub what: Option<String>,
     /// Whether something is lost; `None` where that cannot be known.
@@ -118,10 +120,11 @@ impl Answer {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let pieces = || self.queries.iter().flat_map(|q| &q.pieces);
-        let lost = |p: &&PieceFound| p.lost == Some(true);
-        if pieces().filter(lost).any(|p| p.verdict.is_metadata()) {
+        let said = || pieces().flat_map(|p| &p.verdicts);
+        let lost = |v: &&Verdict| v.lost() == Some(true);
+        if said().filter(lost).any(|v| v.is_metadata()) {
             2
-        } else if pieces().any(|p| p.lost == Some(true)) {
+        } else if said().any(|v| *v == Verdict::File) {
             1
         } else if pieces().any(|p| p.lost.is_none()) {
             3

@@ -124,10 +124,11 @@ impl Route {
         }
     }
 
-    /// Which metadata, of the first record that is any.
-    fn what(&self) -> Option<Special> {
+    /// Which metadata it is that gives this verdict, for verdicts that say so.
+    fn what(&self, verdict: Verdict) -> Option<Special> {
         let Content::Filesystem { records, .. } = &self.content else { return None };
-        records.iter().find_map(|record| match record.owner {
+        let gives_it = records.iter().filter(|record| Verdict::of_record(record) == verdict);
+        gives_it.into_iter().find_map(|record| match record.owner {
             Owner::Special(Special::Free | Special::Unknown) | Owner::File { .. } => None,
             Owner::Special(special) => Some(special),
         })
@@ -225,27 +226,41 @@ struct Joiner<'t> {
     topology: &'t Topology,
     base: u64,
     done: Vec<PieceFound>,
-    open: Option<(u64, u64, Vec<Route>)>,
+    open: Option<Open>,
+}
+
+/// A piece that may still grow: its beginning, its routes there, and every verdict so far.
+struct Open {
+    start: u64,
+    len: u64,
+    routes: Vec<Route>,
+    verdicts: Vec<Verdict>,
 }
 
 impl Joiner<'_> {
     fn push(&mut self, start: u64, len: u64, routes: Vec<Route>) {
-        if let Some((_, open_len, open)) = &mut self.open {
-            if continues(open, *open_len, &routes) {
+        let verdicts = routes.iter().flat_map(Route::verdicts).collect();
+        if let Some(open) = &mut self.open {
+            if continues(&open.routes, open.len, &routes) {
                 // NO-OVERFLOW: both are parts of one query.
-                *open_len = open_len.wrapping_add(len);
+                open.len = open.len.wrapping_add(len);
+                open.verdicts.extend(verdicts);
+                open.verdicts.sort_unstable();
+                open.verdicts.dedup();
                 return;
             }
         }
         self.close();
-        self.open = Some((start, len, routes));
+        self.open = Some(Open { start, len, routes, verdicts });
     }
 
     fn close(&mut self) {
-        if let Some((start, len, routes)) = self.open.take() {
+        if let Some(Open { start, len, routes, verdicts }) = self.open.take() {
             // NO-OVERFLOW: an offset into the query.
             let start = self.base.wrapping_add(start);
-            self.done.push(piece(self.topology, start, len, None, &routes));
+            let mut found = piece(self.topology, start, len, None, &routes);
+            found.verdicts = sorted(verdicts);
+            self.done.push(found);
         }
     }
 
@@ -288,11 +303,12 @@ impl Sense {
         }
         owners.sort_unstable();
         owners.dedup();
+        // The order of the verdicts is their precedence.
+        let verdict = verdicts.iter().min().copied().unwrap_or(Verdict::Outside);
         Self {
-            // The order of the verdicts is their precedence.
-            verdict: verdicts.iter().min().copied().unwrap_or(Verdict::Outside),
+            verdict,
             lost: combined_loss(&verdicts),
-            what: routes.iter().find_map(Route::what),
+            what: routes.iter().find_map(|route| route.what(verdict)),
             owners,
         }
     }
@@ -310,7 +326,6 @@ fn piece(
     let mut owners: Vec<_> = routes.iter().flat_map(|r| r.owners(topology, len)).collect();
     owners.sort();
     owners.dedup();
-    let carries_what = matches!(verdict, Verdict::FsMetadata | Verdict::FsJournal);
     let position = |(place, at): &(usize, DevOffset)| {
         let device = topology.devices().get(*place);
         let device = device.map_or_else(String::new, |d| d.name.clone());
@@ -329,10 +344,17 @@ fn piece(
         repeat,
         routes: ways,
         verdict,
-        what: what.filter(|_| carries_what).map(|special| special.to_string()),
+        verdicts: sorted(routes.iter().flat_map(Route::verdicts).collect()),
+        what: what.map(|special| special.to_string()),
         lost,
         owners,
     }
+}
+
+fn sorted(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
+    verdicts.sort();
+    verdicts.dedup();
+    verdicts
 }
 
 /// True if any is true, else unknown if any is unknown.

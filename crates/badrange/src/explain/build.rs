@@ -9,8 +9,10 @@ use badrange_core::{
     Outcome, Pfn, ReportOffset, Run, Space,
 };
 use badrange_fs::{Record, ReverseMap};
-use badrange_input::{Device, Layer, Topology};
-use badrange_stack::{DeviceSpec, Limits, RegisterError, Registration, Stack, TopologyError};
+use badrange_input::{Area, Device, Layer, Topology};
+use badrange_stack::{
+    DeviceSpec, Limits, RegisterError, Registration, Report, Stack, TopologyError,
+};
 
 use super::{Answer, Query, Target, Verdict, assemble, ground};
 
@@ -151,6 +153,14 @@ impl FsHolder {
     }
 }
 
+/// Whether an area holds something itself, rather than nothing.
+const fn area_is_use(area: Area) -> bool {
+    match area {
+        Area::PartitionTable | Area::LvmMetadata => true,
+        Area::Unpartitioned | Area::LvmFree | Area::LvmTail => false,
+    }
+}
+
 /// Explaining touches no page.
 struct NoPages;
 
@@ -194,6 +204,9 @@ impl Explainer {
     }
 
     /// Explains each query.
+    ///
+    /// # Panics
+    /// When a bug of this crate would make the answer incomplete.
     #[must_use]
     pub fn explain(&self, queries: &[Query]) -> Answer {
         let found: Vec<_> = queries.iter().map(|query| self.explain_one(query)).collect();
@@ -205,7 +218,7 @@ impl Explainer {
         let _busy = self.collector.busy.lock().unwrap_or_else(PoisonError::into_inner);
         match query.target {
             Target::Memory(extent) => {
-                let _ = self.stack.memory_failure_range(extent, MfFlags::NONE, &NoPages);
+                complete(&self.stack.memory_failure_range(extent, MfFlags::NONE, &NoPages));
                 let found = self.take();
                 assemble::memory(&self.topology, query, extent, &found)
             }
@@ -214,7 +227,7 @@ impl Explainer {
                 let asked = extent.intersect(seen_from);
                 let shifted = asked.and_then(|e| e.rebase(DevOffset::new(0), below.1.start()));
                 if let (Some(bad), Some(id)) = (shifted, self.ids.get(below.0).copied().flatten()) {
-                    let _ = self.stack.notify_failure(id, bad, MfFlags::NONE);
+                    complete(&self.stack.notify_failure(id, bad, MfFlags::NONE));
                 }
                 let found = self.take();
                 assemble::device(&self.topology, query, place, extent, &found)
@@ -237,6 +250,20 @@ impl Explainer {
 
     fn take(&self) -> Vec<Finding> {
         core::mem::take(&mut self.collector.found.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A half answer would be a wrong one.
+///
+/// # Panics
+/// When a holder of the explainer panicked, which is a bug here.
+#[expect(
+    clippy::panic,
+    reason = "the engine caught a bug of ours: no answer is better than half of one"
+)]
+fn complete(report: &Report) {
+    if report.counts().panicked > 0 || report.cut_short() {
+        panic!("explaining failed half way: this is a bug in badrange");
     }
 }
 
@@ -312,8 +339,10 @@ impl Builder<'_> {
         let mut held = self.used_above(place);
         let used = held.clone();
         for (area, kind) in &device.areas {
-            // What a device above uses is that device's, whatever the table below says.
-            for part in badrange_input::gaps(*area, used.clone()) {
+            // Where a device above uses bytes of no use here, they are that device's alone. Tables
+            // and metadata are lost whoever else uses the bytes.
+            let over = if area_is_use(*kind) { Vec::new() } else { used.clone() };
+            for part in badrange_input::gaps(*area, over) {
                 let holder = self.area(Verdict::of_area(*kind));
                 registrations.push(self.stack.register(id, part, holder)?);
             }

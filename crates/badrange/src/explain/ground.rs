@@ -3,7 +3,7 @@
 use core::ops::ControlFlow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use badrange_core::{DevOffset, Extent, Mapped, Mapping, PhysAddr, Space};
+use badrange_core::{DevOffset, Extent, Mapped, Mapping, PhysAddr};
 use badrange_input::{Layer, Topology};
 
 use super::{Explanation, PieceFound, Query, Summary, Target, Verdict};
@@ -24,133 +24,171 @@ pub(super) fn summary(topology: &Topology, queries: &[Query], found: &[Explanati
     }
 }
 
-/// Lost bytes of all queries, each once: counted where they lie at the bottom of the stack.
+/// Lost bytes of all queries, each once. Queries of one space overlap where they name the same
+/// bytes of it; queries of different spaces, where those lie on the same bytes at the bottom of the
+/// stack. Of these the space that was named first counts them.
 fn bytes_lost(topology: &Topology, queries: &[Query], found: &[Explanation]) -> u64 {
-    let mut ground = Ground { topology, lost: BTreeMap::new() };
-    let one_space = queries.windows(2).all(|w| match w {
-        [a, b] => space_of(a) == space_of(b),
-        _ => true,
-    });
+    let mut spaces: Vec<(Space, Ranges)> = Vec::new();
     for (query, explanation) in queries.iter().zip(found) {
-        for piece in explanation.pieces.iter().filter(|p| p.lost == Some(true)) {
-            for (start, len) in elements(piece) {
-                ground.add(query, start, len, one_space);
-            }
+        let space = Space::of(query);
+        let at = spaces.iter().position(|(known, _)| *known == space).unwrap_or_else(|| {
+            spaces.push((space, Ranges::default()));
+            spaces.len().saturating_sub(1)
+        });
+        let lost = explanation.pieces.iter().filter(|p| p.lost == Some(true));
+        if let Some((_, ranges)) = spaces.get_mut(at) {
+            lost.flat_map(elements).for_each(|(start, end)| ranges.add(start, end));
         }
     }
-    ground.total()
+    let alone = spaces.len() <= 1;
+    let mut ground = Ground { topology, counted: BTreeMap::new() };
+    let mut total = 0_u64;
+    for (space, ranges) in &mut spaces {
+        let union = ranges.union();
+        total = match alone {
+            true => union
+                .iter()
+                .fold(total, |n, (start, end)| n.saturating_add(end.saturating_sub(*start))),
+            false => total.saturating_add(ground.count_new(*space, &union)),
+        };
+    }
+    total
 }
 
-fn space_of(query: &Query) -> Option<usize> {
-    match query.target {
-        Target::Device { place, .. } => Some(place),
-        Target::Memory(_) => None,
+/// A piece's bytes: one range, or each element of a strided one.
+fn elements(piece: &PieceFound) -> impl Iterator<Item = (u64, u64)> + '_ {
+    let (stride, count) = piece.repeat.unwrap_or((0, 1));
+    let start = move |i: u64| piece.start.saturating_add(stride.saturating_mul(i));
+    (0..count).map(move |i| (start(i), start(i).saturating_add(piece.len)))
+}
+
+/// Half-open ranges, in any order until they are united.
+#[derive(Debug, Clone, Default)]
+struct Ranges(Vec<(u64, u64)>);
+
+impl Ranges {
+    fn add(&mut self, start: u64, end: u64) {
+        self.0.push((start, end));
+    }
+
+    /// The same bytes as disjoint ranges, ascending.
+    fn union(&mut self) -> Vec<(u64, u64)> {
+        self.0.sort_unstable();
+        let mut united: Vec<(u64, u64)> = Vec::new();
+        for (start, end) in &self.0 {
+            match united.last_mut() {
+                Some((_, last)) if *last >= *start => *last = (*last).max(*end),
+                _ => united.push((*start, *end)),
+            }
+        }
+        united
     }
 }
 
-fn elements(piece: &PieceFound) -> impl Iterator<Item = (u64, u64)> + '_ {
-    let (stride, count) = piece.repeat.unwrap_or((0, 1));
-    (0..count).map(move |i| (piece.start.saturating_add(stride.saturating_mul(i)), piece.len))
-}
-
-/// Where bytes are counted: physical memory, or a device nothing is known below.
+/// Where bytes are counted: physical memory, or a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Bottom {
+enum Space {
     Memory,
     Device(usize),
 }
 
+impl Space {
+    fn of(query: &Query) -> Self {
+        match query.target {
+            Target::Device { place, .. } => Self::Device(place),
+            Target::Memory(_) => Self::Memory,
+        }
+    }
+}
+
+/// Bytes at the bottom of the stack that were counted already.
 struct Ground<'t> {
     topology: &'t Topology,
-    lost: BTreeMap<Bottom, Vec<(u64, u64)>>,
+    counted: BTreeMap<Space, Ranges>,
 }
 
 impl Ground<'_> {
-    fn add(&mut self, query: &Query, start: u64, len: u64, one_space: bool) {
-        match query.target {
-            Target::Memory(_) => self.put(Bottom::Memory, start, len),
-            Target::Device { place, .. } if one_space => {
-                self.put(Bottom::Device(place), start, len);
-            }
-            Target::Device { place, .. } => {
-                if let Ok(extent) = Extent::new(DevOffset::new(start), len) {
-                    self.sink(place, extent);
-                }
+    /// How many of these bytes of a space lie on bytes that no space before them counted.
+    fn count_new(&mut self, space: Space, lost: &[(u64, u64)]) -> u64 {
+        let mut below = Vec::new();
+        for (start, end) in lost {
+            match (space, Extent::from_bounds(DevOffset::new(*start), DevOffset::new(*end))) {
+                (Space::Device(place), Ok(extent)) => self.sink(place, extent, &mut below),
+                _ => below.push((Space::Memory, *start, *end)),
             }
         }
-    }
-
-    fn put(&mut self, bottom: Bottom, start: u64, len: u64) {
-        let end = start.saturating_add(len);
-        self.lost.entry(bottom).or_default().push((start, end));
+        let united = |(bottom, ranges): (&Space, &mut Ranges)| (*bottom, ranges.union());
+        let seen: BTreeMap<Space, Vec<(u64, u64)>> = self.counted.iter_mut().map(united).collect();
+        let mut new = 0_u64;
+        for (bottom, start, end) in &below {
+            let known = seen.get(bottom).map_or(0, |seen| overlap(seen, *start, *end));
+            new = new.saturating_add(end.saturating_sub(*start).saturating_sub(known));
+        }
+        for (bottom, start, end) in below {
+            self.counted.entry(bottom).or_default().add(start, end);
+        }
+        new
     }
 
     /// Follows bytes of a device down to the bottom. Ends because a device stands after those it
     /// lies on.
-    fn sink(&mut self, place: usize, extent: Extent<DevOffset>) {
-        let topology = self.topology;
-        let Some(device) = topology.devices().get(place) else { return };
+    fn sink(&self, place: usize, extent: Extent<DevOffset>, below: &mut Vec<(Space, u64, u64)>) {
+        let Some(device) = self.topology.devices().get(place) else { return };
         match &device.layer {
             Layer::Pmem { namespace, .. } => {
                 let _ = Mapping::<PhysAddr, DevOffset>::map(namespace, extent, &mut |part| {
                     match part {
                         Mapped::To { lower, .. } => {
-                            self.put(Bottom::Memory, lower.start().get(), lower.len());
+                            below.push((Space::Memory, lower.start().get(), lower.end().get()));
                         }
-                        Mapped::Hole { upper, .. } => self.stay(place, upper),
+                        Mapped::Hole { upper, .. } => stay(place, upper, below),
                     }
                     ControlFlow::Continue(())
                 });
             }
-            Layer::Partition { on, mapping } => self.follow(place, mapping, &[*on], extent),
-            Layer::Mapped { table, legs } => self.follow(place, &**table, legs, extent),
+            Layer::Partition { on, mapping } => self.follow(place, mapping, &[*on], extent, below),
+            Layer::Mapped { table, legs } => self.follow(place, &**table, legs, extent, below),
             Layer::View { of, at } => {
-                if let Some(below) = extent.rebase(DevOffset::new(0), at.start()) {
-                    self.sink(*of, below);
+                if let Some(down) = extent.rebase(DevOffset::new(0), at.start()) {
+                    self.sink(*of, down, below);
                 }
             }
             // Nothing is known below.
-            Layer::Disk | Layer::Opaque => self.stay(place, extent),
+            Layer::Disk | Layer::Opaque => stay(place, extent, below),
         }
     }
 
     fn follow(
-        &mut self,
+        &self,
         place: usize,
         mapping: &dyn Mapping,
         legs: &[usize],
         extent: Extent<DevOffset>,
+        below: &mut Vec<(Space, u64, u64)>,
     ) {
         let _ = mapping.map(extent, &mut |part| {
             match part {
                 Mapped::To { leg, lower, .. } => {
                     let index = usize::try_from(leg.index()).unwrap_or(usize::MAX);
-                    if let Some(below) = legs.get(index) {
-                        self.sink(*below, lower);
+                    if let Some(on) = legs.get(index) {
+                        self.sink(*on, lower, below);
                     }
                 }
-                Mapped::Hole { upper, .. } => self.stay(place, upper),
+                Mapped::Hole { upper, .. } => stay(place, upper, below),
             }
             ControlFlow::Continue(())
         });
     }
+}
 
-    fn stay(&mut self, place: usize, extent: Extent<DevOffset>) {
-        self.put(Bottom::Device(place), extent.start().to_raw(), extent.len());
-    }
+/// How many of `start..end` lie in these disjoint, ascending ranges.
+fn overlap(ranges: &[(u64, u64)], start: u64, end: u64) -> u64 {
+    let first = ranges.partition_point(|(_, to)| *to <= start);
+    let reached = ranges.iter().skip(first).take_while(|(from, _)| *from < end);
+    let inside = |(from, to): &(u64, u64)| (*to).min(end).saturating_sub((*from).max(start));
+    reached.map(inside).fold(0, u64::saturating_add)
+}
 
-    /// Bytes in the union, space by space.
-    fn total(mut self) -> u64 {
-        let mut total = 0_u64;
-        for ranges in self.lost.values_mut() {
-            ranges.sort_unstable();
-            let mut counted_to = 0;
-            for (start, end) in ranges {
-                let from = (*start).max(counted_to);
-                total = total.saturating_add(end.saturating_sub(from));
-                counted_to = counted_to.max(*end);
-            }
-        }
-        total
-    }
+fn stay(place: usize, extent: Extent<DevOffset>, below: &mut Vec<(Space, u64, u64)>) {
+    below.push((Space::Device(place), extent.start().get(), extent.end().get()));
 }

@@ -48,7 +48,7 @@ pub enum LocationErrorKind {
     Overflow,
     /// The stack has no such device.
     UnknownDevice,
-    /// The unit does not go with the space, or cannot be told from a digit.
+    /// The unit does not go with the space.
     Unit,
 }
 
@@ -95,7 +95,8 @@ impl Explainer {
     /// | `pfn:0x1850602+1` | physical pages of 4096 bytes |
     /// | `phys:0x1850602400+0x1000` | physical bytes |
     ///
-    /// Without a length: one unit. A range past the end of a device is no error.
+    /// Without a length: one unit. An upper-case `B` at the end is always the unit, also after a hex
+    /// number: write hex digits in lower case. A range past the end of a device is no error.
     ///
     /// # Errors
     /// A [`LocationError`] naming the location and what to write instead.
@@ -190,14 +191,6 @@ impl Range {
             Some(numbers) => (numbers, true),
             None => (text, false),
         };
-        let last = numbers.rsplit('+').next().unwrap_or_default();
-        if bytes && (last.starts_with("0x") || last.starts_with("0X")) {
-            let message = format!(
-                "the B of {last}B can be a digit or the unit: write 0x...b for the digit, a \
-                 decimal number for bytes"
-            );
-            return Err((LocationErrorKind::Unit, message));
-        }
         let (start, len) = match numbers.split_once('+') {
             Some((start, len)) => (start, Some(len)),
             None => (numbers, None),

@@ -380,3 +380,100 @@ fn partitions_given_one_by_one_say_nothing_about_the_rest() {
         answer.queries[0].pieces.iter().map(|p| (p.routes[0].len(), p.verdict.as_str())).collect();
     assert_eq!(found, [(1, "device"), (2, "device")]);
 }
+
+fn small(files: MemoryFiles, toml: &str) -> Explainer {
+    let toml = format!("schema = \"badrange.stack/1\"\n{toml}");
+    Explainer::new(Topology::load("stack.toml", &toml, &files).unwrap()).unwrap()
+}
+
+const DISK_D: &str = "[[disk]]\nname = \"d\"\nsectors = 400\n[[dm]]\ntable = \"dm\"\n";
+
+#[test]
+fn a_stripe_on_a_stripe_keeps_the_whole_way() {
+    let dm = "a: 0 32 striped 2 4 d 3 d 29\nb: 0 10 striped 2 1 a 16 a 26\n";
+    let explainer = small(MemoryFiles::new().with("dm", dm), DISK_D);
+    let answer = explainer.explain(&explainer.locate("d:41+3").unwrap());
+    let tops: Vec<_> = answer.queries[0]
+        .pieces
+        .iter()
+        .map(|p| p.routes[0].iter().map(|h| (h.device.as_str(), h.start / 512)).collect::<Vec<_>>())
+        .collect();
+    // Sector 12 of the second leg is chunk 3 of it: sectors 28..32 of a, 12..16 of b's first leg
+    // and 2..6 of its second, which begins at 26.
+    assert_eq!(
+        tops,
+        [
+            vec![("d", 41), ("a", 28), ("b", 5)],
+            vec![("d", 42), ("a", 29), ("b", 7)],
+            vec![("d", 43), ("a", 30), ("b", 9)],
+        ]
+    );
+}
+
+#[test]
+fn a_target_that_is_not_supported_leaves_the_targets_beside_it() {
+    let dm = "a: 0 100 linear d 0\na: 100 8 raid raid1 3 0 region_size 1024 1 - d\n";
+    let explainer = small(MemoryFiles::new().with("dm", dm), DISK_D);
+    assert_eq!(explainer.topology().notes().len(), 1);
+    let answer = explainer.explain(&explainer.locate("d:95+10").unwrap());
+    let found: Vec<_> =
+        answer.queries[0].pieces.iter().map(|p| (p.len / 512, p.routes[0].len())).collect();
+    assert_eq!(found, [(5, 2), (5, 1)]);
+}
+
+#[test]
+fn a_lost_partition_table_is_lost_whoever_else_uses_its_sectors() {
+    let files = MemoryFiles::new()
+        .with("dm", "a: 0 400 linear d 0\n")
+        .with("parts", "label: dos\nunit: sectors\n\n/dev/d1 : start=100, size=50, type=83\n");
+    let toml = format!("{DISK_D}[[partitions]]\non = \"d\"\ntable = \"parts\"\n");
+    let explainer = small(files, &toml);
+    let answer = explainer.explain(&explainer.locate("d:0+1").unwrap());
+    assert_eq!(answer.exit_code(), 2, "the partition table is metadata");
+    assert_eq!(answer.queries[0].pieces[0].routes.len(), 2);
+    let answer = explainer.explain(&explainer.locate("d:1+1").unwrap());
+    assert_eq!(answer.queries[0].pieces[0].routes.len(), 1, "no use is no route");
+    assert_eq!(answer.exit_code(), 3);
+}
+
+#[test]
+fn lost_bytes_do_not_depend_on_what_else_is_asked() {
+    // Both halves of a lie on the same sectors of d, which are a file of a.
+    let dm = "a: 0 100 linear d 0\na: 100 100 linear d 0\n";
+    let map = "\t0: 8:1 [0..199]: inode 5 data 0..199 200\n";
+    let toml = format!(
+        "{DISK_D}[[fs]]\ndevice = \"a\"\nkind = \"xfs\"\nmap = [\"map\"]\nblock_size = 512\n"
+    );
+    let explainer = small(MemoryFiles::new().with("dm", dm).with("map", map), &toml);
+    let lost = |at: &str| explainer.explain(&explainer.locate(at).unwrap()).summary.bytes_lost;
+    assert_eq!(lost("a:0+200"), 102_400);
+    assert_eq!(lost("a:0+200,d:300+1"), 102_400);
+    assert_eq!(lost("a:0+10,a:5+10"), 15 * 512);
+    assert_eq!(lost("a:0+10,d:0+10"), 5120, "the same sectors, asked about twice");
+    assert_eq!(lost("d:0+10,a:5+10"), 15 * 512);
+}
+
+#[test]
+fn contradictory_stacks_are_refused_where_they_stand() {
+    let pmem = |name: &str, phys: u64| {
+        format!(
+            "[[pmem]]\nname = \"{name}\"\nphys = {phys}\nsize = 8192\ndata_offset = 0\nmode = \"raw\"\n"
+        )
+    };
+    let part = |name: &str, start: u64| {
+        format!("[[partition]]\nname = \"{name}\"\non = \"d\"\nstart = {start}\nsectors = 10\n")
+    };
+    let disk = "[[disk]]\nname = \"d\"\nsectors = 400\n";
+    let cases = [
+        (pmem("p", 4096) + &pmem("q", 8192), "are in namespace \"p\" too"),
+        (format!("{disk}{}{}", part("d1", 0), part("d2", 9)), "are in partition \"d1\" too"),
+        (disk.replace("\"d\"", "\"phys\""), "means physical memory"),
+        ("[[lvm]]\nlvs = \"x\"\n".to_owned(), "both lvs and pvs"),
+    ];
+    for (toml, expected) in cases {
+        let toml = format!("schema = \"badrange.stack/1\"\n{toml}");
+        let err = Topology::load("stack.toml", &toml, &MemoryFiles::new()).unwrap_err();
+        assert!(err.message().contains(expected), "{err}");
+        assert!(err.line().is_some(), "{err}");
+    }
+}
