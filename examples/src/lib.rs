@@ -11,5 +11,9 @@ struct Architecture;
 struct Concurrency;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct Embedding;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
