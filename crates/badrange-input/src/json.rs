@@ -24,15 +24,18 @@ pub(crate) fn element<'a, T: Deserialize<'a>>(
 
 #[cold]
 fn broken(e: &serde_json::Error, what: &'static str, lines_before: u64) -> ParseError {
+    let text = e.to_string();
     let kind = match e.classify() {
-        serde_json::error::Category::Data => ParseErrorKind::MissingField,
+        serde_json::error::Category::Data if text.starts_with("missing field") => {
+            ParseErrorKind::MissingField
+        }
+        serde_json::error::Category::Data => ParseErrorKind::BadNumber,
         serde_json::error::Category::Io
         | serde_json::error::Category::Syntax
         | serde_json::error::Category::Eof => ParseErrorKind::NotThisFormat,
     };
     // NO-OVERFLOW: a line number of a text in memory.
     let line = lines_before.saturating_add(e.line() as u64);
-    let text = e.to_string();
     // The line of an element counts from the element; ours stands in front.
     let hint = text.split_once(" at line ").map_or(&*text, |(reason, _)| reason).to_owned();
     ParseError::new(kind, what, "", hint).at(line)
