@@ -133,7 +133,8 @@ fn injector<'a>(scenario: &'a Scenario, event: &Event) -> Option<&'a str> {
         | Event::Unbind { .. }
         | Event::Mount { .. }
         | Event::Touch { .. }
-        | Event::Io { .. } => return None,
+        | Event::Io { .. }
+        | Event::Storm(_) => return None,
     };
     scenario.processes.get(by).map(|process| process.tag.as_str())
 }

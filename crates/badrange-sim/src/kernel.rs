@@ -16,6 +16,7 @@ mod memory_failure;
 mod nvdimm;
 mod quirks;
 mod removal;
+mod storm;
 mod xfs;
 
 pub(crate) use self::quirks::{Quirks, Version};
@@ -104,6 +105,9 @@ struct Report {
 
 impl Kernel for Linux<'_> {
     fn event(&mut self, event: &Event) -> EventOutcome {
+        if let Event::Storm(storm) = event {
+            return self.storm(storm);
+        }
         let before = self.page_tables();
         let mut report = Report::default();
         let mut outcome = match self.dispatch(event, &mut report) {
@@ -133,7 +137,8 @@ fn is_failure(event: &Event) -> bool {
         | Event::Madvise { .. }
         | Event::MachineCheck { .. }
         | Event::Notify { .. }
-        | Event::Unbind { .. } => true,
+        | Event::Unbind { .. }
+        | Event::Storm(_) => true,
         Event::Mount { .. } | Event::Touch { .. } | Event::Io { .. } => false,
     }
 }
@@ -148,7 +153,8 @@ pub(crate) fn injector(event: &Event) -> Option<usize> {
         | Event::Unbind { .. }
         | Event::Mount { .. }
         | Event::Touch { .. }
-        | Event::Io { .. } => None,
+        | Event::Io { .. }
+        | Event::Storm(_) => None,
     }
 }
 
@@ -181,6 +187,7 @@ impl Linux<'_> {
             Event::Io { file, offset, len, direct, write } => {
                 Ok(self.io(*file, *offset, *len, *direct, *write))
             }
+            Event::Storm(storm) => Ok(self.storm(storm)),
         }
     }
 

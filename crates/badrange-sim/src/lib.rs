@@ -30,6 +30,21 @@
 //! * [`check`] compares the outcome with what the scenario says was observed, key by key, and
 //!   [`check_locations`] compares where file bytes lie.
 //!
+//! # More than the recordings have
+//!
+//! Three kinds of events fail many pages at once, each page by a `memory_failure()` call of its own.
+//! Their outcome is counted ([`StormOutcome`]) instead of listed:
+//!
+//! * `{"do":"memory_failure_range","phys":P,"len":N,"flags":[..]}`: every page with one of these
+//!   bytes, in order;
+//! * `{"do":"memory_failure_list","pfns":[..],"flags":[..]}`: these page frames, in this order;
+//! * `{"do":"storm","count":N,"seed":S,"device":"pmem0","ranges":[[start,len],..],"order":O,
+//!   "flags":[..]}`: `count` pages of the ranges, which are bytes of the device if one is named, of
+//!   memory if not; without ranges, all of the device or of all pmem devices. `order` is
+//!   `shuffled` (every page once, in an order drawn from the seed), `in-order` or `round-robin`
+//!   (one page of every range, then the next of every range). When all pages have failed it begins
+//!   again.
+//!
 //! # Model and limits
 //!
 //! The rules are those of recorded kernels; where no recording shows what happens, they follow the
@@ -43,8 +58,10 @@ mod compare;
 mod kernel;
 mod machine;
 mod outcome;
+mod prng;
 mod profile;
 mod scenario;
+mod storm;
 
 #[cfg(test)]
 mod tests;
@@ -64,7 +81,8 @@ pub use crate::{
     profile::Profile,
     scenario::{
         MAX_DEPTH, MAX_DEVICES, MAX_EVENTS, MAX_EXTENTS, MAX_FILESYSTEMS, MAX_LIST,
-        MAX_MADVISE_PAGES, MAX_PROCESSES, MAX_ROUTES, MAX_TEXT_BYTES, MAX_TOUCHED_PAGES, Scenario,
-        ScenarioError, ScenarioErrorKind,
+        MAX_MADVISE_PAGES, MAX_PROCESSES, MAX_ROUTES, MAX_STORM_PAGES, MAX_TEXT_BYTES,
+        MAX_TOUCHED_PAGES, Scenario, ScenarioError, ScenarioErrorKind,
     },
+    storm::StormOutcome,
 };

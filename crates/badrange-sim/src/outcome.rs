@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use badrange_core::MfFlags;
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 
-use crate::Profile;
+use crate::{Profile, StormOutcome};
 
 /// A number that is read as an address: printed as `"0x.."`.
 ///
@@ -118,6 +118,9 @@ pub struct EventOutcome {
     /// Attempts to clear poison, in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clear_poison: Option<Vec<Cleared>>,
+    /// What a range, a list or a storm of failures came to, up to where the kernel died if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storm: Option<Box<StormOutcome>>,
     /// How the kernel died in this event; then there is nothing else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crash: Option<Crash>,

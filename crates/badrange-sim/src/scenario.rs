@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 pub(crate) use self::{
-    device::{Device, DeviceKind, Pmem, Provider, Region},
-    event::{Advice, Event},
+    device::{Device, DeviceKind, Pmem, Provider, Region, inside},
+    event::{Advice, Event, flags},
     filesystem::{Dax, Extent, Filesystem, FsKind, Owner, State},
     process::{Disposition, HUGE, Map, Policy, Process},
 };
@@ -22,7 +22,8 @@ pub use self::{
     error::{ScenarioError, ScenarioErrorKind},
     limits::{
         MAX_DEPTH, MAX_DEVICES, MAX_EVENTS, MAX_EXTENTS, MAX_FILESYSTEMS, MAX_LIST,
-        MAX_MADVISE_PAGES, MAX_PROCESSES, MAX_ROUTES, MAX_TEXT_BYTES, MAX_TOUCHED_PAGES,
+        MAX_MADVISE_PAGES, MAX_PROCESSES, MAX_ROUTES, MAX_STORM_PAGES, MAX_TEXT_BYTES,
+        MAX_TOUCHED_PAGES,
     },
 };
 use self::{
@@ -253,6 +254,7 @@ fn read(object: &Object<'_>) -> Result<Scenario> {
     let events = object.required("events", |at| {
         at.short_list(MAX_EVENTS, |at| event::read(at, &names, &devices, &processes))
     })?;
+    check_storms(object, &events)?;
     let expect = object.optional("expect", |at| expect(at, events.len()))?;
     Ok(Scenario {
         name: object.required("name", |at| at.string())?,
@@ -330,6 +332,20 @@ fn index(
             return Err(at.bad(format!("the {key} {twice:?} stands twice")));
         }
         Ok(names.into_iter().enumerate().map(|(i, name)| (name, i)).collect())
+    })
+}
+
+/// All storms together, because their number is not what they cost.
+fn check_storms(object: &Object<'_>, events: &[Event]) -> Result<()> {
+    // NO-OVERFLOW: a bounded number of events of bounded counts.
+    let total = events.iter().map(Event::storm_pages).fold(0, u64::saturating_add);
+    object.required("events", |at| match total {
+        0..=MAX_STORM_PAGES => Ok(()),
+        _ => {
+            let message =
+                format!("ranges, lists and storms fail {total} pages, more than {MAX_STORM_PAGES}");
+            Err(at.fail(ScenarioErrorKind::TooLarge, message))
+        }
     })
 }
 

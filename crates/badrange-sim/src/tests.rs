@@ -8,3 +8,4 @@ mod laws;
 mod recordings;
 mod refused;
 mod rules;
+mod storms;

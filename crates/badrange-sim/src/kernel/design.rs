@@ -106,6 +106,9 @@ impl<'a> Bench<'a> {
 
     /// Lets an event happen, and notes how.
     pub(crate) fn observe(&mut self, event: &Event, log: &mut Log) -> EventOutcome {
+        if let Event::Storm(storm) = event {
+            return storm.run(&mut |failure| self.observe(failure, log));
+        }
         let Some(design) = &mut self.design else {
             let outcome = self.linux.event(event);
             exact::account(&self.linux, event, &outcome, log);
@@ -160,7 +163,8 @@ fn current(event: &Event) -> Option<usize> {
         | Event::Unbind { .. }
         | Event::Mount { .. }
         | Event::Touch { .. }
-        | Event::Io { .. } => injector(event),
+        | Event::Io { .. }
+        | Event::Storm(_) => injector(event),
     }
 }
 
@@ -174,6 +178,14 @@ pub(crate) fn places(machine: &Machine<'_>, event: &Event) -> Vec<Place> {
         Event::Notify { device, start, len, .. } => {
             on_device(machine, machine.disk(*device), *start, *len).into_iter().collect()
         }
+        Event::Storm(storm) => storm
+            .ranges()
+            .into_iter()
+            .filter_map(|(first, end)| {
+                Extent::from_bounds(Pfn::new(first), Pfn::new(end)).ok()?.bytes().ok()
+            })
+            .map(Place::Memory)
+            .collect(),
         Event::Unbind { device } => {
             let alive = machine.devices.get(*device).is_some_and(|state| !state.dead);
             let place = on_device(machine, *device, 0, u64::MAX);
@@ -272,7 +284,7 @@ impl Run<'_, '_> {
             }
             Event::Unbind { device } => self.unbind(*device),
             // Handled by the kernel itself.
-            Event::Mount { .. } | Event::Touch { .. } | Event::Io { .. } => {
+            Event::Mount { .. } | Event::Touch { .. } | Event::Io { .. } | Event::Storm(_) => {
                 Ok(self.linux.event(event))
             }
         }

@@ -19,6 +19,26 @@ impl Pages {
         }
     }
 
+    /// Removes pages: those that were there.
+    pub(crate) fn take(&mut self, pages: Range<u64>) -> Self {
+        if pages.is_empty() {
+            return Self::default();
+        }
+        let clip = |range: &Range<u64>| range.start.max(pages.start)..range.end.min(pages.end);
+        let taken: Vec<Range<u64>> = self.0.overlapping(pages.clone()).map(clip).collect();
+        self.0.remove(pages);
+        Self(taken.into_iter().collect())
+    }
+
+    /// How many pages.
+    pub(crate) fn len(&self) -> u64 {
+        // NO-OVERFLOW: ranges do not overlap, and pages are 52 bits.
+        self.0
+            .iter()
+            .map(|range| range.end.saturating_sub(range.start))
+            .fold(0, u64::saturating_add)
+    }
+
     pub(crate) fn contains(&self, page: u64) -> bool {
         self.0.contains(&page)
     }

@@ -80,6 +80,8 @@ pub(crate) struct MapState {
     large: Pages,
     large_size: PageSize,
     copies: Pages,
+    /// Pages that [`unmap`](Self::unmap) took and nobody counted yet.
+    gone: u64,
 }
 
 impl MapState {
@@ -94,6 +96,7 @@ impl MapState {
             large: pages(&map.huge),
             large_size,
             copies: pages(&map.copies),
+            gone: 0,
         }
     }
 
@@ -132,13 +135,22 @@ impl MapState {
     /// KERNEL: `unmap_mapping_pages()` with `even_cows` 0. A huge entry that is hit in part goes as
     /// a whole: a file's PMD is dropped, not split.
     pub(crate) fn unmap(&mut self, pages: Range<u64>) {
-        self.small.remove(pages.clone());
+        let mut gone = self.small.take(pages.clone());
         let mut from = pages.start;
         while let Some(hit) = self.large.first_in(from..pages.end) {
             let unit = self.large_size.around(hit);
             from = unit.end;
-            self.large.remove(unit);
+            for range in self.large.take(unit).ranges() {
+                gone.insert(range);
+            }
         }
+        // NO-OVERFLOW: every page is mapped first, and their number is bounded.
+        self.gone = self.gone.saturating_add(gone.len());
+    }
+
+    /// How many pages were unmapped since the last time.
+    pub(crate) fn take_gone(&mut self) -> u64 {
+        core::mem::take(&mut self.gone)
     }
 
     pub(crate) fn fault_in(&mut self, page: u64, size: PageSize) {

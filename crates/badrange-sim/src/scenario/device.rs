@@ -340,7 +340,7 @@ fn check_overlap(at: At<'_>, devices: &[Device]) -> Result<()> {
 }
 
 /// Every range lies within `size` bytes.
-pub(super) fn inside(at: At<'_>, ranges: &[(u64, u64)], size: u64, what: &str) -> Result<()> {
+pub(crate) fn inside(at: At<'_>, ranges: &[(u64, u64)], size: u64, what: &str) -> Result<()> {
     let end = ranges.iter().filter_map(|(start, len)| start.checked_add(*len)).max();
     match end {
         Some(end) if end > size => {

@@ -5,18 +5,54 @@ use super::{
     json::{At, Object},
     limits::MAX_MADVISE_PAGES,
 };
+use crate::storm::{self, Storm};
 
 /// Something that happens.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
-    MemoryFailure { pfn: u64, flags: MfFlags, by: Option<usize> },
-    Madvise { by: usize, advice: Advice, map: usize, offset: u64, len: u64 },
-    MachineCheck { phys: u64, lsb: u64, consumer: Option<usize> },
-    Notify { device: usize, start: u64, len: u64, flags: MfFlags },
-    Unbind { device: usize },
-    Mount { fs: usize },
-    Touch { file: FileId, offset: u64, write: bool },
-    Io { file: FileId, offset: u64, len: u64, direct: bool, write: bool },
+    MemoryFailure {
+        pfn: u64,
+        flags: MfFlags,
+        by: Option<usize>,
+    },
+    Madvise {
+        by: usize,
+        advice: Advice,
+        map: usize,
+        offset: u64,
+        len: u64,
+    },
+    MachineCheck {
+        phys: u64,
+        lsb: u64,
+        consumer: Option<usize>,
+    },
+    Notify {
+        device: usize,
+        start: u64,
+        len: u64,
+        flags: MfFlags,
+    },
+    Unbind {
+        device: usize,
+    },
+    Mount {
+        fs: usize,
+    },
+    Touch {
+        file: FileId,
+        offset: u64,
+        write: bool,
+    },
+    Io {
+        file: FileId,
+        offset: u64,
+        len: u64,
+        direct: bool,
+        write: bool,
+    },
+    /// Many failures.
+    Storm(Box<Storm>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +62,11 @@ pub(crate) enum Advice {
 }
 
 impl Event {
+    /// Failures of a range, a list or a storm.
+    pub(crate) fn storm_pages(&self) -> u64 {
+        if let Self::Storm(storm) = self { storm.count } else { 0 }
+    }
+
     /// The word of the format.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
@@ -39,6 +80,7 @@ impl Event {
             Self::Touch { write: true, .. } => "store",
             Self::Io { write: false, .. } => "read",
             Self::Io { write: true, .. } => "write",
+            Self::Storm(storm) => storm.kind,
         }
     }
 }
@@ -58,7 +100,7 @@ pub(super) fn read(
     devices: &[Device],
     processes: &[Process],
 ) -> Result<Event> {
-    let words: [(&str, Read); 10] = [
+    let words: [(&str, Read); 13] = [
         ("memory_failure", memory_failure),
         ("madvise", madvise),
         ("machine_check", machine_check),
@@ -69,9 +111,16 @@ pub(super) fn read(
         ("store", |at, context| touch(at, context, true)),
         ("read", |at, context| io(at, context, false)),
         ("write", |at, context| io(at, context, true)),
+        ("memory_failure_range", |at, _| storm(storm::read_range(*at))),
+        ("memory_failure_list", |at, _| storm(storm::read_list(*at))),
+        ("storm", |at, context| storm(storm::read_storm(*at, context.names, context.devices))),
     ];
     let read = at.peek("do", |at| at.word(&words))?;
     read(&at, &Context { names, devices, processes })
+}
+
+fn storm(read: Result<Storm>) -> Result<Event> {
+    Ok(Event::Storm(Box::new(read?)))
 }
 
 pub(crate) fn flags(at: At<'_>) -> Result<MfFlags> {

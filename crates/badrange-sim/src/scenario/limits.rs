@@ -32,5 +32,8 @@ pub const MAX_DEPTH: usize = 16;
 /// Ways up from all pmem devices together; a table with two legs on one device doubles them.
 pub const MAX_ROUTES: u64 = 1 << 12;
 
+/// Failures in all ranges, lists and storms of a scenario together.
+pub const MAX_STORM_PAGES: u64 = 1 << 22;
+
 /// 4096-byte pages that one `madvise` may fail.
 pub const MAX_MADVISE_PAGES: u64 = 1 << 12;
