@@ -33,11 +33,22 @@
 //! depth first; of one entry the parts of a piece in ascending order. Two runs of the same event
 //! through the same picture give equal traces and reports.
 //!
+//! # Storms
+//! An [`EventQueue`] stands between whoever detects failures and whoever hands them to the stack:
+//! bounded, coalescing, and what it cannot keep it says. A [`PoisonLedger`] counts every failed
+//! page once, and never clears a failure that is newer than the repair.
+//!
+//! # Concurrency
+//! See [`Stack`], [`Registration`], [`EventQueue`] and [`PoisonLedger`]. Every promise there that
+//! two threads can break has a model which tries all their interleavings (`docs/loom.md`).
+//!
 //! # Limits
 //! See [`Limits`]: each has a defined behaviour.
 //!
 //! # Features
 //! * `tracing`: every step and every report also goes to the `tracing` crate, target `badrange`.
+//! * `loom`, `shuttle`: for the models of this crate. They change nothing without the cfg of the
+//!   same name, and nothing in their API is meant to be built upon.
 
 /// Whether this is a model with the named hand-made mistake in it; see `docs/loom.md`. False, and
 /// known to be so, in every other build.

@@ -25,7 +25,10 @@ use crate::{
 /// * Events do not wait for one another, nor for registrations; a registration never waits for an
 ///   event. Only [`Registration::unregister`], [`Detached::wait`], dropping a [`Registration`] and
 ///   [`remove_device`](Self::remove_device) wait, for calls into the holders that they end.
-/// * Holders are called with no lock held, and may use the stack freely.
+/// * Two events that overlap in time have no order between them, and may call one holder at the
+///   same time. When one returned before the other began, so did all of its calls.
+/// * Holders are called with no lock held, and may use the stack freely. What the stack was given
+///   it drops with no lock held either, on whichever thread lets go of it last.
 ///
 /// # Examples
 /// Whoever holds a part of a device is told its own bytes, and what nobody handles falls back:

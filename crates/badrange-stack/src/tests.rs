@@ -436,6 +436,86 @@ fn two_callbacks_that_remove_each_other_do_not_hang() {
     assert_eq!(stack.notify_failure(disk, at(0, 8192), NONE).counts().told, 0);
 }
 
+/// Ends a registration as soon as it sees that its holder was called.
+struct EndsWhatItSees(Option<Registration>);
+
+impl Observer for EndsWhatItSees {
+    fn step(&mut self, step: Step) {
+        if matches!(step, Step::Told { .. }) {
+            self.0.take().unwrap().unregister().expect("no callback is running");
+        }
+    }
+}
+
+/// The call used to count as running until the observer had heard of it: this waited for itself.
+#[test]
+fn an_observer_may_end_the_registration_it_hears_of() {
+    let stack = Stack::new();
+    let disk = disk(&stack, 4096);
+    let registration = stack.register(disk, at(0, 4096), says(Outcome::Handled)).unwrap();
+    let mut observer = EndsWhatItSees(Some(registration));
+    let report = stack.notify_failure_observed(disk, at(0, 512), NONE, &mut observer);
+    assert_eq!(report.handled_bytes(), 512);
+    assert_eq!(stack.notify_failure(disk, at(0, 512), NONE).counts().told, 0);
+}
+
+/// A holder that changes the stack when it goes.
+struct LastWill(Stack, &'static str);
+
+impl Holder for LastWill {
+    fn corrupted_range(&self, _: &Corruption<'_>) -> Outcome {
+        Outcome::Handled
+    }
+}
+
+impl Drop for LastWill {
+    fn drop(&mut self) {
+        self.0.add_device(DeviceSpec::base(self.1, at(0, 1))).unwrap();
+    }
+}
+
+/// Holders used to be dropped under the writer's lock: by the end of a registration, and by a
+/// registration that was refused.
+#[test]
+fn a_holder_may_change_the_stack_when_it_is_dropped() {
+    let stack = Stack::new();
+    let disk = disk(&stack, 4096);
+    let last_will = |name| Arc::new(LastWill(stack.clone(), name));
+    let registration = stack.register(disk, at(0, 512), last_will("of the ended")).unwrap();
+    registration.unregister().unwrap();
+    assert!(stack.device("of the ended").is_some());
+    assert!(stack.register(disk, at(4096, 1), last_will("of the refused")).is_err());
+    assert!(stack.device("of the refused").is_some());
+    let _r = stack.register(disk, at(0, 512), last_will("of the removed")).unwrap();
+    let _ = stack.remove_device(disk).unwrap();
+    assert!(stack.device("of the removed").is_some());
+}
+
+thread_local! {
+    static KEPT: core::cell::RefCell<Option<Registration>> =
+        const { core::cell::RefCell::new(None) };
+}
+
+#[test]
+fn a_thread_may_end_a_registration_on_its_way_out() {
+    let stack = Stack::new();
+    let disk = disk(&stack, 4096);
+    // Thread-locals go in some order: the engine's own before this one, or after.
+    for report_first in [true, false] {
+        let registration = stack.register(disk, at(0, 512), says(Outcome::Handled)).unwrap();
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let report = || stack.notify_failure(disk, at(0, 1), NONE).counts().told;
+                let early = if report_first { report() } else { 1 };
+                KEPT.set(Some(registration));
+                assert_eq!((early, report()), (1, 1));
+            });
+            thread.join().unwrap();
+        });
+        assert_eq!(stack.notify_failure(disk, at(0, 1), NONE).counts().told, 0);
+    }
+}
+
 #[test]
 fn what_is_registered_during_an_event_is_seen_by_the_next() {
     let stack = Stack::new();

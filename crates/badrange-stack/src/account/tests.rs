@@ -35,6 +35,9 @@ fn run() -> impl Strategy<Value = Run<ReportOffset>> {
     prop_oneof![3 => extent, 1 => strided]
 }
 
+/// How far the reports of the second law reach: some pages.
+const FAR: u64 = if cfg!(miri) { 9_000 } else { 30_000 };
+
 proptest! {
     #[test]
     fn every_byte_has_the_join_of_what_was_said_about_it(
@@ -73,8 +76,8 @@ proptest! {
 
     #[test]
     fn the_pages_of_a_remainder_are_those_of_its_bytes(
-        start in 0..30_000_u64, len in 1..30_000_u64,
-        handled in prop::collection::vec((0..30_000_u64, 1..9_000_u64), 0..4), strided in any::<bool>(),
+        start in 0..FAR, len in 1..FAR,
+        handled in prop::collection::vec((0..FAR, 1..9_000_u64), 0..4), strided in any::<bool>(),
     ) {
         let bad = Extent::new(PhysAddr::new(start), len).unwrap();
         let mut account = Account::default();

@@ -158,7 +158,8 @@ fn check_batch(pushed: &[Failure], batch: &[Record], bound: usize) -> Result<(),
     prop_assert!(delivered.len() <= bound);
     prop_assert!(batch.len() <= bound + LOST + 1);
     prop_assert!(pushed.len() > bound || delivered.len() == batch.len(), "lost without need");
-    for byte in (0..40).flat_map(|space| (0..70).map(move |byte| (space, byte))) {
+    let spaces = if cfg!(miri) { 3 } else { 40 };
+    for byte in (0..spaces).flat_map(|space| (0..70).map(move |byte| (space, byte))) {
         let (was, is) = (story(pushed, byte), story(&delivered, byte));
         prop_assert!(was.starts_with(&is), "byte {byte:?}: {was:?} became {is:?}");
         let whole = was.len() == is.len();
