@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use self::measure::Measured;
 use crate::{
-    Cost, Crash, EventOutcome, Message, Profile, Scenario, Shutdown,
+    Cost, Crash, Effects, Message, Profile, Scenario, Shutdown,
     kernel::design::{Bench, log::Log},
 };
 
@@ -200,8 +200,8 @@ fn report(scenario: &Scenario, design: Profile) -> DesignReport {
 }
 
 /// What the notes do not have: who was signalled and shut down.
-fn aftermath(outcome: &EventOutcome, log: &mut Log) {
-    if let Some(effects) = &outcome.effects {
+fn aftermath(effects: Option<&Effects>, log: &mut Log) {
+    if let Some(effects) = effects {
         for signal in &effects.signals {
             let addr = signal.addr.map_or_else(String::new, |addr| format!(" at {addr}"));
             log.say("kernel", &signal.tag, format!("SIGBUS {}{addr}", signal.code));

@@ -80,10 +80,12 @@ impl Measured {
         outcome: &EventOutcome,
         mut log: Log,
     ) -> EventReport {
+        let storm = log.storm.take();
+        let effects = outcome.effects.as_ref().or(storm.as_ref());
         if matches!(event, Event::Unbind { .. }) {
             self.removed(machine, outcome, &mut log);
         }
-        aftermath(outcome, &mut log);
+        aftermath(effects, &mut log);
         let mut report = EventReport {
             crash: outcome.crash,
             stuck: outcome.stuck == Some(true),
@@ -93,7 +95,7 @@ impl Measured {
         };
         report.tally.cost = log.cost;
         self.owners(machine, &log, &mut report);
-        if let Some(effects) = &outcome.effects {
+        if let Some(effects) = effects {
             report.shutdowns = effects.shutdown.clone().unwrap_or_default();
             report.tally.shutdowns = count(report.shutdowns.len());
             self.signals(machine, &effects.signals, &mut report.tally);
@@ -111,6 +113,7 @@ impl Measured {
         let effects = outcome.effects.iter();
         let down: Vec<&str> = effects
             .flat_map(|effects| effects.shutdown.iter().flatten())
+            .filter(|shutdown| ["device_removed", "force_umount"].contains(&shutdown.reason))
             .map(|shutdown| shutdown.fs.as_str())
             .collect();
         for hit in &self.hits {

@@ -25,9 +25,11 @@ use super::{
     madvise::Target,
 };
 use crate::{
-    Action, Call, Crash, EventOutcome, Hex, Notification, Profile, Scenario, Signal,
+    Action, Call, Crash, Effects, EventOutcome, Hex, Notification, Profile, Scenario, Signal,
+    StormOutcome,
     machine::Machine,
     scenario::{Advice, Event, FileId},
+    storm::Storm,
 };
 
 /// A way to let everybody know.
@@ -35,6 +37,11 @@ trait Design {
     /// Whether failures of many pages come as one range. If not, they come page by page, and of a
     /// hardware error only its first page comes.
     fn takes_ranges(&self) -> bool;
+
+    /// Whether a device that goes away is told from one that fails.
+    fn knows_removal(&self) -> bool {
+        true
+    }
 
     /// A range failed, of memory or of a device: 0, or `-errno` for the reporter.
     fn fail(
@@ -79,19 +86,27 @@ pub(crate) struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     pub(crate) fn new(scenario: &'a Scenario, profile: Profile) -> Self {
-        let (version, design): (Version, Option<Box<dyn Design>>) = match profile {
-            Profile::Linux6_1 => (Version::V6_1, None),
-            Profile::Linux6_12 => (Version::V6_12, None),
-            Profile::Linux7_2 => (Version::V7_2, None),
-            // The pages of the kernels of that time: one file each, and one page at a time.
-            Profile::PerPfn => (Version::V6_1, Some(Box::new(per_pfn::PerPfn))),
-            Profile::CorruptedRange => (Version::V6_1, Some(Box::new(bdev::CorruptedRange))),
-            Profile::MemoryFailureRegister => (Version::V6_1, Some(Box::new(register::Register))),
-            Profile::RangeOwners => (Version::V6_1, Some(Box::new(chain::Chain::FIRST))),
-            Profile::LateNotifiers => (Version::V6_1, Some(Box::new(chain::Chain::AFTERWARDS))),
-            Profile::Ranged => (Version::V6_1, Some(Box::new(ranged::Ranged::default()))),
+        let design: Option<Box<dyn Design>> = match profile {
+            Profile::Linux6_1 | Profile::Linux6_12 | Profile::Linux7_2 => None,
+            Profile::PerPfn => Some(Box::new(per_pfn::PerPfn)),
+            Profile::CorruptedRange => Some(Box::new(bdev::CorruptedRange)),
+            Profile::MemoryFailureRegister => Some(Box::new(register::Register)),
+            Profile::RangeOwners => Some(Box::new(chain::Chain::FIRST)),
+            Profile::LateNotifiers => Some(Box::new(chain::Chain::AFTERWARDS)),
+            Profile::Ranged => Some(Box::new(ranged::Ranged::default())),
         };
-        let linux = Linux { machine: Machine::new(scenario, Quirks::new(version)) };
+        let quirks = match profile {
+            Profile::Linux6_1 => Quirks::new(Version::V6_1),
+            Profile::Linux6_12 => Quirks::new(Version::V6_12),
+            Profile::Linux7_2 => Quirks::new(Version::V7_2),
+            Profile::PerPfn
+            | Profile::CorruptedRange
+            | Profile::MemoryFailureRegister
+            | Profile::RangeOwners
+            | Profile::LateNotifiers
+            | Profile::Ranged => Quirks::of_designs(),
+        };
+        let linux = Linux { machine: Machine::new(scenario, quirks) };
         Self { linux, design, verbose: profile == Profile::Ranged }
     }
 
@@ -107,8 +122,62 @@ impl<'a> Bench<'a> {
     /// Lets an event happen, and notes how.
     pub(crate) fn observe(&mut self, event: &Event, log: &mut Log) -> EventOutcome {
         if let Event::Storm(storm) = event {
-            return storm.run(&mut |failure| self.observe(failure, log));
+            return match self.as_range(storm) {
+                Some(range) => self.observe_range(storm, range, log),
+                None => self.observe_pages(storm, log),
+            };
         }
+        self.observe_one(event, log)
+    }
+
+    /// A range of memory as one failure, for designs that know ranges.
+    fn as_range(&self, storm: &Storm) -> Option<(u64, Extent<PhysAddr>)> {
+        let ranges = self.design.as_ref().is_some_and(|design| design.takes_ranges());
+        if !ranges || storm.kind != "memory_failure_range" {
+            return None;
+        }
+        let [(first, end)] = storm.ranges()[..] else { return None };
+        let pages = Extent::from_bounds(Pfn::new(first), Pfn::new(end)).ok()?;
+        Some((first, pages.bytes().ok()?))
+    }
+
+    fn observe_range(
+        &mut self,
+        storm: &Storm,
+        (first, bad): (u64, Extent<PhysAddr>),
+        log: &mut Log,
+    ) -> EventOutcome {
+        let mut outcome = self.settle(None, log, |run| {
+            let call = run.memory_failure(first, Some(bad), storm.flags, None)?;
+            Ok(EventOutcome { ret: Some(call.ret), call: Some(call), ..EventOutcome::default() })
+        });
+        let mut counts = StormOutcome::default();
+        if counts.event(&outcome) {
+            counts.pages = storm.count;
+            outcome.storm = Some(Box::new(counts));
+        }
+        outcome
+    }
+
+    /// Many failures of a page each; what they did together is noted.
+    fn observe_pages(&mut self, storm: &Storm, log: &mut Log) -> EventOutcome {
+        let mut all = Effects { shutdown: Some(Vec::new()), ..Effects::default() };
+        let outcome = storm.run(&mut |failure| {
+            let outcome = self.observe_one(failure, log);
+            if let Some(effects) = &outcome.effects {
+                all.signals.extend_from_slice(&effects.signals);
+                all.killed.extend_from_slice(&effects.killed);
+                all.unmapped.extend_from_slice(&effects.unmapped);
+                let calls = effects.shutdown.iter().flatten().cloned();
+                all.shutdown.get_or_insert_default().extend(calls);
+            }
+            outcome
+        });
+        log.storm = Some(all);
+        outcome
+    }
+
+    fn observe_one(&mut self, event: &Event, log: &mut Log) -> EventOutcome {
         let Some(design) = &mut self.design else {
             let outcome = self.linux.event(event);
             exact::account(&self.linux, event, &outcome, log);
@@ -118,11 +187,22 @@ impl<'a> Bench<'a> {
             design.changed();
             return self.linux.event(event);
         }
+        self.settle(injector(event), log, |run| run.event(event))
+    }
+
+    /// Lets a failure happen, and says what it changed.
+    fn settle(
+        &mut self,
+        injector: Option<usize>,
+        log: &mut Log,
+        fail: impl FnOnce(&mut Run<'_, 'a>) -> Result<EventOutcome, Halt>,
+    ) -> EventOutcome {
+        let Some(design) = &mut self.design else { return EventOutcome::default() };
         let before = self.linux.page_tables();
         let mut report = Report::default();
         let mut run =
             Run { linux: &mut self.linux, design: &mut **design, report: &mut report, log };
-        let mut outcome = match run.event(event) {
+        let mut outcome = match fail(&mut run) {
             Ok(outcome) => outcome,
             Err(Halt::Crash(crash)) => {
                 return EventOutcome { crash: Some(crash), ..EventOutcome::default() };
@@ -133,7 +213,7 @@ impl<'a> Bench<'a> {
         if !report.shutdown.is_empty() {
             design.changed();
         }
-        report.effects.unmapped = self.linux.unmapped_since(&before, injector(event));
+        report.effects.unmapped = self.linux.unmapped_since(&before, injector);
         report.effects.shutdown = Some(report.shutdown);
         outcome.effects = Some(report.effects);
         outcome.badblocks = Some(self.linux.machine.tables());
@@ -443,13 +523,17 @@ impl Run<'_, '_> {
         Ok(EventOutcome { ret: Some(ret), notified, ..EventOutcome::default() })
     }
 
-    /// The whole device goes away. No design of the time but the last had an event for it; all get
-    /// it by their ordinary way, as a range.
+    /// The whole device goes away: all designs get it as a range. The first three had no event for
+    /// it, and take it for a failure of everything.
     fn unbind(&mut self, device: usize) -> Result<EventOutcome, Halt> {
         let place = on_device(&self.linux.machine, device, 0, u64::MAX);
         let dead = self.linux.machine.devices.get(device).is_none_or(|state| state.dead);
         let Some(place) = place.filter(|_| !dead) else { return Ok(EventOutcome::default()) };
-        let failure = Failure { place, flags: MfFlags::MEM_PRE_REMOVE, current: None };
+        let flags = match self.design.knows_removal() {
+            true => MfFlags::MEM_PRE_REMOVE,
+            false => MfFlags::NONE,
+        };
+        let failure = Failure { place, flags, current: None };
         let ret = self.design.fail(self.linux, failure, self.report, self.log)?;
         let mut notified = core::mem::take(&mut self.report.notified);
         if !self.linux.is_devdax(device) {

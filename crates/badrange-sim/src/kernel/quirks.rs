@@ -12,7 +12,16 @@ pub(crate) enum Version {
 
 /// The rules of one kernel version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Quirks(Version);
+pub(crate) struct Quirks(Version, Holders);
+
+/// Who may be told about a DAX device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holders {
+    /// One, who came first.
+    Exclusive,
+    /// Everybody: the rule of the designs, and of no kernel.
+    Many,
+}
 
 /// What an external log is checked against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +44,17 @@ pub(crate) enum SharedPages {
 
 impl Quirks {
     pub(crate) const fn new(version: Version) -> Self {
-        Self(version)
+        Self(version, Holders::Exclusive)
+    }
+
+    /// The pages of 6.1, which remember one file each, on devices that anybody can hold.
+    pub(crate) const fn of_designs() -> Self {
+        Self(V6_1, Holders::Many)
+    }
+
+    /// KERNEL: `fs_dax_get_by_bdev()` compares and swaps the holder; the second one gets no DAX.
+    pub(crate) fn has_exclusive_holder(self) -> bool {
+        self.1 == Holders::Exclusive
     }
 
     // ---- memory_failure() and its callers
@@ -89,8 +108,8 @@ impl Quirks {
     /// KERNEL: `dax_fault_return()`: a page known to be bad gives `VM_FAULT_HWPOISON` since 6.6.
     pub(crate) fn bad_page_signal(self) -> (&'static str, u64) {
         match self.0 {
-            V6_1 => ("BUS_ADRERR", 0),
-            V6_12 | V7_2 => ("BUS_MCEERR_AR", 12),
+            V6_1 if self.has_exclusive_holder() => ("BUS_ADRERR", 0),
+            V6_1 | V6_12 | V7_2 => ("BUS_MCEERR_AR", 12),
         }
     }
 

@@ -73,7 +73,8 @@ impl Machine<'_> {
     /// KERNEL: `xfs_setup_dax_always()`: without a DAX device the mount goes on without DAX; with
     /// one, reflink on a partition is refused. ext4 refuses `dax=always` without a DAX device.
     fn is_refused(&self, what: &Filesystem, dax_on: bool) -> bool {
-        let partition = self.disk(what.device) != what.device;
+        let exclusive = self.quirks.has_exclusive_holder();
+        let partition = exclusive && self.disk(what.device) != what.device;
         match what.kind {
             _ if what.dax != Dax::Always => false,
             FsKind::Xfs => dax_on && what.reflink && partition,
@@ -89,7 +90,7 @@ impl Machine<'_> {
     /// and share the device with anybody.
     fn register(&mut self, device: usize, fs: usize, kind: FsKind) -> Option<usize> {
         let dax = self.dax_device(device)?;
-        if kind != FsKind::Xfs {
+        if kind != FsKind::Xfs || !self.quirks.has_exclusive_holder() {
             return Some(dax);
         }
         let state = self.devices.get_mut(dax)?;

@@ -29,6 +29,10 @@ impl Design for CorruptedRange {
         false
     }
 
+    fn knows_removal(&self) -> bool {
+        false
+    }
+
     fn fail(
         &mut self,
         linux: &mut Linux<'_>,

@@ -7,6 +7,7 @@ use badrange_fs::Fork;
 use serde::Serialize;
 
 use crate::{
+    Effects,
     machine::Machine,
     scenario::{Extent as Owned, Owner},
 };
@@ -164,6 +165,8 @@ pub(crate) struct Log {
     pub(crate) told: Marked,
     pub(crate) cost: Cost,
     pub(crate) messages: Vec<Message>,
+    /// What many failures in one event did together.
+    pub(crate) storm: Option<Effects>,
     /// Steps beyond those kept.
     pub(crate) unsaid: u64,
 }

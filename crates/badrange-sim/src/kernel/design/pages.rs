@@ -213,14 +213,15 @@ impl Linux<'_> {
         for (run, winner) in last.resolve(window) {
             let Some(winner) = winner.filter(|winner| !winner.cow) else { continue };
             let Some((file, piece, ..)) = candidates.get(winner.index) else { continue };
-            let Some(bytes) = piece.locate(run) else { continue };
-            let pages = bytes.total_len() / PAGE_SIZE;
-            known = known.saturating_add(pages);
-            log.walked(pages);
-            if let FileId::Inode { fs, ino } = *file {
-                log.told.add_file(&self.machine, (fs, ino), bytes, Marks::TOLD);
+            for bytes in piece.origin().overlaps(&run).filter_map(|part| piece.locate(part)) {
+                let pages = bytes.total_len() / PAGE_SIZE;
+                known = known.saturating_add(pages);
+                log.walked(pages);
+                if let FileId::Inode { fs, ino } = *file {
+                    log.told.add_file(&self.machine, (fs, ino), bytes, Marks::TOLD);
+                }
+                self.fail_file_range(*file, bytes, whom, report);
             }
-            self.fail_file_range(*file, bytes, whom, report);
         }
         known
     }

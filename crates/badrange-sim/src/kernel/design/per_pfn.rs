@@ -12,6 +12,10 @@ impl Design for PerPfn {
         false
     }
 
+    fn knows_removal(&self) -> bool {
+        false
+    }
+
     fn fail(
         &mut self,
         linux: &mut Linux<'_>,

@@ -23,6 +23,10 @@ impl Design for Register {
         false
     }
 
+    fn knows_removal(&self) -> bool {
+        false
+    }
+
     fn fail(
         &mut self,
         linux: &mut Linux<'_>,
