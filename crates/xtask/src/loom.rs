@@ -9,7 +9,7 @@ use crate::failure::{Failure, Outcome};
 use crate::workspace::Workspace;
 
 /// Loom tries every interleaving with at most so many switches that no thread asked for.
-const PREEMPTIONS: &str = "3";
+const PREEMPTIONS: &str = "5";
 
 /// One mistake, and the model that has to notice it.
 struct Mutant {

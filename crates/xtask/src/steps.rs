@@ -209,7 +209,7 @@ fn shuttle(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
     run(
         command
             .env("RUSTFLAGS", "--cfg shuttle -C debug-assertions=on")
-            .env("BADRANGE_SHUTTLE_ITERATIONS", "20000")
+            .env("BADRANGE_SHUTTLE_ITERATIONS", "200000")
             .env("CARGO_TARGET_DIR", target.to_string_lossy()),
         budget,
     )
