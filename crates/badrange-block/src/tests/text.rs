@@ -133,7 +133,11 @@ fn lines_that_are_no_target_say_what_and_where() {
         ("vg-lv: 0 8 zero", K::BadNumber, "line 1: start \"vg-lv:\": must be a decimal number"),
         ("0 0x8 zero", K::BadNumber, "line 1: length \"0x8\": must be a decimal number"),
         ("1 8 zero", K::Gap, "line 1: start \"1\": gap in table: must be 0"),
-        ("0 8 zero\n\n7 8 zero", K::Gap, "line 3: start \"7\": overlaps the target before it: must be 8"),
+        (
+            "0 8 zero\n\n7 8 zero",
+            K::Gap,
+            "line 3: start \"7\": overlaps the target before it: must be 8",
+        ),
         ("0 0 zero", K::Zero, "line 1: length \"0\": must be at least 1 sector"),
         (
             "0 18446744073709551616 zero",
