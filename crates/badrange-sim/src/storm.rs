@@ -41,6 +41,13 @@ enum Order {
 }
 
 impl Storm {
+    /// Every page of an area once.
+    pub(crate) fn in_order(area: (u64, u64)) -> Self {
+        let (kind, flags, seed) = ("memory_failure_range", MfFlags::NONE, 0);
+        let (order, count) = (Order::InOrder, area.1);
+        Self { kind, flags, areas: vec![area], order, seed, count }
+    }
+
     /// The page frames, in the order in which they fail.
     pub(crate) fn pfns(&self) -> Box<dyn Iterator<Item = u64> + '_> {
         let count = usize::try_from(self.count).unwrap_or(usize::MAX);

@@ -41,7 +41,7 @@ impl Linux<'_> {
     }
 
     /// Pages that left page tables of those who live since the last time.
-    fn count_gone(&mut self) -> u64 {
+    pub(super) fn count_gone(&mut self) -> u64 {
         let mut gone = 0_u64;
         for process in &mut self.machine.processes {
             for map in &mut process.maps {
