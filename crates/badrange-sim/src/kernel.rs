@@ -17,9 +17,14 @@ mod nvdimm;
 mod quirks;
 mod removal;
 mod storm;
+mod sweep;
 mod xfs;
 
-pub(crate) use self::quirks::{Quirks, Version};
+use self::design::Bench;
+pub(crate) use self::{
+    quirks::{Quirks, Version},
+    sweep::{Happened, Ready},
+};
 use crate::{
     Crash, Effects, EventOutcome, Notified, Outcome, Profile, Scenario, Shutdown, Unmapped,
     machine::{Machine, Pages},
@@ -75,7 +80,7 @@ fn boot(profile: Profile, scenario: &Scenario) -> Box<dyn Kernel + '_> {
         | Profile::MemoryFailureRegister
         | Profile::RangeOwners
         | Profile::LateNotifiers
-        | Profile::Ranged => Box::new(design::Bench::new(scenario, profile)),
+        | Profile::Ranged => Box::new(Bench::new(scenario, profile)),
     }
 }
 

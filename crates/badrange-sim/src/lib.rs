@@ -62,6 +62,8 @@ mod prng;
 mod profile;
 mod scenario;
 mod storm;
+mod summary;
+mod sweep;
 
 #[cfg(test)]
 mod tests;
@@ -85,4 +87,6 @@ pub use crate::{
         MAX_TOUCHED_PAGES, Scenario, ScenarioError, ScenarioErrorKind,
     },
     storm::StormOutcome,
+    summary::{Distribution, ProfileSummary, Summary},
+    sweep::{Sweep, SweepLine},
 };
