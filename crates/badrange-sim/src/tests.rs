@@ -5,7 +5,7 @@ mod build;
 mod comparing;
 mod io;
 mod laws;
-mod recordings;
+pub(crate) mod recordings;
 mod refused;
 mod rules;
 mod storms;

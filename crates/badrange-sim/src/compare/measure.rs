@@ -68,7 +68,8 @@ impl Measured {
                 self.expected.insert((process, index, unit.start, size));
             }
             let count = pages.ranges().map(|range| range.end.saturating_sub(range.start));
-            bytes = bytes.saturating_add(count.fold(0, u64::saturating_add) * PAGE_SIZE);
+            let count = count.fold(0, u64::saturating_add);
+            bytes = bytes.saturating_add(count.saturating_mul(PAGE_SIZE));
         }
         self.mapped.push(bytes);
     }

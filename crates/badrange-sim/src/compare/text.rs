@@ -58,8 +58,11 @@ fn ended(report: &DesignReport) -> String {
 fn bytes(number: u64) -> String {
     const UNITS: [(u64, &str); 4] =
         [(1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
-    let unit = UNITS.iter().find(|(unit, _)| number >= *unit && number % unit == 0);
-    unit.map_or_else(|| number.to_string(), |(unit, name)| format!("{}{name}", number / unit))
+    let whole = |(unit, name): &(u64, &str)| match number.checked_rem(*unit)? {
+        0 if number > 0 => Some(format!("{}{name}", number.checked_div(*unit)?)),
+        _ => None,
+    };
+    UNITS.iter().find_map(whole).unwrap_or_else(|| number.to_string())
 }
 
 fn table(f: &mut impl Write, columns: &[Column], designs: &[DesignReport]) -> fmt::Result {

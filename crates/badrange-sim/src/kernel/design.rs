@@ -435,17 +435,19 @@ impl Run<'_, '_> {
                 ret = EINTR;
                 break;
             }
+            let mut next = 1;
             match self.linux.target(by, map, at) {
                 Target::Page { pfn, .. } if self.design.takes_ranges() => pfns.push(pfn),
-                Target::Page { pfn, .. } => {
+                Target::Page { pfn, step } => {
                     let call = self.memory_failure(pfn, page(pfn), flags, Some(by))?;
                     ret = if call.ret == EOPNOTSUPP { 0 } else { call.ret };
                     calls.push(call);
+                    next = step;
                 }
                 Target::Fault => ret = EFAULT,
                 Target::Unmodelled(reason) => unmodelled = Some(reason),
             }
-            at = at.saturating_add(1);
+            at = at.saturating_add(next);
         }
         for bad in contiguous(&pfns) {
             let pfn = bad.start().get() / PAGE_SIZE;

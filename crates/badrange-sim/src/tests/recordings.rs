@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{Difference, Profile, Scenario, check, check_locations, run};
 
 /// Names and texts of all recordings.
-pub(super) fn texts() -> Vec<(String, String)> {
+pub(crate) fn texts() -> Vec<(String, String)> {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kernel-cases");
     let mut files: Vec<PathBuf> =
         fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -115,6 +115,10 @@ fn knows(
     }
     let extent = linux.machine.filesystems.get(fs).and_then(|state| state.extents.get(index));
     let Some(extent) = extent else { return index == usize::MAX };
+    let log = linux.machine.scenario.filesystems.get(fs).and_then(|what| what.log);
+    if log.is_some_and(|log| log.device == extent.device) {
+        return true;
+    }
     let data = matches!(extent.owner, Owner::Inode { fork: Fork::Data, .. });
     !data && seen(extent.start, extent.len)
 }

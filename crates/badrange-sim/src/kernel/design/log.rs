@@ -69,6 +69,33 @@ impl Marked {
         }
     }
 
+    /// Marks bytes of a filesystem's external log: those of the map, if it lists the log.
+    pub(crate) fn add_log(
+        &mut self,
+        machine: &Machine<'_>,
+        fs: usize,
+        bytes: Run<DevOffset>,
+        marks: Marks,
+    ) {
+        let log = machine.scenario.filesystems.get(fs).and_then(|what| what.log);
+        let Some((state, log)) = machine.filesystems.get(fs).zip(log) else { return };
+        let mut listed = false;
+        for (index, extent) in state.extents.iter().enumerate() {
+            if extent.device != log.device {
+                continue;
+            }
+            listed = true;
+            if let Ok(window) = Extent::new(DevOffset::new(extent.start), extent.len) {
+                for part in bytes.clip(window) {
+                    self.add(Key::Extent { fs, index }, part, marks);
+                }
+            }
+        }
+        if !listed {
+            self.add(Key::Extent { fs, index: usize::MAX }, bytes, marks);
+        }
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &Cover<DevOffset, Marks>)> + '_ {
         self.0.iter().map(|(key, cover)| (*key, cover))
     }

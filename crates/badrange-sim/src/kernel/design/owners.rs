@@ -122,8 +122,7 @@ impl Linux<'_> {
         let mut lost = false;
         for part in window.into_iter().flat_map(|window| piece.clip(window)) {
             lost = true;
-            let key = Key::Extent { fs, index: usize::MAX };
-            log.told.add(key, part.here(), Marks::TOLD);
+            log.told.add_log(&self.machine, fs, part.here(), Marks::TOLD);
         }
         lost
     }

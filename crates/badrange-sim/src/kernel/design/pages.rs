@@ -179,7 +179,7 @@ impl Linux<'_> {
                 .map(|(device, piece)| (device, piece.here().span()))
                 .collect(),
             Place::Device { device, range } => {
-                let start = range.start().get() / PAGE_SIZE * PAGE_SIZE;
+                let start = range.start().get() & !PAGE_SIZE.saturating_sub(1);
                 let end = range.end().get().checked_next_multiple_of(PAGE_SIZE);
                 let size = self.machine.scenario.devices.get(device).map_or(0, |d| d.size);
                 let end = DevOffset::new(end.unwrap_or(size).min(size));

@@ -345,7 +345,7 @@ fn answer(sent: &StackReport, unhandled: bool) -> i64 {
         State::Handled | State::NotSupported | State::Unreached => None,
     });
     match errors.min() {
-        Some(errno) => -i64::from(errno),
+        Some(errno) => i64::from(errno).saturating_neg(),
         None if unhandled => EBUSY,
         None => 0,
     }
@@ -376,7 +376,7 @@ impl Observer for Eyes<'_, '_> {
             Step::FellBack { pages } => {
                 self.log.say("stack", "memory_failure", format!("each page of {pages}"));
             }
-            _ => {}
+            Step::ToldMemory { .. } | Step::Panicked { .. } | Step::Unmapped { .. } | _ => {}
         }
     }
 }
@@ -404,8 +404,7 @@ impl Hand<'_, '_> {
                 self.down.push(fs);
             }
             Act::LogLost { fs, bytes } => {
-                let key = Key::Extent { fs, index: usize::MAX };
-                self.log.told.add(key, bytes, Marks::TOLD);
+                self.log.told.add_log(&self.linux.machine, fs, bytes, Marks::TOLD);
                 self.down.push(fs);
             }
             Act::DeviceLost { device, bytes } => {

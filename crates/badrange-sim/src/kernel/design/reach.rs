@@ -94,12 +94,19 @@ pub(crate) fn hits(machine: &Machine<'_>, pieces: &[(usize, Piece<DevOffset>)]) 
     hits
 }
 
-/// External logs, which no map lists.
+/// External logs that no map lists.
 fn logs(machine: &Machine<'_>, pieces: &[(usize, Piece<DevOffset>)]) -> Vec<Hit> {
     let mut hits = Vec::new();
     for (fs, what) in machine.scenario.filesystems.iter().enumerate() {
         let mounted = machine.filesystems.get(fs).is_some_and(|state| state.mounted);
         let Some(log) = what.log.filter(|_| mounted) else { continue };
+        let listed = machine
+            .filesystems
+            .get(fs)
+            .is_some_and(|state| state.extents.iter().any(|extent| extent.device == log.device));
+        if listed {
+            continue;
+        }
         let Ok(window) = Extent::new(DevOffset::new(log.start), log.len) else { continue };
         for (_, piece) in pieces.iter().filter(|(device, _)| *device == log.device) {
             let key = Key::Extent { fs, index: usize::MAX };
