@@ -142,6 +142,9 @@ pub(crate) enum SimCommand {
     Run(SimRunArgs),
     Check(SimCheckArgs),
     Compare(SimCompareArgs),
+    Sweep(crate::sweep::SweepArgs),
+    Summarize(crate::sweep::SummarizeArgs),
+    Init(crate::init::InitArgs),
 }
 
 /// Run a scenario and print what happens.

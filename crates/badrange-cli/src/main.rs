@@ -3,10 +3,12 @@
 mod cli;
 mod example;
 mod explain;
+mod init;
 mod pages;
 mod progress;
 mod render;
 mod sim;
+mod sweep;
 
 use std::{io::Write, process::ExitCode};
 

@@ -20,10 +20,13 @@ pub(crate) fn run(command: &SimCommand) -> Result<u8, Failure> {
         SimCommand::Run(args) => run_one(args),
         SimCommand::Check(args) => check_all(args),
         SimCommand::Compare(args) => compare(args),
+        SimCommand::Sweep(args) => crate::sweep::sweep(args),
+        SimCommand::Summarize(args) => crate::sweep::summarize(args),
+        SimCommand::Init(args) => crate::init::run(args),
     }
 }
 
-fn load(path: &Path) -> Result<Scenario, Failure> {
+pub(crate) fn load(path: &Path) -> Result<Scenario, Failure> {
     let name = path.display().to_string();
     let text = fs::read_to_string(path)
         .map_err(|err| Failure::data(format!("cannot read {name:?}: {err}")))?;
@@ -43,7 +46,7 @@ fn run_one(args: &SimRunArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn profile(name: &str) -> Result<Profile, Failure> {
+pub(crate) fn profile(name: &str) -> Result<Profile, Failure> {
     Profile::from_name(name).ok_or_else(|| {
         let all = Profile::KERNELS.into_iter().chain(Profile::DESIGNS);
         let mut known: Vec<&str> = all.map(Profile::as_str).collect();
