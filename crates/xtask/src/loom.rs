@@ -57,25 +57,20 @@ pub(crate) fn models(workspace: &Workspace, budget: &Budget) -> Result<Outcome, 
     Ok(Outcome::Done)
 }
 
-/// Runs, for every mistake, the model that has to fail; first of all, that it does not without.
+/// Runs, for every mistake, the model that has to fail; first of all, that none does without.
 pub(crate) fn mutants(workspace: &Workspace, budget: &Budget) -> Result<Outcome, Failure> {
-    models(workspace, budget)?;
+    harness("none", workspace, budget)?.arg("models::").run(budget)?;
     let mut survivors = Vec::new();
     let mut built: Option<(&str, Cmd)> = None;
     for mutant in MUTANTS {
         let harness = match built.take() {
             Some((name, harness)) if name == mutant.name => harness,
-            Some(_) | None => mutant.build(workspace, budget)?,
+            Some(_) | None => harness(mutant.name, workspace, budget)?,
         };
         let test = format!("models::{}", mutant.model);
-        let run = model(harness.clone().args(["--exact".to_owned(), test]), workspace);
-        let survived = run.ends_well(budget)?;
-        println!(
-            "  {:<26} {} {}",
-            mutant.name,
-            if survived { "SURVIVED" } else { "caught by" },
-            mutant.model
-        );
+        let survived = harness.clone().args(["--exact".to_owned(), test]).ends_well(budget)?;
+        let word = if survived { "SURVIVED" } else { "caught by" };
+        println!("  {:<26} {word} {}", mutant.name, mutant.model);
         if survived {
             survivors.push(mutant.name);
         }
@@ -87,19 +82,18 @@ pub(crate) fn mutants(workspace: &Workspace, budget: &Budget) -> Result<Outcome,
     Err(Failure::new(format!("no model noticed: {}", survivors.join(", "))))
 }
 
-impl Mutant {
-    /// Builds the engine's test harness with the mistake; the command that runs it.
-    fn build(&self, workspace: &Workspace, budget: &Budget) -> Result<Cmd, Failure> {
-        // The profile `bench` is `release` with the test harness.
-        let build = Cmd::parse("cargo rustc --quiet -p badrange-stack --features loom --lib")
-            .args(["--profile", "bench", "--message-format", "json", "--", "--cfg"])
-            .arg(format!("badrange_mutant=\"{}\"", self.name));
-        let build = model(build, workspace);
-        let harness = build.output(budget).and_then(|messages| executable(&messages));
-        harness
-            .map(|path| Cmd::new([path]))
-            .ok_or_else(|| Failure::new("a mutant does not build").repeat_with(build.to_string()))
-    }
+/// Builds the engine's test harness with a mistake; the command that runs it.
+fn harness(mistake: &str, workspace: &Workspace, budget: &Budget) -> Result<Cmd, Failure> {
+    // The profile `bench` is `release` with the test harness. The engine itself is not optimised:
+    // a model that fails does so soon, so that building it is all that costs.
+    let build = Cmd::parse("cargo rustc --quiet -p badrange-stack --features loom --lib")
+        .args(["--profile", "bench", "--message-format", "json", "--", "--cfg"])
+        .arg(format!("badrange_mutant=\"{mistake}\""))
+        .args(["-C", "opt-level=0"]);
+    let build = model(build, workspace);
+    let path = build.output(budget).and_then(|messages| executable(&messages));
+    path.map(|path| model(Cmd::new([path]), workspace))
+        .ok_or_else(|| Failure::new("the models do not build").repeat_with(build.to_string()))
 }
 
 /// The cfg reaches every crate, so models have a target directory of their own.
