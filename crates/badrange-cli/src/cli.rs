@@ -145,6 +145,7 @@ pub(crate) enum SimCommand {
     Sweep(crate::sweep::SweepArgs),
     Summarize(crate::sweep::SummarizeArgs),
     Init(crate::init::InitArgs),
+    Diagram(crate::diagram::DiagramArgs),
 }
 
 /// Run a scenario and print what happens.

@@ -1,6 +1,7 @@
 //! The `badrange` command: bad ranges and saved text in, files out. No root, no network.
 
 mod cli;
+mod diagram;
 mod example;
 mod explain;
 mod init;

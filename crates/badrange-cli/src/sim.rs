@@ -23,6 +23,7 @@ pub(crate) fn run(command: &SimCommand) -> Result<u8, Failure> {
         SimCommand::Sweep(args) => crate::sweep::sweep(args),
         SimCommand::Summarize(args) => crate::sweep::summarize(args),
         SimCommand::Init(args) => crate::init::run(args),
+        SimCommand::Diagram(args) => crate::diagram::run(args),
     }
 }
 

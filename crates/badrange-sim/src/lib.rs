@@ -58,6 +58,7 @@ mod compare;
 mod kernel;
 mod machine;
 mod outcome;
+mod picture;
 mod prng;
 mod profile;
 mod scenario;
@@ -80,6 +81,7 @@ pub use crate::{
         Notification, Notified, Outcome, OwnerName, PhysBytes, Record, Recovery, Shutdown, Signal,
         Unmapped,
     },
+    picture::Layer,
     profile::Profile,
     scenario::{
         MAX_DEPTH, MAX_DEVICES, MAX_EVENTS, MAX_EXTENTS, MAX_FILESYSTEMS, MAX_LIST,
