@@ -9,3 +9,4 @@ pub(crate) mod recordings;
 mod refused;
 mod rules;
 mod storms;
+mod sweeps;
