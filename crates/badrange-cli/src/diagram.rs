@@ -1,11 +1,10 @@
 //! `badrange sim diagram`: the stack of a scenario or of a `stack.toml`, drawn.
 
+use core::{fmt::Write as _, ops::ControlFlow};
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     fs, io,
     io::Write as _,
-    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 

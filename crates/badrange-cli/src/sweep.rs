@@ -1,9 +1,9 @@
 //! `badrange sim sweep` and `badrange sim summarize`: many random failures, and what they came to.
 
+use core::ops::Range;
 use std::{
     fs,
     io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write},
-    ops::Range,
     path::PathBuf,
     thread,
     time::Instant,

@@ -1,4 +1,4 @@
-//! The numbers behind seeds: SplitMix64. The same seed gives the same numbers in every version.
+//! The numbers behind seeds: `SplitMix64`. The same seed gives the same numbers in every version.
 
 /// What the state grows by: 2^64 divided by the golden ratio, odd.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -25,7 +25,7 @@ impl Prng {
     }
 }
 
-/// The finalizer of SplitMix64: every bit of the input moves every bit of the result.
+/// The finalizer of `SplitMix64`: every bit of the input moves every bit of the result.
 const fn mix(z: u64) -> u64 {
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -57,7 +57,7 @@ pub(crate) fn shuffled(index: u64, n: u64, seed: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// The published test vector of SplitMix64 for the seed 1234567.
+    /// The published test vector of `SplitMix64` for the seed 1234567.
     #[test]
     fn numbers_are_those_of_splitmix64() {
         let mut prng = Prng::new(1_234_567);

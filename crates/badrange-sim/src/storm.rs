@@ -33,7 +33,7 @@ pub(crate) struct Storm {
 #[derive(Debug, Clone, Copy)]
 enum Order {
     /// Area after area.
-    InOrder,
+    Sequential,
     /// Every page once, in an order drawn from the seed.
     Shuffled,
     /// The first page of every area, then the second one, ...
@@ -44,7 +44,7 @@ impl Storm {
     /// Every page of an area once.
     pub(crate) fn in_order(area: (u64, u64)) -> Self {
         let (kind, flags, seed) = ("memory_failure_range", MfFlags::NONE, 0);
-        let (order, count) = (Order::InOrder, area.1);
+        let (order, count) = (Order::Sequential, area.1);
         Self { kind, flags, areas: vec![area], order, seed, count }
     }
 
@@ -52,7 +52,7 @@ impl Storm {
     pub(crate) fn pfns(&self) -> Box<dyn Iterator<Item = u64> + '_> {
         let count = usize::try_from(self.count).unwrap_or(usize::MAX);
         match self.order {
-            Order::InOrder => {
+            Order::Sequential => {
                 let pages = |(first, pages): &(u64, u64)| *first..first.saturating_add(*pages);
                 Box::new(self.areas.iter().flat_map(pages).cycle().take(count))
             }
@@ -149,7 +149,7 @@ pub(crate) fn read_list(at: At<'_>) -> Result<Storm> {
 pub(crate) fn read_storm(at: At<'_>, names: &Names, devices: &[Device]) -> Result<Storm> {
     let object = at.object(&["do", "seed", "count", "device", "ranges", "flags", "order"])?;
     let orders = [
-        ("in-order", Order::InOrder),
+        ("in-order", Order::Sequential),
         ("shuffled", Order::Shuffled),
         ("round-robin", Order::RoundRobin),
     ];
@@ -172,7 +172,7 @@ fn storm(
         return Err(object.at().fail(Kind::TooLarge, message));
     }
     let flags = object.or("flags", MfFlags::NONE, flags)?;
-    Ok(Storm { kind, flags, areas, order: Order::InOrder, seed: 0, count })
+    Ok(Storm { kind, flags, areas, order: Order::Sequential, seed: 0, count })
 }
 
 /// Where a storm strikes: ranges of a device, ranges of memory, or all data of all pmem devices.

@@ -64,3 +64,22 @@ fn a_reader_that_goes_away_is_no_failure() {
     let output = child.wait_with_output().unwrap();
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn shards_joined_are_the_whole_sweep() {
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("example/scenario.json");
+    let scenario = scenario.display().to_string();
+    let sweep = |shard: &str| {
+        let (text, status) =
+            badrange(&["sim", "sweep", &scenario, "--seeds", "5..105", "--shard", shard]);
+        assert_eq!(status, 0);
+        let text = String::from_utf8(text).unwrap();
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut whole = sweep("0/1");
+    assert_eq!((whole.len(), &whole), (100, &sweep("0/1")));
+    let mut joined: Vec<String> = ["0/3", "1/3", "2/3"].into_iter().flat_map(sweep).collect();
+    whole.sort();
+    joined.sort();
+    assert_eq!(whole, joined);
+}
