@@ -250,7 +250,7 @@ fn touch_and_fill(start: u64, len: u64, sector: u64) -> (bool, bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 60 }, ..ProptestConfig::default() })]
 
     #[test]
     fn badblocks_are_a_set_of_sectors(ops in ops(), start in 0..80 * 512_u64, len in 1..40 * 512_u64) {

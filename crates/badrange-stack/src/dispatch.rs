@@ -32,6 +32,7 @@ pub(crate) fn run(
     flags: MfFlags,
     observer: &mut dyn Observer,
 ) -> Report {
+    let _span = span(&entrance, flags);
     let event = Event {
         inner,
         picture,
@@ -288,6 +289,23 @@ impl Context for Call<'_> {
         }
     }
 }
+
+/// One span per event, around everything that happens in it.
+#[cfg(feature = "tracing")]
+fn span(entrance: &Entrance<'_>, flags: MfFlags) -> tracing::span::EnteredSpan {
+    match entrance {
+        Entrance::Memory { bad, .. } => {
+            tracing::info_span!(target: "badrange", "memory_failure_range", %bad, %flags)
+        }
+        Entrance::Device { device, bad } => {
+            tracing::info_span!(target: "badrange", "notify_failure", %device, %bad, %flags)
+        }
+    }
+    .entered()
+}
+
+#[cfg(not(feature = "tracing"))]
+fn span(_: &Entrance<'_>, _: MfFlags) {}
 
 #[cfg(feature = "tracing")]
 fn log_step(step: &Step) {

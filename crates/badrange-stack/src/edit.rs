@@ -1,5 +1,7 @@
 //! Every change of a topology: pure functions from one picture to the next, or to an error.
 
+use std::collections::HashMap;
+
 use badrange_core::{DeviceId, Extent, Leg, Mapping, Space};
 
 use crate::{
@@ -77,13 +79,19 @@ fn check_legs(
     if legs.len() > limits.legs {
         return Err(err(TopologyErrorKind::TooManyLegs));
     }
-    if matches!(spec.below, Below::Memory(_)) && topology.memory.len() >= limits.holders {
-        return Err(err(TopologyErrorKind::TooManyHolders));
+    if let Below::Memory(mapping) = &spec.below {
+        let legs = usize::try_from(mapping.legs()).unwrap_or(usize::MAX);
+        if topology.memory.len().saturating_add(legs) > limits.holders {
+            return Err(err(TopologyErrorKind::TooManyHolders));
+        }
     }
     let above = this.map_or(1, |id| topology.height(id));
+    let mut on_same: HashMap<DeviceId, usize> = HashMap::new();
     for (leg, id, extent) in legs {
-        let device =
-            check_leg(topology, id, extent, this, limits).map_err(|k| err(k).on_leg(leg))?;
+        let earlier = on_same.entry(id).or_default();
+        let device = check_leg(topology, id, extent, this, limits, *earlier)
+            .map_err(|k| err(k).on_leg(leg))?;
+        *earlier = earlier.saturating_add(1);
         if topology.depth(device.id).saturating_add(above) > limits.depth {
             return Err(err(TopologyErrorKind::TooDeep).on_leg(leg));
         }
@@ -97,6 +105,7 @@ fn check_leg<'t>(
     extent: Option<Extent<badrange_core::DevOffset>>,
     this: Option<DeviceId>,
     limits: &Limits,
+    earlier_legs: usize,
 ) -> Result<&'t Device, TopologyErrorKind> {
     let device = topology.device(id).ok_or(TopologyErrorKind::UnknownDevice)?;
     if device.dying {
@@ -109,7 +118,7 @@ fn check_leg<'t>(
     if !device.extent.contains_extent(extent) {
         return Err(TopologyErrorKind::LegOutside);
     }
-    if device.table.len() >= limits.holders {
+    if device.table.len().saturating_add(earlier_legs) >= limits.holders {
         return Err(TopologyErrorKind::TooManyHolders);
     }
     Ok(device)

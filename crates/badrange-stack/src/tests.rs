@@ -625,7 +625,14 @@ fn topologies_that_cannot_be_are_refused_by_name() {
         TopologyErrorKind::LegOutside
     );
     let two = Window::new([(at(0, 1).into(), at(0, 1).into()); 2], at(0, 1));
-    assert_eq!(kind(DeviceSpec::on("x", two, [disk, disk])), TopologyErrorKind::TooManyLegs);
+    assert_eq!(
+        kind(DeviceSpec::on("x", two.clone(), [disk, disk])),
+        TopologyErrorKind::TooManyLegs
+    );
+    let tight = Stack::with_limits(Limits { holders: 1, ..Limits::DEFAULT });
+    let lower = tight.add_device(DeviceSpec::base("disk", at(0, 8192))).unwrap();
+    let err = tight.add_device(DeviceSpec::on("x", two, [lower, lower])).unwrap_err();
+    assert_eq!((err.kind(), err.leg()), (TopologyErrorKind::TooManyHolders, Some(Leg::new(1))));
     let a = stack.add_device(DeviceSpec::on("a", window(at(0, 8192)), [disk])).unwrap();
     assert_eq!(kind(DeviceSpec::on("x", window(at(0, 1)), [a])), TopologyErrorKind::TooDeep);
     let _r = stack.register(disk, at(0, 1), says(Outcome::Handled)).unwrap();
