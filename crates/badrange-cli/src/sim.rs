@@ -95,7 +95,7 @@ fn events(out: &mut impl Write, outcome: &Outcome) -> std::io::Result<()> {
 /// One fact on a line; a list of things, one line each.
 fn fact(out: &mut impl Write, key: &str, value: &Value) -> std::io::Result<()> {
     match value {
-        Value::Array(items) if items.iter().any(Value::is_object) => {
+        Value::Array(items) if items.iter().any(is_long) => {
             writeln!(out, "  {key}:")?;
             items.iter().try_for_each(|item| writeln!(out, "    {}", words(item)))
         }
@@ -106,6 +106,11 @@ fn fact(out: &mut impl Write, key: &str, value: &Value) -> std::io::Result<()> {
         | Value::Array(_)
         | Value::Object(_) => writeln!(out, "  {key}: {}", words(value)),
     }
+}
+
+/// What deserves a line of its own.
+fn is_long(value: &Value) -> bool {
+    value.is_object() || value.as_str().is_some_and(|text| text.contains(' '))
 }
 
 fn words(value: &Value) -> String {

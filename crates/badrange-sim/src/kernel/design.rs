@@ -70,6 +70,15 @@ impl Failure {
         self.flags.contains(MfFlags::MEM_PRE_REMOVE)
     }
 
+    /// Notes that memory failure calls the driver, which translates; a driver that reports by
+    /// itself calls nobody and knows where it is.
+    fn enter(self, log: &mut Log) {
+        if matches!(self.place, Place::Memory(_)) {
+            log.up(1);
+            log.translated(1);
+        }
+    }
+
     fn whom(self) -> Whom {
         Whom { current: self.current, everyone: self.is_removal() }
     }

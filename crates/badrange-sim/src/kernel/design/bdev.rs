@@ -48,7 +48,7 @@ impl Design for CorruptedRange {
             }
         };
         let Some((device, range)) = entry else { return Ok(ENXIO) };
-        log.translated(1);
+        what.enter(log);
         let ret = match linux.is_devdax(device) {
             true => EOPNOTSUPP,
             false => {
@@ -70,15 +70,15 @@ struct Way<'w, 'a> {
 impl Way<'_, '_> {
     /// A disk: the partition that has the first byte, or else the disk itself.
     fn disk(&mut self, disk: usize, (at, len): (u64, u64), depth: usize) -> i64 {
-        self.log.up(1);
         let devices = 0..self.linux.machine.devices.len();
         let holds = |device: usize| {
             let (on, start, size) = partition_on(&self.linux.machine, device)?;
             let inside = at.checked_sub(start).filter(|inside| *inside < size)?;
             (on == disk).then_some((device, inside))
         };
-        let (device, at) = devices.into_iter().find_map(holds).unwrap_or((disk, at));
-        self.log.translated(1);
+        let partition = devices.into_iter().find_map(holds);
+        self.log.translated(u64::from(partition.is_some()));
+        let (device, at) = partition.unwrap_or((disk, at));
         let name = self.linux.machine.device_name(device).to_owned();
         self.log.say(
             self.linux.machine.device_name(disk),

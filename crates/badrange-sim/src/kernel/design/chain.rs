@@ -52,6 +52,7 @@ impl Design for Chain {
         };
         let mut ret = if owned.is_empty() { ENXIO } else { 0 };
         for (device, range) in owned {
+            what.enter(log);
             let answer = self.owner(linux, (device, range), what, report, log);
             ret = if ret == 0 { answer } else { ret };
         }
@@ -71,8 +72,6 @@ impl Chain {
     ) -> i64 {
         let part = Failure { place: Place::Device { device, range }, ..what };
         let first = self.afterwards.then(|| fail_pages(linux, part, report, log));
-        log.up(1);
-        log.translated(1);
         log.say("memory_failure", linux.machine.device_name(device), format!("{range}"));
         let answer = if linux.is_devdax(device) {
             take_over(linux, (device, range), part, report, log)

@@ -12,10 +12,7 @@ use super::{
 };
 use crate::{
     Call, EventOutcome, Notified,
-    kernel::{
-        errno::{ENXIO, EOPNOTSUPP},
-        generic::Memory,
-    },
+    kernel::{errno::EOPNOTSUPP, generic::Memory},
     scenario::{Event, FileId, Owner},
 };
 
@@ -38,14 +35,13 @@ pub(super) fn account(linux: &Linux<'_>, event: &Event, outcome: &EventOutcome, 
 fn notified(linux: &Linux<'_>, sent: &Notified, log: &mut Log) {
     let Some(holder) = &sent.holder else { return };
     log.up(1);
-    log.translated(1);
     let device = linux.machine.scenario.devices.iter().position(|d| d.name == holder.device);
     let fs = device.and_then(|device| linux.machine.devices.get(device)?.holder);
     let name = fs.and_then(|fs| linux.machine.scenario.filesystems.get(fs));
     let to = name.map_or("nobody", |fs| &fs.name);
     log.say(&holder.device, to, format!("notify {:#x}+{:#x}", holder.start, holder.len));
-    if holder.ret.is_some_and(|ret| ret != EOPNOTSUPP && ret != ENXIO) {
-        log.translated(1);
+    if name.is_some_and(|fs| Some(fs.device) != device) {
+        log.translated(1); // from the disk to the partition
     }
     log.translated(u64::try_from(sent.records.len()).unwrap_or(u64::MAX));
     for owner in &sent.owners {
@@ -64,6 +60,7 @@ fn page_failed(linux: &Linux<'_>, call: &Call, log: &mut Log) {
     let Some((pmem, piece)) = on.first() else { return };
     log.say("memory_failure", linux.machine.device_name(*pmem), format!("pfn {}", call.pfn));
     log.up(u64::from(!linux.is_devdax(*pmem)));
+    log.translated(1);
     let asked = call.notified.holder.as_ref();
     if asked.is_some_and(|holder| holder.ret != Some(EOPNOTSUPP)) {
         return;

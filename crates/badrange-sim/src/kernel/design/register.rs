@@ -39,7 +39,7 @@ impl Design for Register {
             Place::Memory(bad) => spans(linux, bad),
         };
         let Some((device, range)) = on.into_iter().next() else { return Ok(ENXIO) };
-        log.translated(1);
+        what.enter(log);
         let ret = tell_all(linux, (device, range), what, report, log);
         Ok(if ret == EOPNOTSUPP { fail_pages(linux, what, report, log) } else { ret })
     }
@@ -70,7 +70,7 @@ fn tell_all(
             Known::No => EOPNOTSUPP,
             Known::Outside => ENXIO,
             Known::At(piece) => {
-                log.translated(1);
+                log.translated(u64::from(on != device));
                 let notes = (&mut *report, &mut *log);
                 linux.filesystem_lost((fs, on), piece, what.whom(), Stop::AtTheEnd, notes)
             }
