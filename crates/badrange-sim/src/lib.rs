@@ -29,6 +29,8 @@
 //! * [`run`] runs it by the rules of a [`Profile`] and gives an [`Outcome`], the same every time.
 //! * [`check`] compares the outcome with what the scenario says was observed, key by key, and
 //!   [`check_locations`] compares where file bytes lie.
+//! * [`compare_designs`] runs it under several designs of failure notification, those that were
+//!   argued, the one that was merged and this project's own, and measures each against the truth.
 //!
 //! # More than the recordings have
 //!

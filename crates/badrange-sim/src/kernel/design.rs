@@ -38,6 +38,11 @@ trait Design {
     /// hardware error only its first page comes.
     fn takes_ranges(&self) -> bool;
 
+    /// Whether the driver of a failed page is notified at all.
+    fn notifies(&self) -> bool {
+        true
+    }
+
     /// Whether a device that goes away is told from one that fails.
     fn knows_removal(&self) -> bool {
         true
@@ -419,6 +424,7 @@ impl Run<'_, '_> {
     fn note_holder(&mut self, bad: Extent<PhysAddr>, flags: MfFlags) {
         let machine = &self.linux.machine;
         let on = reach::on_pmem(machine, bad).into_iter().next();
+        let on = on.filter(|_| self.design.notifies());
         let Some((device, piece)) = on.filter(|(device, _)| !self.linux.is_devdax(*device)) else {
             return;
         };

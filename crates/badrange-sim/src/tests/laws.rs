@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::recordings::texts;
-use crate::{Profile, Scenario, check_locations, compare, run};
+use crate::{Profile, Scenario, check_locations, compare, compare_designs, run};
 
 /// The places of all leaves of a JSON text.
 fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
@@ -61,6 +61,7 @@ proptest! {
         which in any::<prop::sample::Index>(),
         changes in prop::collection::vec(
             (any::<prop::sample::Index>(), nasty(), prop::option::of(-9000_i64..9000)), 1..4),
+        design in prop::sample::select(Profile::DESIGNS.to_vec()),
     ) {
         let texts = texts();
         let mut value: Value = serde_json::from_str(&which.get(&texts).1).unwrap();
@@ -72,13 +73,14 @@ proptest! {
             *leaf = nudge.and_then(|by| nudged(leaf, by)).unwrap_or(new);
         }
         if let Ok(scenario) = Scenario::from_str(&value.to_string(), "mutated.json") {
-            for profile in Profile::ALL {
+            for profile in Profile::KERNELS.into_iter().chain([design]) {
                 let outcome = run(&scenario, Some(profile));
                 prop_assert_eq!(&outcome, &run(&scenario, Some(profile)));
                 let _ = compare(&scenario, &outcome);
                 serde_json::to_string(&outcome).unwrap();
             }
             let _ = check_locations(&scenario);
+            let _ = compare_designs(&scenario, &[design]).to_markdown();
         }
     }
 

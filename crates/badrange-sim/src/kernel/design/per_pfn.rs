@@ -12,6 +12,10 @@ impl Design for PerPfn {
         false
     }
 
+    fn notifies(&self) -> bool {
+        false
+    }
+
     fn knows_removal(&self) -> bool {
         false
     }
