@@ -304,8 +304,14 @@ fn span(entrance: &Entrance<'_>, flags: MfFlags) -> tracing::span::EnteredSpan {
     .entered()
 }
 
+/// What stands for the span where nobody asked for one.
 #[cfg(not(feature = "tracing"))]
-fn span(_: &Entrance<'_>, _: MfFlags) {}
+struct NoSpan;
+
+#[cfg(not(feature = "tracing"))]
+fn span(_: &Entrance<'_>, _: MfFlags) -> NoSpan {
+    NoSpan
+}
 
 #[cfg(feature = "tracing")]
 fn log_step(step: &Step) {
