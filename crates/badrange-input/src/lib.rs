@@ -2,6 +2,7 @@
 
 mod badblocks;
 mod bmap;
+mod confidence;
 mod dmtable;
 mod error;
 mod filefrag;
@@ -22,6 +23,7 @@ mod topology;
 pub use crate::{
     badblocks::{BadRange, Badblocks, SYSFS_PAGE_BYTES, parse_badblocks},
     bmap::XfsBmap,
+    confidence::Confidence,
     dmtable::{DmDevice, DmLine, parse_dm_table},
     error::{ParseError, ParseErrorKind},
     filefrag::Filefrag,

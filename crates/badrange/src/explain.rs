@@ -43,7 +43,7 @@ mod location;
 mod verdict;
 
 pub use self::{
-    answer::{Answer, Explanation, OwnerFound, PieceFound, Position, Summary},
+    answer::{Answer, Explanation, OwnerFound, PieceFound, Position, Redundancy, Summary},
     build::{BuildError, Explainer},
     location::{LocationError, LocationErrorKind, Query, Target},
     verdict::Verdict,

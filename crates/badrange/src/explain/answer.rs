@@ -1,3 +1,4 @@
+use badrange_input::Confidence;
 use serde::{Serialize, Serializer};
 
 use super::Verdict;
@@ -31,8 +32,45 @@ pub struct Explanation {
     pub start: u64,
     /// Bytes.
     pub len: u64,
+    /// How well the text that named the range knew its extent; `None` for a location.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "confidence")]
+    pub confidence: Option<Confidence>,
+    /// The line of that text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
     /// What it consists of, in ascending order.
     pub pieces: Vec<PieceFound>,
+}
+
+fn confidence<S: Serializer>(known: &Option<Confidence>, to: S) -> Result<S::Ok, S::Error> {
+    known.map(Confidence::as_str).serialize(to)
+}
+
+/// Where else the bytes of a piece can be had from.
+///
+/// # Examples
+/// ```
+/// use badrange::explain::Redundancy;
+/// let mirrored = Redundancy { from: vec!["vdb".to_owned()] };
+/// let json = serde_json::to_string(&mirrored)?;
+/// assert_eq!(json, r#"{"state":"rebuildable","from":["vdb"]}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Redundancy {
+    /// The members of the array that together hold the bytes.
+    pub from: Vec<String>,
+}
+
+impl Serialize for Redundancy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shape<'a> {
+            state: &'static str,
+            from: &'a [String],
+        }
+        Shape { state: "rebuildable", from: &self.from }.serialize(serializer)
+    }
 }
 
 /// A part of a query in which everything continues byte for byte.
@@ -58,6 +96,8 @@ pub struct PieceFound {
     pub what: Option<String>,
     /// Whether something is lost; `None` where that cannot be known.
     pub lost: Option<bool>,
+    /// Where an array has the bytes once more: then nothing is lost.
+    pub redundancy: Option<Redundancy>,
     /// The files the bytes belong to, by (fs, inode, fork, start).
     pub owners: Vec<OwnerFound>,
 }
@@ -172,6 +212,8 @@ impl Serialize for PieceFound {
             #[serde(skip_serializing_if = "Option::is_none")]
             what: Option<&'a str>,
             lost: Option<bool>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            redundancy: Option<&'a Redundancy>,
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             owners: &'a [OwnerFound],
         }
@@ -190,6 +232,7 @@ impl Serialize for PieceFound {
             verdict: self.verdict.as_str(),
             what: self.what.as_deref(),
             lost: self.lost,
+            redundancy: self.redundancy.as_ref(),
             owners: &self.owners,
         }
         .serialize(serializer)

@@ -57,7 +57,15 @@ fn explanation_of(
     len: u64,
     pieces: Vec<PieceFound>,
 ) -> Explanation {
-    Explanation { at: query.at.clone(), device: device.to_owned(), start, len, pieces }
+    Explanation {
+        at: query.at.clone(),
+        device: device.to_owned(),
+        start,
+        len,
+        confidence: query.confidence,
+        line: query.line,
+        pieces,
+    }
 }
 
 fn explanation(
@@ -347,6 +355,7 @@ fn piece(
         verdicts: sorted(routes.iter().flat_map(Route::verdicts).collect()),
         what: what.map(|special| special.to_string()),
         lost,
+        redundancy: None,
         owners,
     }
 }

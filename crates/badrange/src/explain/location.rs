@@ -1,7 +1,7 @@
 use core::fmt;
 
 use badrange_core::{DevOffset, Extent, PAGE_SIZE, PhysAddr, SECTOR_SIZE};
-use badrange_input::parse_u64;
+use badrange_input::{Confidence, parse_u64};
 
 use super::Explainer;
 
@@ -32,6 +32,10 @@ pub struct Query {
     pub at: String,
     /// What it means.
     pub target: Target,
+    /// How well the text that named the range knew its extent; `None` for a location.
+    pub confidence: Option<Confidence>,
+    /// The line of that text.
+    pub line: Option<u64>,
 }
 
 /// Why a location cannot be used.
@@ -121,7 +125,7 @@ impl Explainer {
     fn locate_one(&self, at: &str) -> Result<Query, LocationError> {
         let err = |(kind, message)| LocationError { kind, at: at.to_owned(), message };
         let target = self.target(at).map_err(err)?;
-        Ok(Query { at: at.to_owned(), target })
+        Ok(Query { at: at.to_owned(), target, confidence: None, line: None })
     }
 
     fn target(&self, at: &str) -> Result<Target, Refusal> {
