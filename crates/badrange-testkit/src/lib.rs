@@ -97,6 +97,10 @@
 //! between. The twins cost one entry per slot and are for small devices. Both are for tests: they
 //! panic, and they do not hurry.
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/testing-your-layer.md")]
+struct TestingYourLayer;
+
 pub mod case;
 pub mod conformance;
 mod draw;
