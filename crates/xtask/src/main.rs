@@ -12,7 +12,9 @@ mod ci;
 mod command;
 mod failure;
 mod features;
+mod fuzz;
 mod loom;
+mod mutants;
 mod package;
 mod steps;
 mod tidy;
@@ -48,6 +50,10 @@ enum Task {
     },
     /// Measure badrange beside other crates and the machine's own limits.
     BenchCompare(bench::Options),
+    /// Build and run the fuzz targets; keep the inputs that reach something new.
+    Fuzz(fuzz::Options),
+    /// Change the code in small ways, one at a time, and see whether a test notices.
+    Mutants(mutants::Options),
     /// Compare the public API of every published library with `docs/api/*.txt`.
     Api {
         /// Rewrite the golden lists instead of comparing.
@@ -76,6 +82,12 @@ fn run(task: Task) -> Result<(), Failure> {
         }
         Task::BenchCompare(options) => {
             say("bench-compare", |workspace, budget| bench::compare(&options, workspace, budget))
+        }
+        Task::Fuzz(options) => {
+            say("fuzz", |workspace, budget| fuzz::run(workspace, budget, &options))
+        }
+        Task::Mutants(options) => {
+            say("mutants", |workspace, budget| mutants::run(workspace, budget, &options))
         }
         Task::Api { bless } => {
             let mode = if bless { api::Mode::Bless } else { api::Mode::Compare };
