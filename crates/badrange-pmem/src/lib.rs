@@ -31,7 +31,9 @@
 mod badblocks;
 mod device;
 mod error;
+mod kernel;
 mod namespace;
+mod table;
 
 #[cfg(test)]
 mod tests;
@@ -40,5 +42,7 @@ pub use crate::{
     badblocks::{Badblocks, MAX_RECORD_SECTORS},
     device::{MetadataArea, PmemDevice},
     error::{NamespaceError, NamespaceErrorKind},
+    kernel::Kernel,
     namespace::{Align, Mode, Namespace},
+    table::{BadRecord, BadblocksTable, Checked, TABLE_END, TABLE_RECORDS},
 };
