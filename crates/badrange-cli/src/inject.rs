@@ -91,7 +91,7 @@ fn as_json(args: &InjectArgs, explainer: &Explainer, plan: &InjectPlan) -> Resul
 }
 
 fn script(out: &mut impl Write, args: &InjectArgs, plan: &InjectPlan) -> Result<(), Failure> {
-    writeln!(out, "#!/bin/sh")?;
+    writeln!(out, "#!/usr/bin/env bash")?;
     writeln!(out, "# Makes {} fail by {}. For a test machine.", one_line(&args.file), plan.emit)?;
     for at in &plan.at {
         writeln!(out, "# bad: {}", one_line(at))?;

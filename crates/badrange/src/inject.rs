@@ -158,7 +158,7 @@ pub struct InjectPlan {
     pub emit: &'static str,
     /// What fails, as `explain --at` takes it: a superset of what was asked for, by rounding only.
     pub at: Vec<String>,
-    /// What to run, in order, as root, in a POSIX shell.
+    /// What to run, in order, as root, in bash.
     pub commands: Vec<String>,
     /// What takes it back.
     pub undo: Vec<String>,

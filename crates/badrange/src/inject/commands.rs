@@ -1,8 +1,9 @@
-//! The words of each injector. Written for a POSIX shell; `$dev` is the device on the test machine.
+//! The words of each injector. Written for bash; `$dev` is the device on the test machine.
 
 use badrange_core::SECTOR_SIZE;
 
 use super::{Injector, Target};
+use crate::advice::Command;
 
 /// Commands, and those that take them back.
 #[derive(Debug, Default)]
@@ -24,7 +25,7 @@ impl Script {
 /// `number` tells the mapped devices of several targets apart.
 pub(super) fn on(target: &Target<'_>, number: usize, injector: Injector) -> Script {
     let mut script = Script::default();
-    let place = format!("dev={}", quoted(&target.device.name));
+    let place = format!("dev={}", Command::new(&target.device.name));
     script.run(format!("{place}  # its name on the test machine"));
     script.undo(place);
     match injector {
@@ -155,9 +156,4 @@ fn sectors(target: &Target<'_>) -> u64 {
 fn each(first: u64, count: u64, command: &str) -> String {
     let last = first.saturating_add(count.saturating_sub(1));
     format!("for n in $(seq {first} {last}); do {command}; done")
-}
-
-/// A word that a POSIX shell takes as it is.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
