@@ -53,6 +53,8 @@ impl Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Explain(ExplainArgs),
+    Locate(crate::locate::LocateArgs),
+    Inject(crate::inject::InjectArgs),
     Example(ExampleArgs),
     #[command(subcommand)]
     Sim(SimCommand),

@@ -5,6 +5,8 @@ mod diagram;
 mod example;
 mod explain;
 mod init;
+mod inject;
+mod locate;
 mod pages;
 mod progress;
 mod render;
@@ -75,6 +77,8 @@ fn run(command: Option<Command>) -> Result<u8, Failure> {
     match command {
         None => example::show(),
         Some(Command::Explain(args)) => explain::run(&args),
+        Some(Command::Locate(args)) => locate::run(&args),
+        Some(Command::Inject(args)) => inject::run(&args),
         Some(Command::Example(args)) => example::write(&args),
         Some(Command::Sim(command)) => sim::run(&command),
         Some(Command::Completions(args)) => pages::completions(&args),
