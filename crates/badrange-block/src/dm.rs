@@ -6,6 +6,7 @@
 
 mod error;
 mod linear;
+mod recovery;
 mod striped;
 mod table;
 mod target;
@@ -14,6 +15,7 @@ mod text;
 pub use self::{
     error::{TableError, TableErrorKind},
     linear::{Linear, LinearKind},
+    recovery::{AccessLimit, NoRecovery, NotDax, RecoveryPiece, RecoveryRefused, RecoveryWrites},
     striped::Striped,
     table::{LegInfo, MAX_TARGETS, Table},
     target::{MAX_LEGS_PER_TARGET, Target},

@@ -29,7 +29,8 @@
 //!
 //! * [`Partition`] is a window of its disk.
 //! * [`dm::Table`] is one device-mapper device: targets one after the other. It reads and prints
-//!   the text of `dmsetup table`, or is built from [`dm::Target`]s.
+//!   the text of `dmsetup table`, or is built from [`dm::Target`]s. [`dm::RecoveryWrites`] says
+//!   which writes reach which leg when a range is to be cleared through it.
 //! * [`interleave::Interleave`] is a CXL region over its memory devices.
 //!
 //! A leg is one use of a lower device, not the device itself: a table that uses a device twice has
