@@ -8,3 +8,4 @@
 )]
 
 mod captures;
+mod whole_path;
