@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "talking to the terminal is what this program is for")]
 
 mod api;
+mod bench;
 mod ci;
 mod command;
 mod failure;
@@ -45,6 +46,8 @@ enum Task {
         #[arg(long)]
         mutants: bool,
     },
+    /// Measure badrange beside other crates and the machine's own limits.
+    BenchCompare(bench::Options),
     /// Compare the public API of every published library with `docs/api/*.txt`.
     Api {
         /// Rewrite the golden lists instead of comparing.
@@ -71,6 +74,9 @@ fn run(task: Task) -> Result<(), Failure> {
             let check = if mutants { loom::mutants } else { loom::models };
             say("loom", check)
         }
+        Task::BenchCompare(options) => {
+            say("bench-compare", |workspace, budget| bench::compare(&options, workspace, budget))
+        }
         Task::Api { bless } => {
             let mode = if bless { api::Mode::Bless } else { api::Mode::Compare };
             say("api", |workspace, budget| api::check(workspace, budget, mode))
@@ -84,7 +90,7 @@ fn say(
     check: impl FnOnce(&Workspace, &Budget) -> Result<Outcome, Failure>,
 ) -> Result<(), Failure> {
     let workspace = Workspace::load()?;
-    let budget = Budget::new(&workspace.root, steps::LONG);
+    let budget = Budget::new(&workspace.root, steps::SLOW);
     let outcome = check(&workspace, &budget)?;
     println!("{name}: {outcome}");
     Ok(())
