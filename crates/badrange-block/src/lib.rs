@@ -30,6 +30,7 @@
 //! * [`Partition`] is a window of its disk.
 //! * [`dm::Table`] is one device-mapper device: targets one after the other. It reads and prints
 //!   the text of `dmsetup table`, or is built from [`dm::Target`]s.
+//! * [`interleave::Interleave`] is a CXL region over its memory devices.
 //!
 //! A leg is one use of a lower device, not the device itself: a table that uses a device twice has
 //! two legs for it, and both have to be asked.
@@ -41,6 +42,7 @@
 //! [`dm::MAX_TARGETS`] targets and a target at most [`dm::MAX_LEGS_PER_TARGET`] legs.
 
 pub mod dm;
+pub mod interleave;
 mod leg;
 mod partition;
 

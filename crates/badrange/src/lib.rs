@@ -124,6 +124,8 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(feature = "explain")]
+pub mod advice;
 mod attach;
 
 pub use attach::{AttachError, AttachedPmem, attach_pmem, attach_table};

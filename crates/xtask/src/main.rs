@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "talking to the terminal is what this program is for")]
 
 mod api;
+mod bench;
 mod ci;
 mod command;
 mod failure;
@@ -51,6 +52,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Change the code in small ways, one at a time, and see whether a test notices.
     Mutants(mutants::Options),
+    /// Measure badrange beside other crates and the machine's own limits.
+    BenchCompare(bench::Options),
     /// Compare the public API of every published library with `docs/api/*.txt`.
     Api {
         /// Rewrite the golden lists instead of comparing.
@@ -82,6 +85,9 @@ fn run(task: Task) -> Result<(), Failure> {
         }
         Task::Mutants(options) => {
             say("mutants", |workspace, budget| mutants::run(workspace, budget, &options))
+        }
+        Task::BenchCompare(options) => {
+            say("bench-compare", |workspace, budget| bench::compare(&options, workspace, budget))
         }
         Task::Api { bless } => {
             let mode = if bless { api::Mode::Bless } else { api::Mode::Compare };

@@ -29,7 +29,7 @@ pub(crate) struct Step {
 /// For steps that ought to take seconds.
 const SHORT: Duration = Duration::from_secs(5 * 60);
 /// For steps that compile the workspace.
-pub(crate) const LONG: Duration = Duration::from_secs(20 * 60);
+const LONG: Duration = Duration::from_secs(20 * 60);
 /// For steps that only `--full` runs.
 pub(crate) const SLOW: Duration = Duration::from_secs(2 * 60 * 60);
 
@@ -59,6 +59,7 @@ pub(crate) const ALL: &[Step] = &[
     step("no-std", "crates without std, built for bare metal", SHORT, no_std),
     step("msrv", "libraries checked with the oldest supported compiler", LONG, msrv),
     step("examples", "every example runs", SHORT, examples),
+    step("bench", "every benchmark runs once", LONG, benchmarks),
     step("api", "public API as in docs/api", LONG, public_api),
     step("package", "every published crate builds from its tarball", LONG, tarballs),
     step("stranger", "a crate outside the workspace uses the facade", SHORT, stranger),
@@ -195,6 +196,12 @@ fn examples(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
         }
     }
     Ok(Outcome::Done)
+}
+
+/// Whether they run and their answers agree; nothing is timed.
+fn benchmarks(_: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    Cmd::parse("cargo test --quiet -p badrange-bench --benches").run(budget)?;
+    run(Cmd::parse("cargo run --quiet -p badrange-bench -- --quick"), budget)
 }
 
 fn public_api(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
