@@ -40,11 +40,13 @@ mod assemble;
 mod build;
 mod ground;
 mod location;
+mod logged;
 mod verdict;
 
 pub use self::{
     answer::{Answer, Explanation, OwnerFound, PieceFound, Position, Redundancy, Summary},
     build::{BuildError, Explainer},
     location::{LocationError, LocationErrorKind, Query, Target},
+    logged::Located,
     verdict::Verdict,
 };
