@@ -41,11 +41,13 @@ mod build;
 pub(crate) mod descent;
 mod ground;
 pub(crate) mod location;
+mod logged;
 mod verdict;
 
 pub use self::{
     answer::{Answer, Explanation, OwnerFound, PieceFound, Position, Redundancy, Summary},
     build::{BuildError, Explainer},
     location::{LocationError, LocationErrorKind, Query, Target},
+    logged::Located,
     verdict::Verdict,
 };
