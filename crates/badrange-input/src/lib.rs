@@ -12,12 +12,14 @@ mod fsmap;
 mod json;
 mod lines;
 mod lvm;
+mod mdadm;
 mod number;
 mod paths;
 mod sfdisk;
 mod sniff;
 mod stackerror;
 mod stackfile;
+mod thindump;
 mod topology;
 
 pub use crate::{
@@ -37,6 +39,7 @@ pub use crate::{
         LogicalVolume, LvSegment, LvsReport, PhysicalVolume, PvsReport, SegmentKind, Stripe,
         StripeTarget, VolumeGroup, parse_lvs_json, parse_pvs_json, parse_vgcfg,
     },
+    mdadm::{MdMember, MdRole, MdVersion, parse_mdadm_examine},
     number::parse_u64,
     paths::{InodePath, InodePaths},
     sfdisk::{
@@ -45,5 +48,6 @@ pub use crate::{
     },
     sniff::{Format, RECOGNISE_BYTES, recognise},
     stackerror::StackError,
+    thindump::{ThinDevice, ThinDump, parse_thin_dump},
     topology::{Area, Device, Filesystem, Layer, Topology, gaps},
 };

@@ -39,7 +39,9 @@ mod answer;
 mod assemble;
 mod build;
 mod ground;
+mod holders;
 mod location;
+mod protect;
 mod verdict;
 
 pub use self::{

@@ -7,4 +7,6 @@
     reason = "small numbers, and a panic is a failed test"
 )]
 
+mod arrays;
 mod captures;
+mod thin;
