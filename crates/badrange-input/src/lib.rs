@@ -14,6 +14,7 @@ mod lines;
 mod lvm;
 mod number;
 mod paths;
+mod ranges;
 mod sfdisk;
 mod sniff;
 mod stackerror;
@@ -39,6 +40,10 @@ pub use crate::{
     },
     number::parse_u64,
     paths::{InodePath, InodePaths},
+    ranges::{
+        BlockUnit, LogEvent, LogStream, MAX_LOG_LINE_BYTES, NamedRange, Place, RangeList,
+        RangeOptions, UnplacedRange, read_ranges,
+    },
     sfdisk::{
         PartitionEntry, PartitionKind, PartitionTable, TableLabel, parse_sfdisk_dump,
         parse_sfdisk_json,

@@ -408,7 +408,7 @@ fn json(text: &str) -> Result<Format, ParseError> {
 }
 
 /// Whether the text has this as a key: in quotes, before a colon.
-fn has_key(text: &str, key: &str) -> bool {
+pub(crate) fn has_key(text: &str, key: &str) -> bool {
     text.match_indices(key).any(|(at, _)| {
         let before = text.get(..at).is_some_and(|t| t.ends_with('"'));
         let after = text.get(at.saturating_add(key.len())..).unwrap_or_default();

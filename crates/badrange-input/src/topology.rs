@@ -48,6 +48,8 @@ pub struct Topology {
     pub(crate) devices: Vec<Device>,
     pub(crate) filesystems: Vec<Filesystem>,
     pub(crate) notes: Vec<StackError>,
+    /// Device numbers as `devices` of `[[dm]]` give them, `8:2`, and what they stand for.
+    pub(crate) numbers: BTreeMap<String, String>,
 }
 
 impl Topology {
@@ -73,6 +75,30 @@ impl Topology {
     #[must_use]
     pub fn filesystems(&self) -> &[Filesystem] {
         &self.filesystems
+    }
+
+    /// The name that a `[[dm]]` entry gives to a device number, `8:2`.
+    #[must_use]
+    pub fn numbered(&self, number: &str) -> Option<&str> {
+        self.numbers.get(number).map(String::as_str)
+    }
+
+    /// The device-mapper device that the kernel calls `dm-<minor>`: the one whose own number ends in
+    /// that minor. `None` when none is known, or several are.
+    #[must_use]
+    pub fn dm_minor(&self, minor: u64) -> Option<&str> {
+        let is_dm = |name: &str| {
+            let device = self.devices.iter().find(|device| device.name == name);
+            device.is_some_and(|device| {
+                !matches!(device.layer, Layer::Disk | Layer::Pmem { .. } | Layer::Partition { .. })
+            })
+        };
+        let of_minor =
+            |number: &str| number.split_once(':').is_some_and(|(_, n)| n.parse() == Ok(minor));
+        let mut found =
+            self.numbers.iter().filter(|(number, name)| of_minor(number) && is_dm(name));
+        let (_, name) = found.next()?;
+        found.all(|(_, other)| other == name).then_some(name.as_str())
     }
 
     /// What is not modelled and therefore not translated, each with its place: for people to read.

@@ -45,7 +45,12 @@ pub(super) fn load(name: &str, text: &str, files: &dyn Files) -> Result<Topology
     let toml = Toml { name, text };
     let file = toml.parse()?;
     refuse_later_stages(&toml, &file)?;
-    let topology = Topology { devices: Vec::new(), filesystems: Vec::new(), notes: Vec::new() };
+    let topology = Topology {
+        devices: Vec::new(),
+        filesystems: Vec::new(),
+        notes: Vec::new(),
+        numbers: numbers(&file),
+    };
     let mut loader = Loader {
         toml,
         files,
@@ -69,6 +74,14 @@ pub(super) fn load(name: &str, text: &str, files: &dyn Files) -> Result<Topology
         loader.mount(filesystem, &entry.device)?;
     }
     Ok(loader.topology)
+}
+
+/// Keys like `8:2` of every `devices` of `[[dm]]`.
+fn numbers(file: &StackFile) -> BTreeMap<String, String> {
+    let digits = |key: &str| key.bytes().all(|b| b == b':' || b.is_ascii_digit());
+    let all = file.dm.iter().flat_map(|entry| &entry.devices);
+    let numbered = all.filter(|(key, _)| key.contains(':') && digits(key));
+    numbered.map(|(key, name)| (key.clone(), name.get_ref().clone())).collect()
 }
 
 fn refuse_later_stages(toml: &Toml<'_>, file: &StackFile) -> Result<(), StackError> {

@@ -181,6 +181,60 @@ impl Ground<'_> {
     }
 }
 
+/// Bytes at the bottom of the stack that queries named so far.
+pub(super) struct Told<'t> {
+    ground: Ground<'t>,
+    /// Disjoint ranges, end by start.
+    named: BTreeMap<Space, BTreeMap<u64, u64>>,
+}
+
+impl<'t> Told<'t> {
+    pub(super) const fn new(topology: &'t Topology) -> Self {
+        Self { ground: Ground { topology, counted: BTreeMap::new() }, named: BTreeMap::new() }
+    }
+
+    /// Adds a query; `false` when it is of a device that lies on others, and all its bytes were
+    /// named before.
+    pub(super) fn add(&mut self, query: &Query) -> bool {
+        let mut below = Vec::new();
+        let own = Space::of(query);
+        match query.target {
+            Target::Device { place, extent } => self.ground.sink(place, extent, &mut below),
+            Target::Memory(extent) => {
+                below.push((own, extent.start().get(), extent.end().get()));
+            }
+        }
+        let above = below.iter().all(|(space, ..)| *space != own);
+        if above && below.iter().all(|(space, start, end)| self.is_named(*space, *start, *end)) {
+            return false;
+        }
+        for (space, start, end) in below {
+            self.name(space, start, end);
+        }
+        true
+    }
+
+    fn is_named(&self, space: Space, start: u64, end: u64) -> bool {
+        let ranges = self.named.get(&space);
+        let last = ranges.and_then(|ranges| ranges.range(..=start).next_back());
+        last.is_some_and(|(_, to)| end <= *to)
+    }
+
+    fn name(&mut self, space: Space, start: u64, end: u64) {
+        let ranges = self.named.entry(space).or_default();
+        let (mut from, mut to) = (start, end);
+        // Whatever it touches becomes one with it.
+        while let Some((s, e)) = ranges.range(..=to).next_back().map(|(s, e)| (*s, *e)) {
+            if e < from {
+                break;
+            }
+            ranges.remove(&s);
+            (from, to) = (from.min(s), to.max(e));
+        }
+        ranges.insert(from, to);
+    }
+}
+
 /// How many of `start..end` lie in these disjoint, ascending ranges.
 fn overlap(ranges: &[(u64, u64)], start: u64, end: u64) -> u64 {
     let first = ranges.partition_point(|(_, to)| *to <= start);

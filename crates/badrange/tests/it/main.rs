@@ -8,3 +8,5 @@
 )]
 
 mod captures;
+mod locating;
+mod whole_path;
