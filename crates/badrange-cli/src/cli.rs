@@ -54,6 +54,8 @@ impl Color {
 pub(crate) enum Command {
     Explain(ExplainArgs),
     Ranges(crate::ranges::RangesArgs),
+    Locate(crate::locate::LocateArgs),
+    Inject(crate::inject::InjectArgs),
     Example(ExampleArgs),
     #[command(subcommand)]
     Sim(SimCommand),

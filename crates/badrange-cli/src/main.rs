@@ -7,6 +7,8 @@ mod explain;
 mod follow;
 mod init;
 mod log;
+mod inject;
+mod locate;
 mod pages;
 mod progress;
 mod ranges;
@@ -83,6 +85,8 @@ fn run(command: Option<Command>) -> Result<u8, Failure> {
         None => example::show(),
         Some(Command::Explain(args)) => explain::run(&args),
         Some(Command::Ranges(args)) => ranges::run(&args),
+        Some(Command::Locate(args)) => locate::run(&args),
+        Some(Command::Inject(args)) => inject::run(&args),
         Some(Command::Example(args)) => example::write(&args),
         Some(Command::Sim(command)) => sim::run(&command),
         Some(Command::Completions(args)) => pages::completions(&args),

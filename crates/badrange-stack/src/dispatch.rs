@@ -10,10 +10,10 @@ use smallvec::SmallVec;
 
 use crate::{
     HolderId, Observer, Report, Step,
-    account::{Account, Pages, Said, States, page_bytes, remainder_pages},
+    account::{Account, Pages, Saids, States, enter_next, page_bytes, remainder_pages},
     report::Counts,
     stack::Inner,
-    sync::{InCallback, caught},
+    sync::{Arc, InCallback, caught},
     table::{Above, HolderSlot, Table},
     topology::{Below, Device, Topology},
 };
@@ -37,6 +37,7 @@ pub(crate) fn run(
         inner,
         picture,
         flags,
+        watched: observer.watches() || cfg!(feature = "tracing"),
         state: RefCell::new(State {
             account: Account::default(),
             counts: Counts::default(),
@@ -68,6 +69,8 @@ struct Event<'e> {
     inner: &'e Inner,
     picture: &'e Topology,
     flags: MfFlags,
+    /// Whether steps are made at all.
+    watched: bool,
     /// Borrowed for moments only, never while calling out.
     state: RefCell<State<'e>>,
 }
@@ -153,15 +156,15 @@ impl<'e> Event<'e> {
         piece: &Piece<S>,
         frame: Option<&Frame<'_>>,
     ) -> ControlFlow<()> {
-        for entry in table.overlapping(piece.here().span()) {
+        table.overlapping(piece.here().span(), &mut |entry| {
             for part in piece.clip(entry.range) {
                 match &entry.above {
                     Above::Holder(slot) => self.tell(slot, part, frame)?,
                     Above::Device { index, leg } => self.enter(*index, *leg, &part, frame)?,
                 }
             }
-        }
-        ControlFlow::Continue(())
+            ControlFlow::Continue(())
+        })
     }
 
     /// Carries a piece through a device's mapping, into the device.
@@ -186,8 +189,10 @@ impl<'e> Event<'e> {
     ) -> ControlFlow<()> {
         let depth = below.map_or(0, |f| f.depth.saturating_add(1));
         self.spend(|counts| &mut counts.arrived)?;
-        let name = &device.name;
-        self.show(|| Step::Arrived { depth, device: device.id, name: name.clone(), piece: *piece });
+        self.show(|| {
+            let name = Arc::clone(&device.name);
+            Step::Arrived { depth, device: device.id, name, piece: *piece }
+        });
         let frame = Frame { device, piece, below, depth };
         self.climb(&device.table, piece, Some(&frame))
     }
@@ -201,7 +206,7 @@ impl<'e> Event<'e> {
     ) -> ControlFlow<()> {
         let Some(inside) = slot.gate.enter() else { return ControlFlow::Continue(()) };
         self.spend(|counts| &mut counts.told)?;
-        let call = Call { frame, settled: RefCell::new(SmallVec::new()) };
+        let call = Call { frame, settled: RefCell::new(Saids::new()) };
         let what = Corruption::new(piece, self.flags, &call);
         let answer = caught(|| {
             let _callback = InCallback::enter(self.inner.key());
@@ -234,6 +239,9 @@ impl<'e> Event<'e> {
     }
 
     fn show(&self, step: impl FnOnce() -> Step) {
+        if !self.watched {
+            return;
+        }
         let step = step();
         log_step(&step);
         self.state.borrow_mut().observer.step(step);
@@ -268,12 +276,12 @@ impl<'e> Event<'e> {
 /// One call of one holder: collects what it settles and knows the way its bytes took.
 struct Call<'c> {
     frame: Option<&'c Frame<'c>>,
-    settled: RefCell<SmallVec<[Said; 4]>>,
+    settled: RefCell<Saids>,
 }
 
 impl Context for Call<'_> {
     fn settle(&self, origin: Run<ReportOffset>, outcome: Outcome) {
-        self.settled.borrow_mut().push((origin, outcome));
+        enter_next(&mut self.settled.borrow_mut(), origin, outcome);
     }
 
     fn trail(&self, origin: Run<ReportOffset>, sink: &mut dyn FnMut(Hop)) {

@@ -66,6 +66,7 @@ mod limits;
 mod poison;
 mod queue;
 mod report;
+mod reporter;
 mod stack;
 mod sync;
 mod table;
@@ -89,6 +90,7 @@ pub use crate::{
     poison::{Accounting, Cleared, PoisonLedger, PoisonToken},
     queue::{BadRange, EventQueue, Failure, Pushed, Record},
     report::{Counts, Report, State},
+    reporter::Reporter,
     stack::{Detached, HolderId, Registration, Stack},
     topology::DeviceSpec,
     trace::{Observer, Step, Trace},

@@ -38,8 +38,9 @@
 mod answer;
 mod assemble;
 mod build;
+pub(crate) mod descent;
 mod ground;
-mod location;
+pub(crate) mod location;
 mod logged;
 mod verdict;
 
