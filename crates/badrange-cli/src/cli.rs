@@ -53,6 +53,7 @@ impl Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Explain(ExplainArgs),
+    Plan(crate::plan::PlanArgs),
     Example(ExampleArgs),
     #[command(subcommand)]
     Sim(SimCommand),

@@ -21,7 +21,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<u8, Failure> {
 }
 
 /// The explainer of a `stack.toml` and the files beside it.
-fn load(stack: &Path) -> Result<Explainer, Failure> {
+pub(crate) fn load(stack: &Path) -> Result<Explainer, Failure> {
     let name = stack.display().to_string();
     let text = fs::read_to_string(stack)
         .map_err(|err| Failure::data(format!("cannot read {name:?}: {err}")))?;

@@ -6,6 +6,7 @@ mod example;
 mod explain;
 mod init;
 mod pages;
+mod plan;
 mod progress;
 mod render;
 mod sim;
@@ -75,6 +76,7 @@ fn run(command: Option<Command>) -> Result<u8, Failure> {
     match command {
         None => example::show(),
         Some(Command::Explain(args)) => explain::run(&args),
+        Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Example(args)) => example::write(&args),
         Some(Command::Sim(command)) => sim::run(&command),
         Some(Command::Completions(args)) => pages::completions(&args),

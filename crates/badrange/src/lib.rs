@@ -139,3 +139,5 @@ pub use badrange_stack as stack;
 
 #[cfg(feature = "explain")]
 pub mod explain;
+#[cfg(feature = "explain")]
+pub mod plan;
