@@ -56,6 +56,7 @@ pub(crate) enum Command {
     Locate(crate::locate::LocateArgs),
     Inject(crate::inject::InjectArgs),
     Ranges(crate::ranges::RangesArgs),
+    Plan(crate::plan::PlanArgs),
     Example(ExampleArgs),
     #[command(subcommand)]
     Sim(SimCommand),

@@ -179,7 +179,7 @@ fn hop(position: &Position) -> String {
 
 /// Breaks a line at blanks so that no part is wider than `room`; a word that is wider by itself is
 /// cut, never dropped.
-fn wrap(line: &str, room: usize) -> Vec<String> {
+pub(crate) fn wrap(line: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0_usize;
     for word in line.split_inclusive(' ') {
