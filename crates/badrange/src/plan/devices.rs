@@ -68,6 +68,8 @@ impl<'t> Devices<'t> {
                 Layer::Opaque
                 | Layer::Partition { .. }
                 | Layer::Mapped { .. }
+                | Layer::Array { .. }
+                | Layer::Thin { .. }
                 | Layer::View { .. } => Vec::new(),
             };
             all.push(BadDevice { device: device.name.clone(), bad, actions });
@@ -98,8 +100,12 @@ pub(super) fn sink(
         })
     };
     match &device.layer {
-        Layer::Partition { on, mapping } => through(mapping, &[*on]),
-        Layer::Mapped { table, legs } => through(&**table, legs),
+        layer @ (Layer::Partition { .. }
+        | Layer::Mapped { .. }
+        | Layer::Array { .. }
+        | Layer::Thin { .. }) => layer
+            .mapping()
+            .map_or(ControlFlow::Continue(()), |mapping| through(&*mapping, layer.legs())),
         Layer::View { of, at } => match extent.rebase(DevOffset::new(0), at.start()) {
             Some(below) => sink(topology, *of, below, found),
             None => ControlFlow::Continue(()),
