@@ -11,7 +11,7 @@ use badrange::{
     input::{DirFiles, Files, Topology},
 };
 
-use crate::{Failure, cli::ExplainArgs, follow, log, progress::Shown, render};
+use crate::{Failure, cli::ExplainArgs, follow, log, progress::Shown, report};
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<u8, Failure> {
     if args.log.follow {
@@ -21,12 +21,12 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<u8, Failure> {
     if args.log.log.is_some() {
         let located = log::located(&explainer, &args.log)?;
         let answer = explainer.explain(&located.queries);
-        print(&answer, args.json)?;
+        report::print(&explainer, &answer, &args.output)?;
         let left_out = if located.unplaced.is_empty() { 0 } else { log::EXIT_UNKNOWN };
         return Ok(if answer.exit_code() == 0 { left_out } else { answer.exit_code() });
     }
     let answer = ask(&explainer, &args.at)?;
-    print(&answer, args.json)?;
+    report::print(&explainer, &answer, &args.output)?;
     Ok(answer.exit_code())
 }
 
@@ -54,14 +54,4 @@ pub(crate) fn ask(explainer: &Explainer, at: &[String]) -> Result<Answer, Failur
         queries.extend(explainer.locate(list).map_err(Failure::usage)?);
     }
     Ok(explainer.explain(&queries))
-}
-
-fn print(answer: &Answer, json: bool) -> Result<(), Failure> {
-    let mut out = anstream::stdout().lock();
-    if json {
-        writeln!(out, "{}", answer.to_json())?;
-    } else {
-        render::answer(&mut out, answer)?;
-    }
-    Ok(out.flush()?)
 }

@@ -13,7 +13,7 @@ mod pages;
 mod plan;
 mod progress;
 mod ranges;
-mod render;
+mod report;
 mod sim;
 mod sweep;
 

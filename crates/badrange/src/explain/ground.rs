@@ -56,7 +56,7 @@ fn bytes_lost(topology: &Topology, queries: &[Query], found: &[Explanation]) -> 
 }
 
 /// A piece's bytes: one range, or each element of a strided one.
-fn elements(piece: &PieceFound) -> impl Iterator<Item = (u64, u64)> + '_ {
+pub(crate) fn elements(piece: &PieceFound) -> impl Iterator<Item = (u64, u64)> + '_ {
     let (stride, count) = piece.repeat.unwrap_or((0, 1));
     let start = move |i: u64| piece.start.saturating_add(stride.saturating_mul(i));
     (0..count).map(move |i| (start(i), start(i).saturating_add(piece.len)))
@@ -64,15 +64,15 @@ fn elements(piece: &PieceFound) -> impl Iterator<Item = (u64, u64)> + '_ {
 
 /// Half-open ranges, in any order until they are united.
 #[derive(Debug, Clone, Default)]
-struct Ranges(Vec<(u64, u64)>);
+pub(crate) struct Ranges(Vec<(u64, u64)>);
 
 impl Ranges {
-    fn add(&mut self, start: u64, end: u64) {
+    pub(crate) fn add(&mut self, start: u64, end: u64) {
         self.0.push((start, end));
     }
 
     /// The same bytes as disjoint ranges, ascending.
-    fn union(&mut self) -> Vec<(u64, u64)> {
+    pub(crate) fn union(&mut self) -> Vec<(u64, u64)> {
         self.0.sort_unstable();
         let mut united: Vec<(u64, u64)> = Vec::new();
         for (start, end) in &self.0 {
