@@ -11,10 +11,20 @@ use badrange::{
     input::{DirFiles, Files, Topology},
 };
 
-use crate::{Failure, cli::ExplainArgs, progress::Shown, render};
+use crate::{Failure, cli::ExplainArgs, follow, log, progress::Shown, render};
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<u8, Failure> {
+    if args.log.follow {
+        return follow::run(args);
+    }
     let explainer = load(&args.stack)?;
+    if args.log.log.is_some() {
+        let located = log::located(&explainer, &args.log)?;
+        let answer = explainer.explain(&located.queries);
+        print(&answer, args.json)?;
+        let left_out = if located.unplaced.is_empty() { 0 } else { log::EXIT_UNKNOWN };
+        return Ok(if answer.exit_code() == 0 { left_out } else { answer.exit_code() });
+    }
     let answer = ask(&explainer, &args.at)?;
     print(&answer, args.json)?;
     Ok(answer.exit_code())

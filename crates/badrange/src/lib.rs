@@ -140,4 +140,8 @@ pub use badrange_stack as stack;
 #[cfg(feature = "explain")]
 pub mod explain;
 #[cfg(feature = "explain")]
+pub mod inject;
+#[cfg(feature = "explain")]
+pub mod locate;
+#[cfg(feature = "explain")]
 pub mod plan;

@@ -77,8 +77,10 @@ fn without_dax(target: &Target) -> Option<&str> {
             kind @ (LinearKind::Crypt
             | LinearKind::Flakey
             | LinearKind::Dust
-            | LinearKind::Delay) => Some(kind.as_str()),
+            | LinearKind::Delay
+            | LinearKind::SnapshotOrigin) => Some(kind.as_str()),
         },
+        Target::Raid(raid) => Some(raid.type_name()),
         Target::Error { .. } => Some("error"),
         Target::Zero { .. } => Some("zero"),
         Target::Opaque { words, .. } => Some(words.split(' ').next().unwrap_or_default()),

@@ -7,4 +7,8 @@
     reason = "small numbers, and a panic is a failed test"
 )]
 
+mod arrays;
 mod captures;
+mod locating;
+mod thin;
+mod whole_path;
