@@ -83,6 +83,21 @@ pub(crate) struct ExplainArgs {
     /// Print one JSON object (badrange.explain/1) instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// How to print: a table, one JSON object (as --json), or with --follow a JSON object per line.
+    #[arg(long, value_name = "FORMAT", conflicts_with = "json")]
+    pub(crate) format: Option<Format>,
+}
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A table for people.
+    Text,
+    /// One JSON object.
+    Json,
+    /// A JSON object per finding of a followed text.
+    Jsonl,
 }
 
 const EXPLAIN_HELP: &str = "\

@@ -11,22 +11,34 @@ use badrange::{
     input::{DirFiles, Files, Topology},
 };
 
-use crate::{Failure, cli::ExplainArgs, follow, log, progress::Shown, render};
+use crate::{
+    Failure,
+    cli::{ExplainArgs, Format},
+    follow, log,
+    progress::Shown,
+    render,
+};
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<u8, Failure> {
-    if args.log.follow {
-        return follow::run(args);
+    match (args.log.follow, args.format) {
+        (true, None | Some(Format::Jsonl)) if !args.json => return follow::run(args),
+        (true, _) => return Err(Failure::usage("--follow prints JSON lines: --format jsonl")),
+        (false, Some(Format::Jsonl)) => {
+            return Err(Failure::usage("--format jsonl is for a text that grows: add --follow"));
+        }
+        (false, _) => {}
     }
+    let json = args.json || args.format == Some(Format::Json);
     let explainer = load(&args.stack)?;
     if args.log.log.is_some() {
         let located = log::located(&explainer, &args.log)?;
         let answer = explainer.explain(&located.queries);
-        print(&answer, args.json)?;
+        print(&answer, json)?;
         let left_out = if located.unplaced.is_empty() { 0 } else { log::EXIT_UNKNOWN };
         return Ok(if answer.exit_code() == 0 { left_out } else { answer.exit_code() });
     }
     let answer = ask(&explainer, &args.at)?;
-    print(&answer, args.json)?;
+    print(&answer, json)?;
     Ok(answer.exit_code())
 }
 

@@ -9,3 +9,4 @@
 
 mod captures;
 mod locating;
+mod logs;
