@@ -53,9 +53,10 @@ impl Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Explain(ExplainArgs),
-    Ranges(crate::ranges::RangesArgs),
     Locate(crate::locate::LocateArgs),
     Inject(crate::inject::InjectArgs),
+    Ranges(crate::ranges::RangesArgs),
+    Plan(crate::plan::PlanArgs),
     Example(ExampleArgs),
     #[command(subcommand)]
     Sim(SimCommand),

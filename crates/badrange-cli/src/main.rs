@@ -10,6 +10,7 @@ mod inject;
 mod locate;
 mod log;
 mod pages;
+mod plan;
 mod progress;
 mod ranges;
 mod render;
@@ -84,9 +85,10 @@ fn run(command: Option<Command>) -> Result<u8, Failure> {
     match command {
         None => example::show(),
         Some(Command::Explain(args)) => explain::run(&args),
-        Some(Command::Ranges(args)) => ranges::run(&args),
         Some(Command::Locate(args)) => locate::run(&args),
         Some(Command::Inject(args)) => inject::run(&args),
+        Some(Command::Ranges(args)) => ranges::run(&args),
+        Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Example(args)) => example::write(&args),
         Some(Command::Sim(command)) => sim::run(&command),
         Some(Command::Completions(args)) => pages::completions(&args),

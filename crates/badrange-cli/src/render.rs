@@ -148,6 +148,11 @@ fn words(verdict: Verdict) -> &'static str {
         Verdict::LvmMetadata => "LVM metadata area",
         Verdict::LvmFree => "extents of no logical volume",
         Verdict::LvmTail => "after the last extent of the physical volume",
+        Verdict::ThinFree => "blocks of a thin pool that no volume maps",
+        Verdict::ThinMetadata => "metadata of a thin pool",
+        Verdict::MdMetadata => "metadata of a software array",
+        Verdict::MdParity => "parity of a software array",
+        Verdict::MdUnused => "in no use by the software array",
         Verdict::PartitionTable => "partition table",
         Verdict::Unpartitioned => "in no partition",
         Verdict::PmemMetadata => "metadata of the namespace",
@@ -174,7 +179,7 @@ fn hop(position: &Position) -> String {
 
 /// Breaks a line at blanks so that no part is wider than `room`; a word that is wider by itself is
 /// cut, never dropped.
-fn wrap(line: &str, room: usize) -> Vec<String> {
+pub(crate) fn wrap(line: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0_usize;
     for word in line.split_inclusive(' ') {

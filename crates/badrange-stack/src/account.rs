@@ -38,8 +38,7 @@ impl Account {
     }
 
     /// Every byte's final state, of a report of `window`.
-    pub(crate) fn settle(&self, window: Extent<ReportOffset>) -> States {
-        let mut states = States::new();
+    pub(crate) fn settle(&self, window: Extent<ReportOffset>, states: &mut States) {
         each_state(window, &self.said, &mut |run, said| {
             let state = State::of(said);
             let last = states.last_mut().filter(|(_, s)| *s == state);
@@ -48,7 +47,6 @@ impl Account {
                 None => states.push((run, state)),
             }
         });
-        states
     }
 }
 
@@ -108,13 +106,12 @@ fn joined(a: Run<ReportOffset>, b: Run<ReportOffset>) -> Option<Run<ReportOffset
 }
 
 /// The pages that the remainder of a report of `bad` touches: disjoint, ascending.
-pub(crate) fn remainder_pages(bad: Extent<PhysAddr>, states: &States) -> Pages {
+pub(crate) fn remainder_pages(bad: Extent<PhysAddr>, states: &States, pages: &mut Pages) {
     let remainder = states.iter().filter(|(_, s)| s.falls_back());
     let remainder = remainder.filter_map(|(r, _)| r.rebase(ReportOffset::new(0), bad.start()));
     if remainder.clone().any(|run| run.as_extent().is_none()) {
-        return strided_pages(bad, remainder);
+        return pages.extend(strided_pages(bad, remainder));
     }
-    let mut pages = Pages::new();
     for next in remainder.map(|run| run.span().containing_pages()) {
         // Ascending and disjoint bytes share a page at most with the neighbour.
         let last = pages.last_mut().filter(|last| last.span().end() >= next.start());
@@ -123,7 +120,6 @@ pub(crate) fn remainder_pages(bad: Extent<PhysAddr>, states: &States) -> Pages {
             None => pages.push(next.into()),
         }
     }
-    pages
 }
 
 fn strided_pages(bad: Extent<PhysAddr>, remainder: impl Iterator<Item = Run<PhysAddr>>) -> Pages {

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::{
     HolderId, Observer, Report, Step,
-    account::{Account, Pages, Saids, States, enter_next, page_bytes, remainder_pages},
+    account::{Account, Saids, enter_next, page_bytes, remainder_pages},
     report::Counts,
     stack::Inner,
     sync::{Arc, InCallback, caught},
@@ -22,6 +22,15 @@ use crate::{
 pub(crate) enum Entrance<'a> {
     Memory { bad: Extent<PhysAddr>, fallback: &'a dyn Fallback },
     Device { device: DeviceId, bad: Extent<DevOffset> },
+}
+
+impl Entrance<'_> {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Memory { bad, .. } => bad.len(),
+            Self::Device { bad, .. } => bad.len(),
+        }
+    }
 }
 
 /// Walks one event through one picture of the stack and settles the account.
@@ -44,22 +53,23 @@ pub(crate) fn run(
             observer,
         }),
     };
-    let report = match entrance {
+    // Filled in where it is: it is large.
+    let mut report = Report::new(entrance.len());
+    match entrance {
         Entrance::Device { device, bad } => {
             event.begin(|event| {
                 picture.device(device).map_or(ControlFlow::Continue(()), |on| {
                     event.arrive(on, &Piece::report(bad), None)
                 })
             });
-            event.settle(bad.len())
+            event.settle(&mut report);
         }
         Entrance::Memory { bad, fallback } => {
             event.begin(|event| event.climb(&picture.memory, &Piece::report(bad), None));
-            let mut report = event.settle(bad.len());
+            event.settle(&mut report);
             event.fail_pages(bad, fallback, &mut report);
-            report
         }
-    };
+    }
     log_end(&report);
     report
 }
@@ -157,14 +167,23 @@ impl<'e> Event<'e> {
         frame: Option<&Frame<'_>>,
     ) -> ControlFlow<()> {
         table.overlapping(piece.here().span(), &mut |entry| {
-            for part in piece.clip(entry.range) {
-                match &entry.above {
-                    Above::Holder(slot) => self.tell(slot, part, frame)?,
-                    Above::Device { index, leg } => self.enter(*index, *leg, &part, frame)?,
-                }
+            if entry.range.contains_extent(piece.here().span()) {
+                return self.go(&entry.above, piece, frame);
             }
-            ControlFlow::Continue(())
+            piece.clip(entry.range).try_for_each(|part| self.go(&entry.above, &part, frame))
         })
+    }
+
+    fn go<S: Level>(
+        &self,
+        above: &Above<S>,
+        piece: &Piece<S>,
+        frame: Option<&Frame<'_>>,
+    ) -> ControlFlow<()> {
+        match above {
+            Above::Holder(slot) => self.tell(slot, *piece, frame),
+            Above::Device { index, leg } => self.enter(*index, *leg, piece, frame),
+        }
     }
 
     /// Carries a piece through a device's mapping, into the device.
@@ -248,11 +267,12 @@ impl<'e> Event<'e> {
     }
 
     /// Every byte's final state.
-    fn settle(&self, len: u64) -> Report {
+    fn settle(&self, report: &mut Report) {
         let state = self.state.borrow();
-        let window = Extent::new(ReportOffset::new(0), len);
-        let states = window.map_or_else(|_| States::new(), |w| state.account.settle(w));
-        Report { len, states, fallback: Pages::new(), counts: state.counts }
+        if let Ok(window) = Extent::new(ReportOffset::new(0), report.len) {
+            state.account.settle(window, &mut report.states);
+        }
+        report.counts = state.counts;
     }
 
     /// Fallback on the remainder's pages, then unmapping of all.
@@ -260,7 +280,7 @@ impl<'e> Event<'e> {
         if self.flags.contains(MfFlags::MEM_PRE_REMOVE) {
             return;
         }
-        report.fallback = remainder_pages(bad, &report.states);
+        remainder_pages(bad, &report.states, &mut report.fallback);
         let widened = page_bytes(&report.fallback).saturating_sub(report.remainder_bytes());
         report.counts.widened = widened;
         for pages in &report.fallback {

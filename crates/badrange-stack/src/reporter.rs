@@ -1,11 +1,12 @@
-use core::fmt;
+use core::{fmt, ops::ControlFlow};
 
-use badrange_core::{DevOffset, DeviceId, Extent, Fallback, MfFlags, PhysAddr};
+use badrange_core::{DevOffset, DeviceId, Extent, Fallback, Holder, MfFlags, PhysAddr, Space};
 
 use crate::{
-    BadRange, Failure, Report, Stack,
+    BadRange, Failure, HolderId, Report, Stack,
     dispatch::{self, Entrance},
-    sync::Kept,
+    sync::{InCallback, Kept},
+    table::{Above, Table},
     topology::Topology,
 };
 
@@ -87,6 +88,60 @@ impl Reporter {
         }
     }
 
+    /// Visits everybody who is registered directly on a device and has bytes of `range`, in the
+    /// order in which an event tells them. Nothing climbs and nothing is accounted for: the bare
+    /// registry, for whoever brings an own way to notify.
+    ///
+    /// A visit is a call into the holder as far as its registration is concerned: whoever ends that
+    /// waits until the visitor has returned, and inside a visitor nobody waits.
+    ///
+    /// # Kernel
+    /// `for_each_range_owner()` of the proposed ranged `memory_failure()`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use badrange_core::*;
+    /// # use badrange_stack::{DeviceSpec, Stack};
+    /// # use core::ops::ControlFlow;
+    /// # struct Mine;
+    /// # impl Holder for Mine {
+    /// #     fn corrupted_range(&self, _: &Corruption<'_>) -> Outcome { Outcome::Handled }
+    /// # }
+    /// # let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+    /// # let stack = Stack::new();
+    /// # let disk = stack.add_device(DeviceSpec::base("disk", at(0, 4096))).unwrap();
+    /// let mine = stack.register(disk, at(0, 512), Arc::new(Mine)).unwrap();
+    /// let mut found = Vec::new();
+    /// let _ = stack.reporter().each_holder(disk, at(256, 512), &mut |registered| {
+    ///     found.push((registered.id, registered.part));
+    ///     ControlFlow::Continue(())
+    /// });
+    /// assert_eq!(found, [(mine.id(), at(256, 256))]);
+    /// ```
+    pub fn each_holder(
+        &mut self,
+        device: DeviceId,
+        range: Extent<DevOffset>,
+        visit: &mut dyn FnMut(Registered<'_, DevOffset>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let key = self.stack.inner().key();
+        match self.picture.now().device(device) {
+            Some(on) => each(&on.table, range, key, visit),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    /// The same for the owners of physical memory.
+    pub fn each_owner(
+        &mut self,
+        range: Extent<PhysAddr>,
+        visit: &mut dyn FnMut(Registered<'_, PhysAddr>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let key = self.stack.inner().key();
+        each(&self.picture.now().memory, range, key, visit)
+    }
+
     /// Keeps the picture of now, and lets go of the one before: so that holders whose
     /// registrations have ended are released although no event comes.
     pub fn rest(&mut self) {
@@ -101,6 +156,46 @@ impl Reporter {
 
     fn event(&mut self, entrance: Entrance<'_>, flags: MfFlags) -> Report {
         dispatch::run(self.stack.inner(), self.picture.now(), entrance, flags, &mut ())
+    }
+}
+
+/// Visits the holders of one table. A registration that has ended meanwhile is none.
+fn each<S: Space>(
+    table: &Table<S>,
+    range: Extent<S>,
+    key: usize,
+    visit: &mut dyn FnMut(Registered<'_, S>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    table.overlapping(range, &mut |entry| {
+        let Above::Holder(slot) = &entry.above else { return ControlFlow::Continue(()) };
+        let Some(part) = entry.range.intersect(range) else { return ControlFlow::Continue(()) };
+        let Some(inside) = slot.gate.enter() else { return ControlFlow::Continue(()) };
+        let _inside = (!mutant!("visit_leaves_first")).then_some(inside);
+        let _callback = InCallback::enter(key);
+        visit(Registered { id: slot.id, part, holder: &*slot.holder })
+    })
+}
+
+/// Somebody who is registered on a part of what was asked for.
+///
+/// # Examples
+/// See [`Reporter::each_holder`].
+#[derive(Clone, Copy)]
+pub struct Registered<'a, S: Space> {
+    /// The registration.
+    pub id: HolderId,
+    /// What of the asked range it was registered for; clipped exactly.
+    pub part: Extent<S>,
+    /// The holder.
+    pub holder: &'a dyn Holder<S>,
+}
+
+impl<S: Space> fmt::Debug for Registered<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registered")
+            .field("id", &self.id)
+            .field("part", &self.part)
+            .finish_non_exhaustive()
     }
 }
 

@@ -69,28 +69,30 @@ const ROWS: usize = 16;
 /// # Invariants
 /// All leaves are equally deep. A node below the root has 1 to [`ROWS`] rows. The key of a row above
 /// a node is the least key in it, its range the hull of all ranges in it.
+#[derive(Clone)]
 pub(crate) struct Table<S: Space> {
-    root: Arc<Node<S>>,
+    root: Node<S>,
     len: usize,
 }
 
+#[derive(Clone)]
 enum Node<S: Space> {
     Leaf(Rows<S, Above<S>>),
-    Inner(Rows<S, Arc<Self>>),
+    Inner(Rows<S, Self>),
 }
 
-/// Entries in order, each with the furthest end of all up to it.
-struct Rows<S: Space, T>(Vec<(S, Entry<S, T>)>);
+/// Entries in order, each with the furthest end of all up to it. Shared: a copy is the same rows.
+struct Rows<S: Space, T>(Arc<[(S, Entry<S, T>)]>);
 
-impl<S: Space> Clone for Table<S> {
+impl<S: Space, T> Clone for Rows<S, T> {
     fn clone(&self) -> Self {
-        Self { root: Arc::clone(&self.root), len: self.len }
+        Self(Arc::clone(&self.0))
     }
 }
 
 impl<S: Space> Default for Table<S> {
     fn default() -> Self {
-        Self { root: Arc::new(Node::Leaf(Rows(Vec::new()))), len: 0 }
+        Self { root: Node::Leaf(Rows::of(Vec::new())), len: 0 }
     }
 }
 
@@ -160,18 +162,17 @@ impl<S: Space> Table<S> {
     }
 
     /// The root above all these nodes, which are of one level.
-    fn root_of(mut nodes: Vec<Node<S>>) -> Arc<Node<S>> {
+    fn root_of(mut nodes: Vec<Node<S>>) -> Node<S> {
         match (nodes.pop(), nodes.is_empty()) {
             (None, _) => Self::default().root,
+            // One row is no reason for a level.
             (Some(Node::Inner(rows)), true) if rows.0.len() == 1 => {
-                // One row is no reason for a level.
-                let below = rows.0.into_iter().next();
-                below.map_or_else(|| Self::default().root, |(_, row)| row.above)
+                rows.get(0).map_or_else(|| Self::default().root, |row| row.above.clone())
             }
-            (Some(only), true) => Arc::new(only),
+            (Some(only), true) => only,
             (Some(last), false) => {
                 nodes.push(last);
-                Arc::new(Node::Inner(Rows::of(nodes.into_iter().filter_map(Node::row).collect())))
+                Node::Inner(Rows::of(nodes.into_iter().filter_map(Node::row).collect()))
             }
         }
     }
@@ -187,12 +188,12 @@ enum Without<S: Space> {
 
 impl<S: Space> Node<S> {
     /// The row that stands for this node a level above; none for an empty one.
-    fn row(self) -> Option<Entry<S, Arc<Self>>> {
+    fn row(self) -> Option<Entry<S, Self>> {
         let (range, order) = match &self {
             Self::Leaf(rows) => rows.summary(),
             Self::Inner(rows) => rows.summary(),
         }?;
-        Some(Entry { range, order, above: Arc::new(self) })
+        Some(Entry { range, order, above: self })
     }
 
     /// This node with one entry more: as one node, or as two.
@@ -291,8 +292,7 @@ impl<S: Space, T> Rows<S, T> {
 
     /// The rows that overlap `range`, in order.
     fn overlapping(&self, range: Extent<S>) -> impl Iterator<Item = &Entry<S, T>> {
-        // A count that looks at all of the few rows has no branch to mispredict.
-        let first = self.0.iter().filter(|(reach, _)| *reach <= range.start()).count();
+        let first = self.0.partition_point(|(reach, _)| *reach <= range.start());
         #[cfg(test)]
         tests::visited(self.0.len());
         let rest = self.0.get(first..).unwrap_or_default().iter().map(|(_, entry)| entry);

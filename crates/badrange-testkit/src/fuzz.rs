@@ -14,7 +14,8 @@ use std::panic::catch_unwind;
 use arbitrary::Unstructured;
 
 use crate::case::{
-    FsMap, Ranges, RegistryOps, TableText, Tables, TestCase, WholeStack, check_bytes,
+    BadblocksOps, FsMap, Interleaves, Ranges, RegistryOps, TableText, Tables, TestCase, WholeStack,
+    check_bytes,
 };
 #[cfg(feature = "text")]
 use crate::text::{
@@ -51,6 +52,8 @@ pub const TARGETS: &[FuzzTarget] = &[
     of::<FsMap>("fs_map"),
     of::<RegistryOps>("registry_ops"),
     of::<WholeStack>("whole_stack"),
+    of::<Interleaves>("interleave"),
+    of::<BadblocksOps>("badblocks_ops"),
     #[cfg(feature = "text")]
     text::<Sfdisk>("text_sfdisk"),
     #[cfg(feature = "text")]

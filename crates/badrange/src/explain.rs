@@ -40,8 +40,10 @@ mod assemble;
 mod build;
 pub(crate) mod descent;
 mod ground;
+mod holders;
 pub(crate) mod location;
 mod logged;
+mod protect;
 mod verdict;
 
 pub use self::{

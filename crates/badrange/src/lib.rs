@@ -143,3 +143,5 @@ pub mod explain;
 pub mod inject;
 #[cfg(feature = "explain")]
 pub mod locate;
+#[cfg(feature = "explain")]
+pub mod plan;

@@ -48,12 +48,12 @@ enum Task {
         #[arg(long)]
         mutants: bool,
     },
-    /// Measure badrange beside other crates and the machine's own limits.
-    BenchCompare(bench::Options),
     /// Build and run the fuzz targets; keep the inputs that reach something new.
     Fuzz(fuzz::Options),
     /// Change the code in small ways, one at a time, and see whether a test notices.
     Mutants(mutants::Options),
+    /// Measure badrange beside other crates and the machine's own limits.
+    BenchCompare(bench::Options),
     /// Compare the public API of every published library with `docs/api/*.txt`.
     Api {
         /// Rewrite the golden lists instead of comparing.
@@ -80,14 +80,14 @@ fn run(task: Task) -> Result<(), Failure> {
             let check = if mutants { loom::mutants } else { loom::models };
             say("loom", check)
         }
-        Task::BenchCompare(options) => {
-            say("bench-compare", |workspace, budget| bench::compare(&options, workspace, budget))
-        }
         Task::Fuzz(options) => {
             say("fuzz", |workspace, budget| fuzz::run(workspace, budget, &options))
         }
         Task::Mutants(options) => {
             say("mutants", |workspace, budget| mutants::run(workspace, budget, &options))
+        }
+        Task::BenchCompare(options) => {
+            say("bench-compare", |workspace, budget| bench::compare(&options, workspace, budget))
         }
         Task::Api { bless } => {
             let mode = if bless { api::Mode::Bless } else { api::Mode::Compare };

@@ -54,8 +54,8 @@ fn check(node: &Node<DevOffset>, is_root: bool) -> usize {
     assert!(rows.0.len() > 1 || !is_root, "a level for one row");
     let depths: Vec<_> = rows.0.iter().map(|(_, row)| check(&row.above, false)).collect();
     assert!(depths.iter().all(|depth| *depth == depths[0]), "leaves are equally deep");
-    for (_, row) in &rows.0 {
-        let (range, order) = match &*row.above {
+    for (_, row) in rows.0.iter() {
+        let (range, order) = match &row.above {
             Node::Leaf(rows) => rows.summary(),
             Node::Inner(rows) => rows.summary(),
         }

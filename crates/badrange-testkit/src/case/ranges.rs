@@ -280,9 +280,9 @@ impl Ranges {
     /// The join, spelled out.
     fn said_about(&self, unit: u64) -> Option<Outcome> {
         let about = self.said.iter().filter(|(run, _)| run.has(unit));
-        let said: Vec<Answer> = about.map(|(_, answer)| *answer).collect();
+        let said: Vec<Outcome> = about.map(|(_, answer)| Outcome::from(*answer)).collect();
         let order = [Answer::NotSupported, Answer::Eio, Answer::Euclean, Answer::Handled];
-        let strongest = order.into_iter().find(|answer| said.contains(answer));
-        strongest.or_else(|| said.first().copied()).map(Outcome::from)
+        let strongest = order.into_iter().map(Outcome::from).find(|outcome| said.contains(outcome));
+        strongest.or_else(|| said.first().copied())
     }
 }

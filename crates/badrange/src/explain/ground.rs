@@ -146,8 +146,14 @@ impl Ground<'_> {
                     ControlFlow::Continue(())
                 });
             }
-            Layer::Partition { on, mapping } => self.follow(place, mapping, &[*on], extent, below),
-            Layer::Mapped { table, legs } => self.follow(place, &**table, legs, extent, below),
+            layer @ (Layer::Partition { .. }
+            | Layer::Mapped { .. }
+            | Layer::Array { .. }
+            | Layer::Thin { .. }) => {
+                if let Some(mapping) = layer.mapping() {
+                    self.follow(place, &*mapping, layer.legs(), extent, below);
+                }
+            }
             Layer::View { of, at } => {
                 if let Some(down) = extent.rebase(DevOffset::new(0), at.start()) {
                     self.sink(*of, down, below);
@@ -166,9 +172,13 @@ impl Ground<'_> {
         extent: Extent<DevOffset>,
         below: &mut Vec<(Space, u64, u64)>,
     ) {
+        let mut reached = extent.start();
         let _ = mapping.map(extent, &mut |part| {
             match part {
-                Mapped::To { leg, lower, .. } => {
+                // Of several copies the first stands for all.
+                Mapped::To { upper, .. } if upper.start() < reached => {}
+                Mapped::To { leg, lower, upper } => {
+                    reached = upper.end();
                     let index = usize::try_from(leg.index()).unwrap_or(usize::MAX);
                     if let Some(on) = legs.get(index) {
                         self.sink(*on, lower, below);

@@ -30,6 +30,8 @@ pub enum Verdict {
     FsUnknown,
     /// Allocated to a file but never written.
     FileUnwritten,
+    /// Blocks of a thin pool that no volume has.
+    ThinFree,
     /// Free space of a filesystem.
     FsFree,
     /// Extents of a physical volume that no logical volume uses.
@@ -38,8 +40,16 @@ pub enum Verdict {
     LvmTail,
     /// A partition table.
     PartitionTable,
+    /// The metadata of a thin pool.
+    ThinMetadata,
+    /// Superblocks of a member of an array, and whatever else stands before its data.
+    MdMetadata,
     /// In no partition.
     Unpartitioned,
+    /// Parity of an array.
+    MdParity,
+    /// Bytes of a member that its array does not use.
+    MdUnused,
     /// Below the first data byte of a persistent-memory namespace.
     PmemMetadata,
     /// Physical memory that nobody registered.
@@ -66,6 +76,11 @@ impl Verdict {
             Self::LvmTail => "lvm-tail",
             Self::PartitionTable => "partition-table",
             Self::Unpartitioned => "unpartitioned",
+            Self::ThinFree => "thin-free",
+            Self::ThinMetadata => "thin-metadata",
+            Self::MdMetadata => "md-metadata",
+            Self::MdParity => "md-parity",
+            Self::MdUnused => "md-unused",
             Self::PmemMetadata => "pmem-metadata",
             Self::NoOwner => "no-owner",
             Self::Outside => "outside",
@@ -81,6 +96,8 @@ impl Verdict {
             | Self::FsMetadata
             | Self::FsJournal
             | Self::PartitionTable
+            | Self::ThinMetadata
+            | Self::MdMetadata
             | Self::PmemMetadata => Some(true),
             Self::FsUnknown | Self::Device | Self::LvmMetadata | Self::Outside | Self::NoOwner => {
                 None
@@ -89,6 +106,9 @@ impl Verdict {
             | Self::FsFree
             | Self::LvmFree
             | Self::LvmTail
+            | Self::ThinFree
+            | Self::MdParity
+            | Self::MdUnused
             | Self::Unpartitioned => Some(false),
         }
     }
@@ -102,6 +122,8 @@ impl Verdict {
                 | Self::FsJournal
                 | Self::FileMetadata
                 | Self::PartitionTable
+                | Self::ThinMetadata
+                | Self::MdMetadata
                 | Self::PmemMetadata
         )
     }
@@ -113,6 +135,10 @@ impl Verdict {
             Area::LvmMetadata => Self::LvmMetadata,
             Area::LvmFree => Self::LvmFree,
             Area::LvmTail => Self::LvmTail,
+            Area::MdMetadata => Self::MdMetadata,
+            Area::MdUnused => Self::MdUnused,
+            Area::ThinFree => Self::ThinFree,
+            Area::ThinMetadata => Self::ThinMetadata,
         }
     }
 
