@@ -11,11 +11,22 @@ use badrange::{
     input::{DirFiles, Files, Topology},
 };
 
-use crate::{Failure, cli::ExplainArgs, follow, log, progress::Shown, report};
+use crate::{
+    Failure,
+    cli::ExplainArgs,
+    follow, log,
+    progress::Shown,
+    report::{self, Format},
+};
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<u8, Failure> {
-    if args.log.follow {
-        return follow::run(args);
+    match (args.log.follow, args.output.format) {
+        (true, None | Some(Format::Jsonl)) if !args.output.json => return follow::run(args),
+        (true, _) => return Err(Failure::usage("--follow prints JSON lines: --format jsonl")),
+        (false, Some(Format::Jsonl)) => {
+            return Err(Failure::usage("--format jsonl is for a text that grows: add --follow"));
+        }
+        (false, _) => {}
     }
     let explainer = load(&args.stack)?;
     if args.log.log.is_some() {

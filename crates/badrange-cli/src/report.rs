@@ -24,10 +24,10 @@ pub(crate) struct Output {
     #[arg(long, conflicts_with = "format")]
     pub(crate) json: bool,
 
-    /// The form: a table, JSON with the report's own parts, Markdown, or one HTML file with a
-    /// picture of the stack.
-    #[arg(long, value_name = "FORM", default_value = "text")]
-    pub(crate) format: Format,
+    /// The form: a table (when not given), JSON with the report's own parts, Markdown, one HTML
+    /// file with a picture of the stack, or with --follow a JSON object per line.
+    #[arg(long, value_name = "FORM")]
+    pub(crate) format: Option<Format>,
 
     /// List everything, however long: names, files, pieces. (JSON always does.)
     #[arg(long)]
@@ -45,7 +45,7 @@ pub(crate) enum Format {
     Markdown,
     /// One self-contained page.
     Html,
-    /// One JSON object per line for each new finding, with --follow.
+    /// A JSON object per finding of a followed text.
     Jsonl,
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn print(
     }
     let caps = if output.all { Caps::NONE } else { Caps::SHORT };
     let report = Report::new(explainer, answer);
-    match output.format {
+    match output.format.unwrap_or(Format::Text) {
         Format::Text => text::write(&mut out, &report, caps)?,
         Format::Json | Format::Jsonl => writeln!(out, "{}", report.to_json())?,
         Format::Markdown => markdown::write(&mut out, &report, caps)?,

@@ -1,4 +1,5 @@
-//! Text in for badrange: parsers for partition tables, LVM, device-mapper, fsmap, filefrag and badblocks files.
+//! Text in for badrange: parsers for partition tables, LVM, device-mapper, fsmap, filefrag and badblocks files,
+//! and for the bad ranges that kernel logs, lists, JSON and rescue maps name.
 
 mod badblocks;
 mod bmap;

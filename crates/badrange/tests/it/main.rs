@@ -10,5 +10,6 @@
 mod arrays;
 mod captures;
 mod locating;
+mod logs;
 mod thin;
 mod whole_path;
