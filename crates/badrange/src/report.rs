@@ -297,9 +297,7 @@ fn restore(file: &FileLoss) -> Action {
         kind: ActionKind::Restore,
         command: None,
         risk: Risk::new(RiskLevel::Overwrites, "what the backup does not have is gone"),
-        why: format!(
-            "{bytes} bytes of {name} have to come from a backup; `badrange plan` lists the steps"
-        ),
+        why: format!("{bytes} bytes of {name} have to come from a backup"),
     }
 }
 

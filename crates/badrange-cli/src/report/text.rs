@@ -61,7 +61,11 @@ fn actions(out: &mut impl Write, report: &Report<'_>, caps: Caps) -> io::Result<
     }
     head(out, "what to do (`badrange plan` lists every step)")?;
     let (shown, more) = capped(&report.actions, caps.actions);
-    rows_of(out, shown.iter().map(|action| (action.kind.as_str(), advice(action))))?;
+    let rows = shown.iter().flat_map(|action| {
+        let command = action.command.as_ref().map(|command| ("", command.to_string()));
+        core::iter::once((action.kind.as_str(), advice(action))).chain(command)
+    });
+    rows_of(out, rows)?;
     for setting in &report.settings {
         let name = setting.variable.as_str();
         if shown.iter().any(|action| uses(action, name)) {
@@ -80,8 +84,7 @@ pub(super) fn uses(action: &Action, name: &str) -> bool {
 }
 
 fn advice(action: &Action) -> String {
-    let command = action.command.as_ref().map_or_else(String::new, |c| format!("{c}  "));
-    format!("{command}{} ({}: {})", action.why, action.risk.level, action.risk.what)
+    format!("{} (risk: {}: {})", action.why, action.risk.level, action.risk.what)
 }
 
 /// Rows of two columns, the second wrapped.

@@ -46,8 +46,6 @@ pub(super) fn subject(names: &mut Names<'_>, draft: Draft, number: &mut u64) -> 
         Verdict::MdMetadata => md_metadata(names, &draft, &mut subject),
         Verdict::MdParity => subject.after.push(rebuild(names, &draft)),
         Verdict::PmemMetadata => subject.after.push(pmem_metadata()),
-        Verdict::ThinMetadata => subject.before.push(thin_metadata(names, &draft)),
-        Verdict::MdMetadata | Verdict::MdParity => subject.before.push(member(names, &draft)),
         Verdict::NoOwner => subject.before.push(no_owner()),
         Verdict::Outside => {
             subject.before.push(nothing("there are no such bytes: check the numbers and the unit"));
@@ -58,8 +56,6 @@ pub(super) fn subject(names: &mut Names<'_>, draft: Draft, number: &mut u64) -> 
         | Verdict::FsFree
         | Verdict::LvmFree
         | Verdict::LvmTail
-        | Verdict::ThinFree
-        | Verdict::MdUnused
         | Verdict::Unpartitioned => {
             subject.before.push(nothing(
                 "nobody stores anything there; the bytes stay bad until they are written",
@@ -73,34 +69,6 @@ pub(super) fn subject(names: &mut Names<'_>, draft: Draft, number: &mut u64) -> 
 
 fn nothing(why: &str) -> Action {
     Action { kind: ActionKind::Nothing, command: None, risk: Risk::none(), why: why.to_owned() }
-}
-
-fn thin_metadata(names: &mut Names<'_>, draft: &Draft) -> Action {
-    let node = names.place(&draft.device).map(|place| names.device(place));
-    Action {
-        kind: ActionKind::Check,
-        command: node.map(|node| node.add_to(Command::new("thin_check"), "")),
-        risk: Risk::new(RiskLevel::Offline, "the pool has to be inactive"),
-        why:
-            "without its metadata the pool knows no volume: thin_repair writes what can be read of \
-              it to another device, which is better than to mend it in place"
-                .to_owned(),
-    }
-}
-
-/// What a member of an array keeps for the array alone.
-fn member(names: &mut Names<'_>, draft: &Draft) -> Action {
-    let node = names.place(&draft.device).map(|place| names.device(place));
-    let examine = Command::new("mdadm").arg("--examine");
-    Action {
-        kind: ActionKind::Check,
-        command: node.map(|node| node.add_to(examine, "")),
-        risk: Risk::new(RiskLevel::Reads, "reads the superblock, which may be what is bad"),
-        why:
-            "the array writes its superblock and its parity anew where it can: a member that does \
-              not take them is to be replaced"
-                .to_owned(),
-    }
 }
 
 fn no_owner() -> Action {

@@ -92,15 +92,14 @@ fn mark(topology: &Topology, at: (usize, usize), piece: &PieceFound, marks: &mut
 
 /// What devices of the picture use of a device.
 fn parts(topology: &Topology, place: usize, shown: &dyn Fn(usize) -> bool) -> Vec<Part> {
+    let devices = topology.devices().iter().enumerate();
     let mut parts = Vec::new();
-    for (above, device) in topology.devices().iter().enumerate().filter(|(above, _)| shown(*above))
-    {
+    for (_, device) in devices.filter(|(above, _)| shown(*above)) {
         let Some(mapping) = device.layer.mapping() else { continue };
         let legs = (0_u32..).map(Leg::new).zip(device.layer.legs());
-        let here =
-            legs.filter(|(_, on)| **on == place).filter_map(|(leg, _)| mapping.leg_extent(leg));
-        debug_assert_ne!(above, place, "a device does not lie on itself");
-        parts.extend(here.map(|extent: Extent<DevOffset>| Part {
+        let here = legs.filter(|(_, on)| **on == place);
+        let extents = here.filter_map(|(leg, _)| mapping.leg_extent(leg));
+        parts.extend(extents.map(|extent: Extent<DevOffset>| Part {
             device: device.name.clone(),
             start: extent.start().get(),
             len: extent.len(),
