@@ -7,6 +7,7 @@
 mod error;
 mod linear;
 mod raid;
+mod recovery;
 mod striped;
 mod table;
 mod target;
@@ -17,6 +18,7 @@ pub use self::{
     error::{TableError, TableErrorKind},
     linear::{Linear, LinearKind},
     raid::Raid,
+    recovery::{AccessLimit, NoRecovery, NotDax, RecoveryPiece, RecoveryRefused, RecoveryWrites},
     striped::Striped,
     table::{LegInfo, MAX_TARGETS, Table},
     target::{MAX_LEGS_PER_TARGET, Target},

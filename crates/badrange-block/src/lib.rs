@@ -29,7 +29,9 @@
 //!
 //! * [`Partition`] is a window of its disk.
 //! * [`dm::Table`] is one device-mapper device: targets one after the other. It reads and prints
-//!   the text of `dmsetup table`, or is built from [`dm::Target`]s.
+//!   the text of `dmsetup table`, or is built from [`dm::Target`]s. [`dm::RecoveryWrites`] says
+//!   which writes reach which leg when a range is to be cleared through it.
+//! * [`interleave::Interleave`] is a CXL region over its memory devices.
 //! * [`md::Array`] is a software array: RAID 0, 1, 4, 5, 6 and 10, with members missing or not; it
 //!   tells what can be rebuilt from what.
 //! * [`thin::Volume`] is a thin volume over the data device of its pool.
@@ -44,6 +46,7 @@
 //! [`dm::MAX_LEGS_PER_TARGET`] legs, an array at most [`md::MAX_MEMBERS`] members.
 
 pub mod dm;
+pub mod interleave;
 mod leg;
 pub mod md;
 mod partition;

@@ -122,8 +122,10 @@ fn layer(layer: &On) -> (&'static str, Vec<usize>) {
         On::Pmem { .. } => ("pmem", Vec::new()),
         On::Partition { on, .. } => ("partition", vec![*on]),
         On::Mapped { legs, .. } => ("mapped", legs.clone()),
+        On::Array { legs, .. } => ("array", legs.clone()),
+        On::Thin { legs, .. } => ("thin volume", legs.clone()),
         On::Opaque => ("layout unknown", Vec::new()),
-        On::View { of, .. } => ("extended partition", vec![*of]),
+        On::View { of, .. } => ("view", vec![*of]),
     }
 }
 
@@ -148,12 +150,8 @@ fn mark(devices: &[Device], target: Target, bad: &mut BTreeMap<usize, Vec<(u64, 
     while let Some((place, extent)) = seen.pop() {
         bad.entry(place).or_default().push((extent.start().get(), extent.len()));
         for (upper, device) in devices.iter().enumerate() {
-            let (mapping, below): (&dyn Mapping, &[usize]) = match &device.layer {
-                On::Partition { on, mapping } => (mapping, core::slice::from_ref(on)),
-                On::Mapped { table, legs } => (&**table, legs),
-                On::Disk | On::Pmem { .. } | On::Opaque | On::View { .. } => continue,
-            };
-            for (leg, lower) in (0..).map(Leg::new).zip(below) {
+            let Some(mapping) = device.layer.mapping() else { continue };
+            for (leg, lower) in (0..).map(Leg::new).zip(device.layer.legs()) {
                 if *lower == place {
                     let _ = mapping.rmap(leg, extent, &mut |part: Rmapped| {
                         seen.push((upper, part.upper));

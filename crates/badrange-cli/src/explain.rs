@@ -11,17 +11,31 @@ use badrange::{
     input::{DirFiles, Files, Topology},
 };
 
-use crate::{Failure, cli::ExplainArgs, progress::Shown, render};
+use crate::{Failure, cli::ExplainArgs, discover, follow, log, progress::Shown, render};
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<u8, Failure> {
-    let explainer = load(&args.stack)?;
+    if args.log.follow {
+        return follow::run(args);
+    }
+    let explainer = match (&args.from, &args.stack) {
+        (Some(dir), _) => discover::load(dir)?,
+        (None, Some(stack)) => load(stack)?,
+        (None, None) => return Err(Failure::usage("give --stack or --from")),
+    };
+    if args.log.log.is_some() {
+        let located = log::located(&explainer, &args.log)?;
+        let answer = explainer.explain(&located.queries);
+        print(&answer, args.json)?;
+        let left_out = if located.unplaced.is_empty() { 0 } else { log::EXIT_UNKNOWN };
+        return Ok(if answer.exit_code() == 0 { left_out } else { answer.exit_code() });
+    }
     let answer = ask(&explainer, &args.at)?;
     print(&answer, args.json)?;
     Ok(answer.exit_code())
 }
 
 /// The explainer of a `stack.toml` and the files beside it.
-fn load(stack: &Path) -> Result<Explainer, Failure> {
+pub(crate) fn load(stack: &Path) -> Result<Explainer, Failure> {
     let name = stack.display().to_string();
     let text = fs::read_to_string(stack)
         .map_err(|err| Failure::data(format!("cannot read {name:?}: {err}")))?;

@@ -78,7 +78,8 @@ fn row(out: &mut impl Write, piece: &PieceFound, range: &str, width: usize) -> i
         Some(false) => ("no", AnsiColor::Green.on_default()),
         None => ("?", AnsiColor::Yellow.on_default()),
     };
-    let mut lines = what(piece).into_iter().chain(piece.routes.iter().filter_map(|r| way(r)));
+    let ways = piece.routes.iter().filter_map(|route| way(route));
+    let mut lines = what(piece).into_iter().chain(ways).chain(array(piece));
     // NO-OVERFLOW: a handful of columns.
     let indent = width.saturating_add(10);
     let room = WIDTH.saturating_sub(indent);
@@ -147,6 +148,11 @@ fn words(verdict: Verdict) -> &'static str {
         Verdict::Device => "nobody described what is on this device",
         Verdict::LvmMetadata => "LVM metadata area",
         Verdict::LvmFree => "extents of no logical volume",
+        Verdict::ThinFree => "blocks of no thin volume",
+        Verdict::ThinMetadata => "metadata of the thin pool",
+        Verdict::MdMetadata => "metadata of the array",
+        Verdict::MdParity => "parity of the array",
+        Verdict::MdUnused => "not used by the array",
         Verdict::LvmTail => "after the last extent of the physical volume",
         Verdict::PartitionTable => "partition table",
         Verdict::Unpartitioned => "in no partition",
@@ -154,6 +160,17 @@ fn words(verdict: Verdict) -> &'static str {
         Verdict::NoOwner => "physical memory of no device here",
         Verdict::Outside => "past the end of the device",
         Verdict::File | Verdict::FileMetadata | Verdict::FileUnwritten => "a file",
+    }
+}
+
+/// What an array can do about it.
+fn array(piece: &PieceFound) -> Option<String> {
+    match &piece.redundancy {
+        Some(redundancy) => Some(format!("rebuildable from {}", redundancy.from.join(", "))),
+        None if piece.too_many && piece.lost != Some(false) => {
+            Some("too many failures in this stripe: lost".to_owned())
+        }
+        None => None,
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Topology {
     pub(crate) devices: Vec<Device>,
     pub(crate) filesystems: Vec<Filesystem>,
     pub(crate) notes: Vec<StackError>,
+    /// Device numbers as `devices` of `[[dm]]` give them, `8:2`, and what they stand for.
+    pub(crate) numbers: BTreeMap<String, String>,
 }
 
 impl Topology {
@@ -75,6 +77,36 @@ impl Topology {
     #[must_use]
     pub fn filesystems(&self) -> &[Filesystem] {
         &self.filesystems
+    }
+
+    /// The name that a `[[dm]]` entry gives to a device number, `8:2`.
+    #[must_use]
+    pub fn numbered(&self, number: &str) -> Option<&str> {
+        self.numbers.get(number).map(String::as_str)
+    }
+
+    /// The device-mapper device that the kernel calls `dm-<minor>`: the one whose own number ends in
+    /// that minor. `None` when none is known, or several are.
+    #[must_use]
+    pub fn dm_minor(&self, minor: u64) -> Option<&str> {
+        let is_dm = |name: &str| {
+            let device = self.devices.iter().find(|device| device.name == name);
+            device.is_some_and(|device| {
+                !matches!(
+                    device.layer,
+                    Layer::Disk
+                        | Layer::Pmem { .. }
+                        | Layer::Partition { .. }
+                        | Layer::Array { .. }
+                )
+            })
+        };
+        let of_minor =
+            |number: &str| number.split_once(':').is_some_and(|(_, n)| n.parse() == Ok(minor));
+        let mut found =
+            self.numbers.iter().filter(|(number, name)| of_minor(number) && is_dm(name));
+        let (_, name) = found.next()?;
+        found.all(|(_, other)| other == name).then_some(name.as_str())
     }
 
     /// What is not modelled and therefore not translated, each with its place: for people to read.
@@ -293,6 +325,8 @@ pub struct Filesystem {
     pub map: Arc<ReverseMap>,
     /// The paths of inodes, as the `paths` file has them, in its order.
     pub paths: BTreeMap<u64, Vec<String>>,
+    /// The number, `8:2`, of the device that its maps were made of, where they tell.
+    pub number: Option<String>,
     /// Files known by name only: what [`FileId::Name`](badrange_fs::FileId::Name) counts.
     pub names: Vec<String>,
 }

@@ -29,16 +29,26 @@
 //! * [`MetadataArea`] is the holder of the physical memory below the data.
 
 mod badblocks;
+mod badrange;
+mod bus;
 mod device;
 mod error;
+mod kernel;
 mod namespace;
+mod ndctl;
+mod table;
 
 #[cfg(test)]
 mod tests;
 
 pub use crate::{
     badblocks::{Badblocks, MAX_RECORD_SECTORS},
+    badrange::Badrange,
+    bus::{Bus, ClearError, Provider, Region},
     device::{MetadataArea, PmemDevice},
     error::{NamespaceError, NamespaceErrorKind},
+    kernel::Kernel,
     namespace::{Align, Mode, Namespace},
+    ndctl::{Clearing, clear_errors, media_errors},
+    table::{BadRecord, BadblocksTable, Checked, TABLE_END, TABLE_RECORDS},
 };

@@ -75,6 +75,7 @@ pub use crate::{
     check::{Difference, check, check_locations, compare},
     compare::{Comparison, DesignReport, EventReport, Missed, Tally, compare_designs},
     kernel::{
+        Running,
         design::log::{Cost, Message},
         run,
     },

@@ -38,9 +38,11 @@
 mod answer;
 mod assemble;
 mod build;
+pub(crate) mod descent;
 mod ground;
 mod holders;
-mod location;
+pub(crate) mod location;
+mod logged;
 mod protect;
 mod verdict;
 
@@ -48,5 +50,6 @@ pub use self::{
     answer::{Answer, Explanation, OwnerFound, PieceFound, Position, Redundancy, Summary},
     build::{BuildError, Explainer},
     location::{LocationError, LocationErrorKind, Query, Target},
+    logged::Located,
     verdict::Verdict,
 };

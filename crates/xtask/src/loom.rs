@@ -31,6 +31,9 @@ const MUTANTS: &[Mutant] = &[
     mutant("wake_without_lock", "unregister_against_two_notifications"),
     mutant("publish_relaxed", "register_against_notify"),
     mutant("load_relaxed", "register_against_notify"),
+    mutant("kept_for_ever", "register_against_a_reporter"),
+    mutant("kept_trusts_its_look", "register_against_a_reporter"),
+    mutant("visit_leaves_first", "unregister_against_a_visit"),
     mutant("load_before_lock", "register_against_register"),
     mutant("end_clears_table", "put_then_register_by_another_against_notify"),
     mutant("generation_unchecked", "a_stale_id_never_hits_the_next_device"),
@@ -48,6 +51,8 @@ const MUTANTS: &[Mutant] = &[
     mutant("merge_passes_overlaps", "queue_keeps_the_order_of_one_range"),
     mutant("push_wakes_nobody", "queue_wakes_its_consumer"),
     mutant("close_wakes_nobody", "queue_that_closes_lets_nobody_wait"),
+    mutant("storm_has_two_workers", "storm_of_two_reporters"),
+    mutant("storm_leaves_after_a_look", "storm_of_two_reporters"),
 ];
 
 /// Runs every model against the engine as it is.

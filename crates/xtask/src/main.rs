@@ -7,11 +7,14 @@
 #![expect(clippy::print_stdout, reason = "talking to the terminal is what this program is for")]
 
 mod api;
+mod bench;
 mod ci;
 mod command;
 mod failure;
 mod features;
+mod fuzz;
 mod loom;
+mod mutants;
 mod package;
 mod steps;
 mod tidy;
@@ -45,6 +48,12 @@ enum Task {
         #[arg(long)]
         mutants: bool,
     },
+    /// Build and run the fuzz targets; keep the inputs that reach something new.
+    Fuzz(fuzz::Options),
+    /// Change the code in small ways, one at a time, and see whether a test notices.
+    Mutants(mutants::Options),
+    /// Measure badrange beside other crates and the machine's own limits.
+    BenchCompare(bench::Options),
     /// Compare the public API of every published library with `docs/api/*.txt`.
     Api {
         /// Rewrite the golden lists instead of comparing.
@@ -71,6 +80,15 @@ fn run(task: Task) -> Result<(), Failure> {
             let check = if mutants { loom::mutants } else { loom::models };
             say("loom", check)
         }
+        Task::Fuzz(options) => {
+            say("fuzz", |workspace, budget| fuzz::run(workspace, budget, &options))
+        }
+        Task::Mutants(options) => {
+            say("mutants", |workspace, budget| mutants::run(workspace, budget, &options))
+        }
+        Task::BenchCompare(options) => {
+            say("bench-compare", |workspace, budget| bench::compare(&options, workspace, budget))
+        }
         Task::Api { bless } => {
             let mode = if bless { api::Mode::Bless } else { api::Mode::Compare };
             say("api", |workspace, budget| api::check(workspace, budget, mode))
@@ -84,7 +102,7 @@ fn say(
     check: impl FnOnce(&Workspace, &Budget) -> Result<Outcome, Failure>,
 ) -> Result<(), Failure> {
     let workspace = Workspace::load()?;
-    let budget = Budget::new(&workspace.root, steps::LONG);
+    let budget = Budget::new(&workspace.root, steps::SLOW);
     let outcome = check(&workspace, &budget)?;
     println!("{name}: {outcome}");
     Ok(())

@@ -50,6 +50,11 @@ impl Raid {
         self.metadata.iter().map(|device| &**device)
     }
 
+    /// The target type as the table names it: `raid` or `mirror`.
+    pub(crate) fn type_name(&self) -> &str {
+        self.words.split(' ').next().unwrap_or_default()
+    }
+
     pub(crate) fn len_sectors(&self) -> u64 {
         self.len_sectors
     }

@@ -123,6 +123,13 @@ impl Table {
         Some((placed, leg.index().checked_sub(placed.first_leg)?))
     }
 
+    /// The target that holds a byte of the device: its place, its first leg, and itself.
+    pub(super) fn target_at(&self, at: DevOffset) -> Option<(Extent<DevOffset>, u32, &Target)> {
+        let before = self.targets.partition_point(|placed| placed.at.end() <= at);
+        let placed = self.targets.get(before)?;
+        Some((placed.at, placed.first_leg, &placed.target))
+    }
+
     /// The array that a leg belongs to, and its number there; `None` for legs of other targets.
     ///
     /// # Examples

@@ -130,6 +130,22 @@ impl Target {
         }
     }
 
+    /// Bytes that are left in the chunk of a byte, counted from the start of the target; `None`
+    /// for a target without chunks.
+    ///
+    /// # Kernel
+    /// `max_io_len` of `dm-stripe`, which one stripe has too.
+    pub(crate) fn chunk_left(&self, by: u64) -> Option<u64> {
+        match self {
+            Self::Striped(striped) => Some(striped.chunk_left(by)),
+            Self::Linear(_)
+            | Self::Raid(_)
+            | Self::Error { .. }
+            | Self::Zero { .. }
+            | Self::Opaque { .. } => None,
+        }
+    }
+
     /// Upper to lower for `upper` inside `at`, where the target lies and its legs begin at
     /// `first_leg`.
     pub(crate) fn map(

@@ -108,6 +108,17 @@ struct Ground<'t> {
 }
 
 impl Ground<'_> {
+    /// Whether a device lies on an array that could have had its bytes elsewhere.
+    fn has_array_below(&self, space: Space) -> bool {
+        let Space::Device(place) = space else { return false };
+        let Some(device) = self.topology.devices().get(place) else { return false };
+        let legs = (0_u32..).map(badrange_core::Leg::new).zip(device.layer.legs());
+        legs.into_iter().any(|(leg, on)| {
+            device.layer.array_of(leg).is_some_and(|(array, _)| array.is_redundant())
+                || self.has_array_below(Space::Device(*on))
+        })
+    }
+
     /// How many of these bytes of a space lie on bytes that no space before them counted.
     fn count_new(&mut self, space: Space, lost: &[(u64, u64)]) -> u64 {
         let mut below = Vec::new();
@@ -188,6 +199,62 @@ impl Ground<'_> {
             }
             ControlFlow::Continue(())
         });
+    }
+}
+
+/// Bytes at the bottom of the stack that queries named so far.
+pub(super) struct Told<'t> {
+    ground: Ground<'t>,
+    /// Disjoint ranges, end by start.
+    named: BTreeMap<Space, BTreeMap<u64, u64>>,
+}
+
+impl<'t> Told<'t> {
+    pub(super) const fn new(topology: &'t Topology) -> Self {
+        Self { ground: Ground { topology, counted: BTreeMap::new() }, named: BTreeMap::new() }
+    }
+
+    /// Adds a query; `false` when it is of a device that lies on others, and all its bytes were
+    /// named before.
+    pub(super) fn add(&mut self, query: &Query) -> bool {
+        let mut below = Vec::new();
+        let own = Space::of(query);
+        match query.target {
+            Target::Device { place, extent } => self.ground.sink(place, extent, &mut below),
+            Target::Memory(extent) => {
+                below.push((own, extent.start().get(), extent.end().get()));
+            }
+        }
+        let above = below.iter().all(|(space, ..)| *space != own);
+        // What an array could not read is more than what one of its members could not.
+        let above = above && !self.ground.has_array_below(own);
+        if above && below.iter().all(|(space, start, end)| self.is_named(*space, *start, *end)) {
+            return false;
+        }
+        for (space, start, end) in below {
+            self.name(space, start, end);
+        }
+        true
+    }
+
+    fn is_named(&self, space: Space, start: u64, end: u64) -> bool {
+        let ranges = self.named.get(&space);
+        let last = ranges.and_then(|ranges| ranges.range(..=start).next_back());
+        last.is_some_and(|(_, to)| end <= *to)
+    }
+
+    fn name(&mut self, space: Space, start: u64, end: u64) {
+        let ranges = self.named.entry(space).or_default();
+        let (mut from, mut to) = (start, end);
+        // Whatever it touches becomes one with it.
+        while let Some((s, e)) = ranges.range(..=to).next_back().map(|(s, e)| (*s, *e)) {
+            if e < from {
+                break;
+            }
+            ranges.remove(&s);
+            (from, to) = (from.min(s), to.max(e));
+        }
+        ranges.insert(from, to);
     }
 }
 

@@ -9,4 +9,7 @@
 
 mod arrays;
 mod captures;
+mod discovery;
+mod locating;
 mod thin;
+mod whole_path;

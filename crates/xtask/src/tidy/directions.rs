@@ -55,7 +55,7 @@ const RULES: &[Rule] = &[
     rule(FS, &[CORE], Some(&["thiserror", "smallvec"])),
     rule(INPUT, &[CORE, PMEM, BLOCK, FS], None),
     rule(SIM, &[CORE, STACK, PMEM, BLOCK, FS], None),
-    rule(TESTKIT, &[CORE, STACK, PMEM, BLOCK, FS], None),
+    rule(TESTKIT, &[CORE, STACK, PMEM, BLOCK, FS, INPUT, SIM, FACADE], None),
     rule(FACADE, &[CORE, STACK, PMEM, BLOCK, FS, INPUT, SIM], None),
     rule("badrange-cli", &[FACADE, INPUT, SIM], None),
     rule("badrange-bench", &[FACADE, CORE, STACK, PMEM, BLOCK, FS, INPUT, SIM, TESTKIT], None),

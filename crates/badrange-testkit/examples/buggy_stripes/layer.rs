@@ -1,4 +1,6 @@
-//! A striped layer on plain numbers, right or with one bug.
+//! A striped layer on plain numbers, right or with one bug: 3 legs of 8 chunks of 16 bytes.
+//!
+//! `docs/testing-your-layer.md` walks through it, and the kit's own tests use it.
 
 use core::ops::ControlFlow;
 
@@ -7,6 +9,7 @@ use badrange_core::*;
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bug {
+    /// Nothing.
     None,
     /// Takes the byte after the leg for its last one.
     InclusiveEnd,
