@@ -14,7 +14,7 @@ use badrange::{
 use crate::{
     Failure,
     cli::ExplainArgs,
-    follow, log,
+    discover, follow, log,
     progress::Shown,
     report::{self, Format},
 };
@@ -28,7 +28,11 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<u8, Failure> {
         }
         (false, _) => {}
     }
-    let explainer = load(&args.stack)?;
+    let explainer = match (&args.from, &args.stack) {
+        (Some(dir), _) => discover::load(dir)?,
+        (None, Some(stack)) => load(stack)?,
+        (None, None) => return Err(Failure::usage("give --stack or --from")),
+    };
     if args.log.log.is_some() {
         let located = log::located(&explainer, &args.log)?;
         let answer = explainer.explain(&located.queries);

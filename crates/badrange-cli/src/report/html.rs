@@ -205,7 +205,7 @@ fn actions(out: &mut impl Write, report: &Report<'_>, caps: Caps) -> io::Result<
         let (why, risk) = (Esc(&action.why), Esc(&action.risk.what));
         writeln!(
             out,
-            "<tr><td>{}</td><td>{why}{}</td><td>{}: {risk}</td></tr>",
+            "<tr><td class=\"kind\">{}</td><td>{why}{}</td><td>{}: {risk}</td></tr>",
             action.kind,
             command.unwrap_or_default(),
             action.risk.level

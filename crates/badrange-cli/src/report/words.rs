@@ -62,8 +62,14 @@ pub(super) const fn lost(lost: Option<bool>) -> &'static str {
 /// What the bytes are: one line per owner, or the verdict in words; and where else they are.
 pub(super) fn what(piece: &PieceFound, caps: Caps) -> Vec<String> {
     let mut lines = contents(piece, caps);
-    if let Some(redundancy) = &piece.redundancy {
-        lines.push(format!("can be rebuilt from {}", redundancy.from.join(", ")));
+    match &piece.redundancy {
+        Some(redundancy) => {
+            lines.push(format!("can be rebuilt from {}", redundancy.from.join(", ")))
+        }
+        None if piece.too_many && piece.lost != Some(false) => {
+            lines.push("too many failures in this stripe of the array".to_owned());
+        }
+        None => {}
     }
     lines
 }

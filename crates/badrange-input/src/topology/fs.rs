@@ -51,12 +51,19 @@ pub(super) fn load(loader: &Loader<'_>, entry: &FsEntry) -> Result<Filesystem, S
     }
     let paths = inode_paths(loader, entry.paths.as_ref())?;
     let extent = loader.device(device).map(|d| d.extent);
-    let mut maps =
-        Maps { loader, entry, paths: &paths, extent, names: HashMap::new(), merge: Merge::new() };
+    let mut maps = Maps {
+        loader,
+        entry,
+        paths: &paths,
+        extent,
+        number: None,
+        names: HashMap::new(),
+        merge: Merge::new(),
+    };
     for (number, file) in (0_u32..).zip(entry.map.get_ref()) {
         maps.read(number, file)?;
     }
-    let Maps { names, merge, .. } = maps;
+    let Maps { names, merge, number, .. } = maps;
     let map = merge.build().map_err(|err| contradiction(entry, &names, &err))?;
     Ok(Filesystem {
         device,
@@ -65,6 +72,7 @@ pub(super) fn load(loader: &Loader<'_>, entry: &FsEntry) -> Result<Filesystem, S
         mount: entry.mount.clone(),
         map: Arc::new(map),
         paths,
+        number,
         names: in_order(names),
     })
 }
@@ -142,6 +150,8 @@ struct Maps<'m> {
     entry: &'m FsEntry,
     paths: &'m BTreeMap<u64, Vec<String>>,
     extent: Option<Extent<DevOffset>>,
+    /// The number of the device that the maps are of.
+    number: Option<String>,
     /// Files without an inode, by name, numbered as they come.
     names: HashMap<String, u32>,
     merge: Merge,
@@ -175,6 +185,9 @@ impl Maps<'_> {
         for record in Fsmap::new(input) {
             let record = record?;
             let (dev, line) = *first.get_or_insert((record.dev, record.line));
+            if let FsmapDev::Numbers { major, minor } = dev {
+                self.number.get_or_insert_with(|| format!("{major}:{minor}"));
+            }
             if dev != record.dev {
                 let message = format!(
                     "this row is about device {}, line {line} about {dev}: a log or realtime \
