@@ -4,10 +4,16 @@ mod cli;
 mod diagram;
 mod example;
 mod explain;
+mod follow;
 mod init;
+mod inject;
+mod locate;
+mod log;
 mod pages;
+mod plan;
 mod progress;
-mod render;
+mod ranges;
+mod report;
 mod sim;
 mod sweep;
 
@@ -36,6 +42,10 @@ impl Failure {
 
     pub(crate) fn data(message: impl ToString) -> Self {
         Self { status: EXIT_DATA, message: message.to_string() }
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 }
 
@@ -75,6 +85,10 @@ fn run(command: Option<Command>) -> Result<u8, Failure> {
     match command {
         None => example::show(),
         Some(Command::Explain(args)) => explain::run(&args),
+        Some(Command::Locate(args)) => locate::run(&args),
+        Some(Command::Inject(args)) => inject::run(&args),
+        Some(Command::Ranges(args)) => ranges::run(&args),
+        Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Example(args)) => example::write(&args),
         Some(Command::Sim(command)) => sim::run(&command),
         Some(Command::Completions(args)) => pages::completions(&args),

@@ -127,10 +127,29 @@ impl<S: Space> Run<S> {
     /// Whether a position lies in one of the elements, not in a gap.
     #[must_use]
     pub fn contains(&self, at: S) -> bool {
+        if self.is_single() {
+            return self.first.contains(at);
+        }
         self.span().contains(at)
             && at
                 .checked_offset_from(self.first.start())
-                .is_some_and(|by| by % self.stride < self.element_len())
+                .is_some_and(|by| self.div_rem(by).1 < self.element_len())
+    }
+
+    /// Whether there is one element, so that the run is an extent.
+    fn is_single(&self) -> bool {
+        self.count == NonZeroU64::MIN
+    }
+
+    /// How many whole strides an offset is, and what is left. Strides are mostly powers of two, and
+    /// a division costs more than everything else here.
+    fn div_rem(&self, by: u64) -> (u64, u64) {
+        if self.stride.is_power_of_two() {
+            // NO-OVERFLOW: not zero.
+            let mask = self.stride().wrapping_sub(1);
+            return (by >> self.stride.trailing_zeros(), by & mask);
+        }
+        (by / self.stride, by % self.stride)
     }
 
     /// The run as one extent, if its elements leave no gaps.
@@ -162,6 +181,9 @@ impl<S: Space> Run<S> {
     }
 
     fn clip_parts(&self, window: Extent<S>) -> [Option<Self>; 3] {
+        if self.is_single() {
+            return [self.first.intersect(window).map(Self::from), None, None];
+        }
         let Some(hit) = self.span().intersect(window) else {
             return [None; 3];
         };
@@ -171,13 +193,14 @@ impl<S: Space> Run<S> {
             hit.raw().wrapping_sub(self.first.raw()),
             hit.last().to_raw().wrapping_sub(self.first.raw()),
         );
-        let (mut head, mut skip) = (lo / self.stride, lo % self.stride);
+        let (mut head, mut skip) = self.div_rem(lo);
         if skip >= len {
             // The window begins in a gap. NO-OVERFLOW: the next element exists or `head > tail`.
             (head, skip) = (head.wrapping_add(1), 0);
         }
         // NO-OVERFLOW: a remainder is smaller than the stride.
-        let (tail, keep) = (hi / self.stride, (hi % self.stride).wrapping_add(1).min(len));
+        let (tail, keep) = self.div_rem(hi);
+        let keep = keep.wrapping_add(1).min(len);
         if head > tail {
             return [None; 3];
         }
@@ -251,7 +274,7 @@ impl<S: Space> Run<S> {
             return inside.then(|| part.rebase(all.start(), to.first.start()))?;
         }
         let by = part.first.start().checked_offset_from(self.first.start())?;
-        let (index, skip) = (by / self.stride, by % self.stride);
+        let (index, skip) = self.div_rem(by);
         let element = self.element(index)?;
         if element.contains_extent(part.span()) {
             // All of it inside one element: it moves with that element.
@@ -272,7 +295,8 @@ impl<S: Space> Run<S> {
         if part.count() == 1 {
             return Some(1);
         }
-        (part.stride() % self.stride == 0).then(|| part.stride() / self.stride)
+        let (steps, rest) = self.div_rem(part.stride());
+        (rest == 0).then_some(steps)
     }
 
     /// Index of the first element that ends after `at`.
@@ -280,7 +304,7 @@ impl<S: Space> Run<S> {
         match at.checked_sub(self.first.raw_end()) {
             // NO-OVERFLOW: a quotient of less than the whole scale, plus one, fits: `at` is below
             // the end of the scale and the stride is at least 1.
-            Some(past) => (past / self.stride).saturating_add(1),
+            Some(past) => self.div_rem(past).0.saturating_add(1),
             None => 0,
         }
     }

@@ -1,4 +1,5 @@
-//! Text in for badrange: parsers for partition tables, LVM, device-mapper, fsmap, filefrag and badblocks files.
+//! Text in for badrange: parsers for partition tables, LVM, device-mapper, fsmap, filefrag and badblocks files,
+//! and for the bad ranges that kernel logs, lists, JSON and rescue maps name.
 
 mod badblocks;
 mod bmap;
@@ -12,12 +13,15 @@ mod fsmap;
 mod json;
 mod lines;
 mod lvm;
+mod mdadm;
 mod number;
 mod paths;
+mod ranges;
 mod sfdisk;
 mod sniff;
 mod stackerror;
 mod stackfile;
+mod thindump;
 mod topology;
 
 pub use crate::{
@@ -37,13 +41,19 @@ pub use crate::{
         LogicalVolume, LvSegment, LvsReport, PhysicalVolume, PvsReport, SegmentKind, Stripe,
         StripeTarget, VolumeGroup, parse_lvs_json, parse_pvs_json, parse_vgcfg,
     },
+    mdadm::{MdMember, MdRole, MdVersion, parse_mdadm_examine},
     number::parse_u64,
     paths::{InodePath, InodePaths},
+    ranges::{
+        BlockUnit, LogEvent, LogStream, MAX_LOG_LINE_BYTES, NamedRange, Place, RangeList,
+        RangeOptions, UnplacedRange, read_ranges,
+    },
     sfdisk::{
         PartitionEntry, PartitionKind, PartitionTable, TableLabel, parse_sfdisk_dump,
         parse_sfdisk_json,
     },
     sniff::{Format, RECOGNISE_BYTES, recognise},
     stackerror::StackError,
+    thindump::{ThinDevice, ThinDump, parse_thin_dump},
     topology::{Area, Device, Filesystem, Layer, Topology, gaps},
 };

@@ -204,10 +204,10 @@ fn aftermath(effects: Option<&Effects>, log: &mut Log) {
     if let Some(effects) = effects {
         for signal in &effects.signals {
             let addr = signal.addr.map_or_else(String::new, |addr| format!(" at {addr}"));
-            log.say("kernel", &signal.tag, format!("SIGBUS {}{addr}", signal.code));
+            log.say("kernel", &signal.tag, format_args!("SIGBUS {}{addr}", signal.code));
         }
         for shutdown in effects.shutdown.iter().flatten() {
-            log.say("kernel", &shutdown.fs, format!("shut down: {}", shutdown.reason));
+            log.say("kernel", &shutdown.fs, format_args!("shut down: {}", shutdown.reason));
         }
     }
 }

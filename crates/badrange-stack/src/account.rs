@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use crate::State;
 
 pub(crate) type Said = (Run<ReportOffset>, Outcome);
+pub(crate) type Saids = SmallVec<[Said; FEW]>;
 pub(crate) type States = SmallVec<[(Run<ReportOffset>, State); FEW]>;
 pub(crate) type Pages = SmallVec<[Run<Pfn>; FEW]>;
 
@@ -15,7 +16,7 @@ const FEW: usize = 4;
 /// The account of one event.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
-    said: SmallVec<[Said; FEW]>,
+    said: Saids,
 }
 
 impl Account {
@@ -32,21 +33,12 @@ impl Account {
         });
     }
 
-    /// What continues the entry before is merged into it.
     fn add(&mut self, run: Run<ReportOffset>, outcome: Outcome) {
-        let run = run.as_extent().map_or(run, Run::from);
-        match self.said.last_mut() {
-            Some((last, said)) if *said == outcome => match joined(*last, run) {
-                Some(both) => *last = both,
-                None => self.said.push((run, outcome)),
-            },
-            _ => self.said.push((run, outcome)),
-        }
+        enter_next(&mut self.said, run, outcome);
     }
 
     /// Every byte's final state, of a report of `window`.
-    pub(crate) fn settle(&self, window: Extent<ReportOffset>) -> States {
-        let mut states = States::new();
+    pub(crate) fn settle(&self, window: Extent<ReportOffset>, states: &mut States) {
         each_state(window, &self.said, &mut |run, said| {
             let state = State::of(said);
             let last = states.last_mut().filter(|(_, s)| *s == state);
@@ -55,7 +47,19 @@ impl Account {
                 None => states.push((run, state)),
             }
         });
-        states
+    }
+}
+
+/// Enters an answer after others. What continues or repeats the one before is merged into it: so
+/// that a holder that settles a million neighbours, one by one, says one thing.
+pub(crate) fn enter_next(said: &mut Saids, run: Run<ReportOffset>, outcome: Outcome) {
+    let run = run.as_extent().map_or(run, Run::from);
+    match said.last_mut() {
+        Some((last, before)) if *before == outcome => match joined(*last, run) {
+            Some(both) => *last = both,
+            None => said.push((run, outcome)),
+        },
+        _ => said.push((run, outcome)),
     }
 }
 
@@ -68,6 +72,9 @@ fn each_state(window: Extent<ReportOffset>, said: &[Said], sink: &mut Sink<'_>) 
         let mut cover = Cover::new();
         said.iter().for_each(|(run, outcome)| cover.add(*run, *outcome));
         return cover.resolve(window).into_iter().for_each(|(run, said)| sink(run, said));
+    }
+    if let [] | [_] = said {
+        return one_state(window, said.first(), sink);
     }
     // Every start and end, and the window's own.
     let mut cuts: SmallVec<[ReportOffset; 2 * FEW + 2]> = SmallVec::new();
@@ -82,20 +89,29 @@ fn each_state(window: Extent<ReportOffset>, said: &[Said], sink: &mut Sink<'_>) 
     }
 }
 
-/// Two contiguous runs that follow one another, as one.
+/// The same where at most one thing was said, about an extent: nearly every event.
+fn one_state(window: Extent<ReportOffset>, said: Option<&Said>, sink: &mut Sink<'_>) {
+    let about = said.and_then(|(run, outcome)| Some((run.span().intersect(window)?, *outcome)));
+    let Some((part, outcome)) = about else { return sink(window.into(), None) };
+    let (before, after) = window.without(part);
+    before.into_iter().for_each(|before| sink(before.into(), None));
+    sink(part.into(), Some(outcome));
+    after.into_iter().for_each(|after| sink(after.into(), None));
+}
+
+/// Two contiguous runs of which the second begins inside the first or where it ends, as one.
 fn joined(a: Run<ReportOffset>, b: Run<ReportOffset>) -> Option<Run<ReportOffset>> {
     let (a, b) = (a.as_extent()?, b.as_extent()?);
-    (a.end() == b.start()).then(|| a.hull(b).into())
+    (a.start() <= b.start() && b.start() <= a.end()).then(|| a.hull(b).into())
 }
 
 /// The pages that the remainder of a report of `bad` touches: disjoint, ascending.
-pub(crate) fn remainder_pages(bad: Extent<PhysAddr>, states: &States) -> Pages {
+pub(crate) fn remainder_pages(bad: Extent<PhysAddr>, states: &States, pages: &mut Pages) {
     let remainder = states.iter().filter(|(_, s)| s.falls_back());
     let remainder = remainder.filter_map(|(r, _)| r.rebase(ReportOffset::new(0), bad.start()));
     if remainder.clone().any(|run| run.as_extent().is_none()) {
-        return strided_pages(bad, remainder);
+        return pages.extend(strided_pages(bad, remainder));
     }
-    let mut pages = Pages::new();
     for next in remainder.map(|run| run.span().containing_pages()) {
         // Ascending and disjoint bytes share a page at most with the neighbour.
         let last = pages.last_mut().filter(|last| last.span().end() >= next.start());
@@ -104,7 +120,6 @@ pub(crate) fn remainder_pages(bad: Extent<PhysAddr>, states: &States) -> Pages {
             None => pages.push(next.into()),
         }
     }
-    pages
 }
 
 fn strided_pages(bad: Extent<PhysAddr>, remainder: impl Iterator<Item = Run<PhysAddr>>) -> Pages {

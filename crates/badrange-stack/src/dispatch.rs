@@ -10,10 +10,10 @@ use smallvec::SmallVec;
 
 use crate::{
     HolderId, Observer, Report, Step,
-    account::{Account, Pages, Said, States, page_bytes, remainder_pages},
+    account::{Account, Saids, enter_next, page_bytes, remainder_pages},
     report::Counts,
     stack::Inner,
-    sync::{InCallback, caught},
+    sync::{Arc, InCallback, caught},
     table::{Above, HolderSlot, Table},
     topology::{Below, Device, Topology},
 };
@@ -22,6 +22,15 @@ use crate::{
 pub(crate) enum Entrance<'a> {
     Memory { bad: Extent<PhysAddr>, fallback: &'a dyn Fallback },
     Device { device: DeviceId, bad: Extent<DevOffset> },
+}
+
+impl Entrance<'_> {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Memory { bad, .. } => bad.len(),
+            Self::Device { bad, .. } => bad.len(),
+        }
+    }
 }
 
 /// Walks one event through one picture of the stack and settles the account.
@@ -37,28 +46,30 @@ pub(crate) fn run(
         inner,
         picture,
         flags,
+        watched: observer.watches() || cfg!(feature = "tracing"),
         state: RefCell::new(State {
             account: Account::default(),
             counts: Counts::default(),
             observer,
         }),
     };
-    let report = match entrance {
+    // Filled in where it is: it is large.
+    let mut report = Report::new(entrance.len());
+    match entrance {
         Entrance::Device { device, bad } => {
             event.begin(|event| {
                 picture.device(device).map_or(ControlFlow::Continue(()), |on| {
                     event.arrive(on, &Piece::report(bad), None)
                 })
             });
-            event.settle(bad.len())
+            event.settle(&mut report);
         }
         Entrance::Memory { bad, fallback } => {
             event.begin(|event| event.climb(&picture.memory, &Piece::report(bad), None));
-            let mut report = event.settle(bad.len());
+            event.settle(&mut report);
             event.fail_pages(bad, fallback, &mut report);
-            report
         }
-    };
+    }
     log_end(&report);
     report
 }
@@ -68,6 +79,8 @@ struct Event<'e> {
     inner: &'e Inner,
     picture: &'e Topology,
     flags: MfFlags,
+    /// Whether steps are made at all.
+    watched: bool,
     /// Borrowed for moments only, never while calling out.
     state: RefCell<State<'e>>,
 }
@@ -153,15 +166,24 @@ impl<'e> Event<'e> {
         piece: &Piece<S>,
         frame: Option<&Frame<'_>>,
     ) -> ControlFlow<()> {
-        for entry in table.overlapping(piece.here().span()) {
-            for part in piece.clip(entry.range) {
-                match &entry.above {
-                    Above::Holder(slot) => self.tell(slot, part, frame)?,
-                    Above::Device { index, leg } => self.enter(*index, *leg, &part, frame)?,
-                }
+        table.overlapping(piece.here().span(), &mut |entry| {
+            if entry.range.contains_extent(piece.here().span()) {
+                return self.go(&entry.above, piece, frame);
             }
+            piece.clip(entry.range).try_for_each(|part| self.go(&entry.above, &part, frame))
+        })
+    }
+
+    fn go<S: Level>(
+        &self,
+        above: &Above<S>,
+        piece: &Piece<S>,
+        frame: Option<&Frame<'_>>,
+    ) -> ControlFlow<()> {
+        match above {
+            Above::Holder(slot) => self.tell(slot, *piece, frame),
+            Above::Device { index, leg } => self.enter(*index, *leg, piece, frame),
         }
-        ControlFlow::Continue(())
     }
 
     /// Carries a piece through a device's mapping, into the device.
@@ -186,8 +208,10 @@ impl<'e> Event<'e> {
     ) -> ControlFlow<()> {
         let depth = below.map_or(0, |f| f.depth.saturating_add(1));
         self.spend(|counts| &mut counts.arrived)?;
-        let name = &device.name;
-        self.show(|| Step::Arrived { depth, device: device.id, name: name.clone(), piece: *piece });
+        self.show(|| {
+            let name = Arc::clone(&device.name);
+            Step::Arrived { depth, device: device.id, name, piece: *piece }
+        });
         let frame = Frame { device, piece, below, depth };
         self.climb(&device.table, piece, Some(&frame))
     }
@@ -201,7 +225,7 @@ impl<'e> Event<'e> {
     ) -> ControlFlow<()> {
         let Some(inside) = slot.gate.enter() else { return ControlFlow::Continue(()) };
         self.spend(|counts| &mut counts.told)?;
-        let call = Call { frame, settled: RefCell::new(SmallVec::new()) };
+        let call = Call { frame, settled: RefCell::new(Saids::new()) };
         let what = Corruption::new(piece, self.flags, &call);
         let answer = caught(|| {
             let _callback = InCallback::enter(self.inner.key());
@@ -234,17 +258,21 @@ impl<'e> Event<'e> {
     }
 
     fn show(&self, step: impl FnOnce() -> Step) {
+        if !self.watched {
+            return;
+        }
         let step = step();
         log_step(&step);
         self.state.borrow_mut().observer.step(step);
     }
 
     /// Every byte's final state.
-    fn settle(&self, len: u64) -> Report {
+    fn settle(&self, report: &mut Report) {
         let state = self.state.borrow();
-        let window = Extent::new(ReportOffset::new(0), len);
-        let states = window.map_or_else(|_| States::new(), |w| state.account.settle(w));
-        Report { len, states, fallback: Pages::new(), counts: state.counts }
+        if let Ok(window) = Extent::new(ReportOffset::new(0), report.len) {
+            state.account.settle(window, &mut report.states);
+        }
+        report.counts = state.counts;
     }
 
     /// Fallback on the remainder's pages, then unmapping of all.
@@ -252,7 +280,7 @@ impl<'e> Event<'e> {
         if self.flags.contains(MfFlags::MEM_PRE_REMOVE) {
             return;
         }
-        report.fallback = remainder_pages(bad, &report.states);
+        remainder_pages(bad, &report.states, &mut report.fallback);
         let widened = page_bytes(&report.fallback).saturating_sub(report.remainder_bytes());
         report.counts.widened = widened;
         for pages in &report.fallback {
@@ -268,12 +296,12 @@ impl<'e> Event<'e> {
 /// One call of one holder: collects what it settles and knows the way its bytes took.
 struct Call<'c> {
     frame: Option<&'c Frame<'c>>,
-    settled: RefCell<SmallVec<[Said; 4]>>,
+    settled: RefCell<Saids>,
 }
 
 impl Context for Call<'_> {
     fn settle(&self, origin: Run<ReportOffset>, outcome: Outcome) {
-        self.settled.borrow_mut().push((origin, outcome));
+        enter_next(&mut self.settled.borrow_mut(), origin, outcome);
     }
 
     fn trail(&self, origin: Run<ReportOffset>, sink: &mut dyn FnMut(Hop)) {

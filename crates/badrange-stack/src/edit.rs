@@ -158,7 +158,7 @@ fn is_device<S: Space>(entry: &Entry<S>, slot: u32) -> bool {
 }
 
 fn has_devices(device: &Device) -> bool {
-    device.table.entries().iter().any(|e| matches!(e.above, Above::Device { .. }))
+    device.table.any(|e| matches!(e.above, Above::Device { .. }))
 }
 
 /// The next picture with another table for the device; the old legs are gone, the new ones there.
@@ -176,7 +176,7 @@ pub(crate) fn reload(
         return Err(err(TopologyErrorKind::NoTable));
     }
     let spec = DeviceSpec::on(Arc::clone(&device.name), Arc::clone(mapping), legs);
-    if device.table.entries().iter().any(|e| !spec.extent.contains_extent(e.range)) {
+    if device.table.any(|e| !spec.extent.contains_extent(e.range)) {
         return Err(err(TopologyErrorKind::Shrunk));
     }
     let device = Arc::clone(device);

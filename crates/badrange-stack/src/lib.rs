@@ -35,11 +35,13 @@
 //!
 //! # Storms
 //! An [`EventQueue`] stands between whoever detects failures and whoever hands them to the stack:
-//! bounded, coalescing, and what it cannot keep it says. A [`PoisonLedger`] counts every failed
+//! bounded, coalescing, and what it cannot keep it says. Where single pages come in a million, a
+//! [`PageStorm`] hands over the first at once and, while that is worked on, makes ranges of the
+//! rest. A [`PoisonLedger`] counts every failed
 //! page once, and never clears a failure that is newer than the repair.
 //!
 //! # Concurrency
-//! See [`Stack`], [`Registration`], [`EventQueue`] and [`PoisonLedger`]. Every promise there that
+//! See [`Stack`], [`Registration`], [`EventQueue`], [`PageStorm`] and [`PoisonLedger`]. Every promise there that
 //! two threads can break has a model which tries all their interleavings (`docs/loom.md`).
 //!
 //! # Limits
@@ -59,14 +61,18 @@ macro_rules! mutant {
 }
 
 mod account;
+mod coalesce;
 mod dispatch;
 mod edit;
 mod error;
 mod limits;
+mod lost;
 mod poison;
 mod queue;
 mod report;
+mod reporter;
 mod stack;
+mod storm;
 mod sync;
 mod table;
 mod topology;
@@ -84,12 +90,15 @@ extern crate self as badrange_stack;
 mod models;
 
 pub use crate::{
+    coalesce::{Coalescer, Drain},
     error::{RegisterError, RegisterErrorKind, TopologyError, TopologyErrorKind, WouldDeadlock},
     limits::Limits,
     poison::{Accounting, Cleared, PoisonLedger, PoisonToken},
     queue::{BadRange, EventQueue, Failure, Pushed, Record},
     report::{Counts, Report, State},
+    reporter::{Registered, Reporter},
     stack::{Detached, HolderId, Registration, Stack},
+    storm::{PageStorm, Stormed},
     topology::DeviceSpec,
     trace::{Observer, Step, Trace},
 };

@@ -2,7 +2,10 @@ use core::{cmp::Ordering, fmt};
 
 use badrange_core::{DevOffset, DeviceId, Extent, MfFlags, PhysAddr, Space};
 
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::{
+    lost::{Item, Lost},
+    sync::{Condvar, Mutex, MutexGuard},
+};
 
 /// A range that failed, with the space it failed in.
 ///
@@ -52,7 +55,7 @@ impl BadRange {
     }
 
     /// Both as one, when nothing lies between them.
-    fn joined(self, other: Self) -> Option<Self> {
+    pub(crate) fn joined(self, other: Self) -> Option<Self> {
         self.compare(other).and_then(|_| self.hull(other))
     }
 
@@ -230,24 +233,13 @@ pub struct EventQueue {
     filled: Condvar,
 }
 
-/// Places for LOST records.
-const LOST: usize = 16;
-
-#[derive(Debug, Clone, Copy)]
-struct Item {
-    failure: Failure,
-    reports: u64,
-}
-
 /// # Invariants
-/// `queued` has at most as many items as the bound, `lost` at most [`LOST`], and neither ever
-/// grows its memory. No queued item that overlaps a lost one is newer than what was lost.
+/// `queued` has at most as many items as the bound, and never grows its memory. No queued item that
+/// overlaps a lost one is newer than what was lost.
 #[derive(Debug)]
 struct State {
     queued: Vec<Item>,
-    lost: Vec<Item>,
-    /// Flags and reports of what was lost without a range.
-    anywhere: Option<(MfFlags, u64)>,
+    lost: Lost,
     closed: bool,
 }
 
@@ -338,13 +330,6 @@ impl fmt::Debug for EventQueue {
 }
 
 impl Item {
-    /// Takes another in, which `range` covers.
-    fn absorb(&mut self, other: &Self, range: BadRange) {
-        let flags = self.failure.flags.with(other.failure.flags);
-        self.failure = Failure { range, flags };
-        self.reports = self.reports.saturating_add(other.reports);
-    }
-
     /// The range of both, when one record can stand for both.
     fn joined(&self, other: &Self) -> Option<BadRange> {
         let same = self.failure.flags == other.failure.flags;
@@ -367,20 +352,17 @@ fn partner(items: &[Item], next: &Item) -> Option<(usize, BadRange)> {
 
 impl State {
     fn new(bound: usize) -> Self {
-        let (queued, lost) = (Vec::with_capacity(bound), Vec::with_capacity(LOST));
-        Self { queued, lost, anywhere: None, closed: false }
+        Self { queued: Vec::with_capacity(bound), lost: Lost::new(), closed: false }
     }
 
     fn is_empty(&self) -> bool {
-        self.queued.is_empty() && self.lost.is_empty() && self.anywhere.is_none()
+        self.queued.is_empty() && self.lost.is_empty()
     }
 
     fn put(&mut self, item: Item, bound: usize) -> Pushed {
-        let range = item.failure.range;
         // What is newer than something lost of the same bytes must not overtake it.
-        let after_lost = self.lost.iter().any(|lost| lost.failure.range.overlaps(range));
-        if self.anywhere.is_some() || after_lost {
-            return self.lose(&item);
+        if self.lost.may_hold(item.failure.range) {
+            return self.lost.lose(&item);
         }
         let full = self.queued.len() >= bound;
         let from = if full { 0 } else { self.queued.len().saturating_sub(1) };
@@ -392,51 +374,16 @@ impl State {
             }
         }
         if full {
-            return self.lose(&item);
+            return self.lost.lose(&item);
         }
         self.queued.push(item);
         Pushed::Queued
     }
 
-    /// Widens a LOST record so that it covers the failure: one that it touches, else a new one,
-    /// else the one of its space that grows least, else the one without a range.
-    fn lose(&mut self, item: &Item) -> Pushed {
-        if mutant!("overflow_drops") {
-            return Pushed::Lost;
-        }
-        let range = item.failure.range;
-        let room = self.lost.len() < LOST;
-        // By how much a record would grow to what, if it can take the failure in.
-        let wider = |lost: &Item| {
-            let own = lost.failure.range;
-            let hull = if room { own.joined(range) } else { own.hull(range) }?;
-            // NO-OVERFLOW: a hull covers both.
-            Some((hull.len().wrapping_sub(own.len()), hull))
-        };
-        let candidates = self.lost.iter_mut().filter_map(|lost| Some((wider(lost)?, lost)));
-        match candidates.min_by_key(|((growth, _), _)| *growth) {
-            Some((_, lost)) if mutant!("lost_keeps_its_range") => {
-                lost.absorb(item, lost.failure.range);
-            }
-            Some(((_, hull), lost)) => lost.absorb(item, hull),
-            None if room && self.anywhere.is_none() => self.lost.push(*item),
-            None => {
-                let (flags, reports) = self.anywhere.unwrap_or((MfFlags::NONE, 0));
-                let reports = reports.saturating_add(item.reports);
-                self.anywhere = Some((flags.with(item.failure.flags), reports));
-            }
-        }
-        Pushed::Lost
-    }
-
-    fn records(self) -> Vec<Record> {
+    fn records(mut self) -> Vec<Record> {
         let queued = coalesce(self.queued).into_iter();
         let queued = queued.map(|Item { failure, reports }| Record::Failed { failure, reports });
-        let lost = self.lost.into_iter();
-        let lost = lost.map(|Item { failure, reports }| Record::Lost { failure, reports });
-        let anywhere = self.anywhere.into_iter();
-        let anywhere = anywhere.map(|(flags, reports)| Record::LostAnywhere { flags, reports });
-        queued.chain(lost).chain(anywhere).collect()
+        queued.chain(core::iter::from_fn(|| self.lost.pop())).collect()
     }
 }
 

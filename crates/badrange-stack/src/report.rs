@@ -78,6 +78,11 @@ pub struct Counts {
 }
 
 impl Report {
+    /// Nothing has become of the bytes yet.
+    pub(crate) fn new(len: u64) -> Self {
+        Self { len, states: States::new(), fallback: Pages::new(), counts: Counts::default() }
+    }
+
     /// Bytes reported.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a report is never empty")]

@@ -9,8 +9,8 @@ use crate::{
     TopologyError, WouldDeadlock,
     dispatch::{self, Entrance},
     edit::{self, Numbers},
-    sync::{Arc, Gate, InCallback, Mutex, Snapshot},
-    table::{Above, Entry, HolderSlot, Table},
+    sync::{Arc, Gate, InCallback, Kept, Mutex, Snapshot},
+    table::{Above, Entry, HolderSlot, Key, Table},
     topology::Topology,
 };
 
@@ -207,7 +207,7 @@ impl Stack {
         range: Extent<DevOffset>,
         holder: Arc<dyn Holder>,
     ) -> Result<Registration, RegisterError> {
-        let place = Place::Device(device);
+        let place = Place::Device(device, range.start());
         self.inner.edit(|mut picture, numbers| {
             let on = edit::device_for(&picture, device, &range)?;
             edit::check_range(&on.table, Some(on.extent), range, &self.inner.limits)
@@ -230,10 +230,15 @@ impl Stack {
         self.inner.edit(|mut picture, numbers| {
             edit::check_range(&picture.memory, None, range, &self.inner.limits)
                 .map_err(|kind: RegisterErrorKind| RegisterError::new(kind, "memory", range))?;
-            let (entry, registration) = self.entry(range, &holder, Place::Memory, numbers);
+            let (entry, registration) =
+                self.entry(range, &holder, Place::Memory(range.start()), numbers);
             picture.memory = picture.memory.with(entry);
             Ok((picture, registration))
         })
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     fn entry<S: Space>(
@@ -278,7 +283,7 @@ impl Stack {
         fallback: &dyn Fallback,
         observer: &mut dyn Observer,
     ) -> Report {
-        let picture = self.inner.picture();
+        let picture = self.inner.published.peek();
         dispatch::run(&self.inner, &picture, Entrance::Memory { bad, fallback }, flags, observer)
     }
 
@@ -304,7 +309,7 @@ impl Stack {
         flags: MfFlags,
         observer: &mut dyn Observer,
     ) -> Report {
-        let picture = self.inner.picture();
+        let picture = self.inner.published.peek();
         dispatch::run(&self.inner, &picture, Entrance::Device { device, bad }, flags, observer)
     }
 
@@ -320,19 +325,19 @@ impl Stack {
     /// The device of this name.
     #[must_use]
     pub fn device(&self, name: &str) -> Option<DeviceId> {
-        self.inner.picture().by_name(name).map(|d| d.id)
+        self.inner.published.peek().by_name(name).map(|d| d.id)
     }
 
     /// The name of a device.
     #[must_use]
     pub fn device_name(&self, device: DeviceId) -> Option<Arc<str>> {
-        self.inner.picture().device(device).map(|d| Arc::clone(&d.name))
+        self.inner.published.peek().device(device).map(|d| Arc::clone(&d.name))
     }
 
     /// The bytes that a device has.
     #[must_use]
     pub fn device_extent(&self, device: DeviceId) -> Option<Extent<DevOffset>> {
-        self.inner.picture().device(device).map(|d| d.extent)
+        self.inner.published.peek().device(device).map(|d| d.extent)
     }
 }
 
@@ -340,6 +345,11 @@ impl Inner {
     /// What identifies this registry among the callbacks of a thread.
     pub(crate) fn key(&self) -> usize {
         core::ptr::from_ref(self).addr()
+    }
+
+    /// A place that keeps the picture of now.
+    pub(crate) fn keep(&self) -> Kept<Topology> {
+        self.published.keep()
     }
 
     /// The picture of now.
@@ -365,18 +375,27 @@ impl Inner {
     }
 }
 
-fn gates<S: Space>(table: &Table<S>) -> Vec<Arc<Gate>> {
-    let slots = table.entries().iter().filter_map(|e| match &e.above {
-        Above::Holder(slot) => Some(Arc::clone(&slot.gate)),
-        Above::Device { .. } => None,
-    });
-    slots.collect()
+fn taken_out<S: Space>(table: &Table<S>, key: Key<S>) -> Table<S> {
+    if mutant!("end_clears_table") {
+        return Table::default();
+    }
+    table.without(key)
 }
 
+fn gates<S: Space>(table: &Table<S>) -> Vec<Arc<Gate>> {
+    let mut gates = Vec::new();
+    table.each(&mut |entry| match &entry.above {
+        Above::Holder(slot) => gates.push(Arc::clone(&slot.gate)),
+        Above::Device { .. } => {}
+    });
+    gates
+}
+
+/// Where a registration's entry begins; with its age, that is its key.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    Memory,
-    Device(DeviceId),
+    Memory(PhysAddr),
+    Device(DeviceId, DevOffset),
 }
 
 /// A holder's registration; ends when dropped.
@@ -441,12 +460,12 @@ impl Registration {
         self.ended = true;
         // The gate first: from here on not even an event with an older picture gets in.
         self.gate.close();
-        let is_this = |order: u64| order == self.id.0 || mutant!("end_clears_table");
+        let order = self.id.0;
         let _ = self.inner.edit(|mut picture, _| {
             match self.place {
-                Place::Memory => picture.memory = picture.memory.retain(|e| !is_this(e.order)),
-                Place::Device(id) => {
-                    picture.edit_table(id, |table| table.retain(|e| !is_this(e.order)));
+                Place::Memory(start) => picture.memory = taken_out(&picture.memory, (start, order)),
+                Place::Device(id, start) => {
+                    picture.edit_table(id, |table| taken_out(table, (start, order)));
                 }
             }
             Ok::<_, core::convert::Infallible>((picture, ()))

@@ -5,14 +5,16 @@
 //! the feature and the cfg of its name, so that neither alone changes an ordinary build. What the
 //! doubles here promise, and what they hide, is in `docs/loom.md`.
 
-use core::{cell::RefCell, fmt, sync::atomic::Ordering};
+use core::{
+    cell::{Cell, RefCell},
+    fmt,
+    sync::atomic::Ordering,
+};
 pub(crate) use std::sync::Arc;
 use std::sync::PoisonError;
 
-use smallvec::SmallVec;
-
 use self::backend::{AtomicUsize, fence};
-pub(crate) use self::backend::{MutexGuard, Snapshot, caught};
+pub(crate) use self::backend::{Kept, MutexGuard, Snapshot, caught};
 
 #[cfg(not(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle"))))]
 mod backend {
@@ -24,20 +26,30 @@ mod backend {
         thread_local,
     };
 
-    use arc_swap::ArcSwap;
+    use arc_swap::{ArcSwap, Cache, Guard};
 
     /// A published immutable value: readers load it without waiting, a writer replaces it whole.
-    pub(crate) struct Snapshot<T>(ArcSwap<T>);
+    pub(crate) struct Snapshot<T>(Arc<ArcSwap<T>>);
 
     impl<T> Snapshot<T> {
         pub(crate) fn new(value: T) -> Self {
-            Self(ArcSwap::from_pointee(value))
+            Self(Arc::new(ArcSwap::from_pointee(value)))
         }
 
-        /// The value of now, as an owned reference: events may nest, and guards are few per
-        /// thread.
+        /// The value of now, to keep.
         pub(crate) fn load(&self) -> Arc<T> {
             self.0.load_full()
+        }
+
+        /// The value of now, to look at. Costs no count while a thread looks at few of them; one
+        /// that has many open, because events nest, pays for a count instead.
+        pub(crate) fn peek(&self) -> Guard<Arc<T>> {
+            self.0.load()
+        }
+
+        /// A place that keeps the value.
+        pub(crate) fn keep(&self) -> Kept<T> {
+            Kept(Cache::new(Arc::clone(&self.0)))
         }
 
         /// Publishes the next value and gives back the one before.
@@ -45,6 +57,16 @@ mod backend {
         /// LOCKING: the caller holds the writer mutex.
         pub(crate) fn swap(&self, value: T) -> Arc<T> {
             self.0.swap(Arc::new(value))
+        }
+    }
+
+    /// The value of a snapshot when it was last asked for.
+    pub(crate) struct Kept<T>(Cache<Arc<ArcSwap<T>>, Arc<T>>);
+
+    impl<T> Kept<T> {
+        /// The value of now. One load when that has not changed.
+        pub(crate) fn now(&mut self) -> &T {
+            self.0.load()
         }
     }
 
@@ -75,7 +97,9 @@ mod backend {
     ///
     /// Old values are kept until the snapshot goes. Their list is opaque to loom: the index alone
     /// decides what a load sees.
-    pub(crate) struct Snapshot<T> {
+    pub(crate) struct Snapshot<T>(Arc<Values<T>>);
+
+    struct Values<T> {
         values: std::sync::Mutex<Vec<Arc<T>>>,
         current: AtomicUsize,
     }
@@ -83,22 +107,56 @@ mod backend {
     impl<T> Snapshot<T> {
         pub(crate) fn new(value: T) -> Self {
             let values = std::sync::Mutex::new(vec![Arc::new(value)]);
-            Self { values, current: AtomicUsize::new(0) }
+            Self(Arc::new(Values { values, current: AtomicUsize::new(0) }))
         }
 
         pub(crate) fn load(&self) -> Arc<T> {
-            let order = if mutant!("load_relaxed") { Ordering::Relaxed } else { Ordering::Acquire };
-            self.at(self.current.load(order))
+            self.0.at(self.0.index())
+        }
+
+        pub(crate) fn peek(&self) -> Arc<T> {
+            self.load()
+        }
+
+        pub(crate) fn keep(&self) -> Kept<T> {
+            let index = self.0.index();
+            Kept { all: Arc::clone(&self.0), index, value: self.0.at(index) }
         }
 
         pub(crate) fn swap(&self, value: T) -> Arc<T> {
-            let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut values = self.0.values.lock().unwrap_or_else(PoisonError::into_inner);
             values.push(Arc::new(value));
             let index = values.len().saturating_sub(1);
             drop(values);
             let order =
                 if mutant!("publish_relaxed") { Ordering::Relaxed } else { Ordering::AcqRel };
-            self.at(self.current.swap(index, order))
+            self.0.at(self.0.current.swap(index, order))
+        }
+    }
+
+    /// As arc-swap's cache does: the relaxed load only decides whether there is something newer.
+    pub(crate) struct Kept<T> {
+        all: Arc<Values<T>>,
+        index: usize,
+        value: Arc<T>,
+    }
+
+    impl<T> Kept<T> {
+        pub(crate) fn now(&mut self) -> &T {
+            let newest = self.all.current.load(Ordering::Relaxed);
+            if newest != self.index && !mutant!("kept_for_ever") {
+                let trusting = mutant!("kept_trusts_its_look");
+                self.index = if trusting { newest } else { self.all.index() };
+                self.value = self.all.at(self.index);
+            }
+            &self.value
+        }
+    }
+
+    impl<T> Values<T> {
+        fn index(&self) -> usize {
+            let order = if mutant!("load_relaxed") { Ordering::Relaxed } else { Ordering::Acquire };
+            self.current.load(order)
         }
 
         fn at(&self, index: usize) -> Arc<T> {
@@ -130,11 +188,19 @@ mod backend {
 
     /// A double of an arc-swap. Shuttle interleaves sequentially consistent steps, so that a lock
     /// hides nothing; old values are let go when arc-swap would.
-    pub(crate) struct Snapshot<T>(RwLock<Arc<T>>);
+    pub(crate) struct Snapshot<T>(Arc<RwLock<Arc<T>>>);
 
     impl<T> Snapshot<T> {
         pub(crate) fn new(value: T) -> Self {
-            Self(RwLock::new(Arc::new(value)))
+            Self(Arc::new(RwLock::new(Arc::new(value))))
+        }
+
+        pub(crate) fn peek(&self) -> Arc<T> {
+            self.load()
+        }
+
+        pub(crate) fn keep(&self) -> Kept<T> {
+            Kept { of: Self(Arc::clone(&self.0)), value: self.load() }
         }
 
         pub(crate) fn load(&self) -> Arc<T> {
@@ -144,6 +210,18 @@ mod backend {
         pub(crate) fn swap(&self, value: T) -> Arc<T> {
             let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
             core::mem::replace(&mut *now, Arc::new(value))
+        }
+    }
+
+    pub(crate) struct Kept<T> {
+        of: Snapshot<T>,
+        value: Arc<T>,
+    }
+
+    impl<T> Kept<T> {
+        pub(crate) fn now(&mut self) -> &T {
+            self.value = self.of.load();
+            &self.value
         }
     }
 
@@ -180,6 +258,12 @@ impl Condvar {
 
     pub(crate) fn wake_all(&self) {
         self.0.notify_all();
+    }
+}
+
+impl<T> fmt::Debug for Kept<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kept")
     }
 }
 
@@ -262,11 +346,22 @@ impl Drop for Inside<'_> {
     }
 }
 
-/// The registries whose callbacks a thread is inside of, innermost last.
-type Callbacks = SmallVec<[usize; 16]>;
+/// The callbacks that a thread is inside of, of the innermost's registry: which that is, how many
+/// in a row, and how many rows there are.
+#[derive(Clone, Copy)]
+struct Row {
+    registry: usize,
+    callbacks: usize,
+    rows: usize,
+}
+
+const NONE: Row = Row { registry: 0, callbacks: 0, rows: 0 };
 
 backend::thread_local! {
-    static CALLBACKS: RefCell<Callbacks> = RefCell::new(Callbacks::new());
+    /// The innermost row. Without a destructor, so that entering a callback is a few stores.
+    static INNERMOST: Cell<Row> = const { Cell::new(NONE) };
+    /// The rows around it, outermost first: only where registries call into one another.
+    static AROUND: RefCell<Vec<Row>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Marks this thread as being inside a callback of a registry until dropped.
@@ -275,25 +370,46 @@ pub(crate) struct InCallback(());
 
 impl InCallback {
     pub(crate) fn enter(registry: usize) -> Self {
-        with_callbacks(|all| all.push(registry));
+        INNERMOST.with(|innermost| {
+            let row = innermost.get();
+            let next = if row.callbacks == 0 || row.registry == registry {
+                let callbacks = row.callbacks.saturating_add(1);
+                Row { registry, callbacks, rows: row.rows.max(1) }
+            } else {
+                with_around(|around| around.push(row));
+                Row { registry, callbacks: 1, rows: row.rows.saturating_add(1) }
+            };
+            innermost.set(next);
+        });
         Self(())
     }
 
     /// How many callbacks of this registry the thread is inside of.
     pub(crate) fn depth(registry: usize) -> usize {
-        with_callbacks(|all| all.iter().filter(|r| **r == registry).count())
+        let row = INNERMOST.with(Cell::get);
+        let of = |row: &Row| if row.registry == registry { row.callbacks } else { 0 };
+        let around = match row.rows {
+            0 | 1 => 0,
+            _ => with_around(|around| around.iter().map(of).fold(0, usize::saturating_add)),
+        };
+        of(&row).saturating_add(around)
     }
 }
 
 impl Drop for InCallback {
     fn drop(&mut self) {
-        with_callbacks(|all| {
-            all.pop();
+        INNERMOST.with(|innermost| {
+            let row = innermost.get();
+            innermost.set(match row.callbacks {
+                0 | 1 if row.rows > 1 => with_around(Vec::pop).unwrap_or(NONE),
+                0 | 1 => NONE,
+                more => Row { callbacks: more.saturating_sub(1), ..row },
+            });
         });
     }
 }
 
-/// A thread that is past its own end, dropping its thread-locals, is inside of no callback.
-fn with_callbacks<T: Default>(edit: impl FnOnce(&mut Callbacks) -> T) -> T {
-    CALLBACKS.try_with(|all| edit(&mut all.borrow_mut())).unwrap_or_default()
+/// A thread that is past its own end, dropping its thread-locals, has no rows around.
+fn with_around<T: Default>(edit: impl FnOnce(&mut Vec<Row>) -> T) -> T {
+    AROUND.try_with(|around| edit(&mut around.borrow_mut())).unwrap_or_default()
 }

@@ -104,12 +104,14 @@ impl Topology {
     }
 
     fn above(&self, id: DeviceId) -> Vec<DeviceId> {
-        let entries = self.device(id).map_or(&[][..], |d| d.table.entries());
-        let slots = entries.iter().filter_map(|e| match e.above {
-            Above::Device { index, .. } => Some(index),
-            Above::Holder(_) => None,
-        });
-        slots.filter_map(|index| self.slot(index).map(|d| d.id)).collect()
+        let mut above = Vec::new();
+        if let Some(device) = self.device(id) {
+            device.table.each(&mut |entry| match entry.above {
+                Above::Device { index, .. } => above.extend(self.slot(index).map(|d| d.id)),
+                Above::Holder(_) => {}
+            });
+        }
+        above
     }
 }
 

@@ -112,10 +112,20 @@ fn indent(depth: usize) -> usize {
 pub trait Observer {
     /// This just happened.
     fn step(&mut self, step: Step);
+
+    /// Whether it wants to see steps at all; asked once, when an event begins. Steps that nobody
+    /// wants are not made. Yes, if not given.
+    fn watches(&self) -> bool {
+        true
+    }
 }
 
 impl Observer for () {
     fn step(&mut self, _: Step) {}
+
+    fn watches(&self) -> bool {
+        false
+    }
 }
 
 /// Every step of an event, in order.

@@ -164,6 +164,56 @@ fn register_against_notify() {
     });
 }
 
+/// The same through a reporter, which looks whether there is a newer picture than its own.
+#[test]
+fn register_against_a_reporter() {
+    loom::model(|| {
+        let (stack, disk) = stack_with_disk();
+        let mut reporter = stack.reporter();
+        let event = thread::spawn(move || {
+            let report = reporter.notify_failure(disk, at(0, 8), NONE);
+            (report, reporter)
+        });
+        let holder = Counter::new();
+        let _registration = stack.register(disk, at(4, 60), holder.clone()).unwrap();
+        let (report, mut reporter) = event.join().unwrap();
+        assert_eq!(report.handled_bytes(), 4 * holder.calls() as u64);
+        let before = holder.calls();
+        let _ = reporter.notify_failure(disk, at(0, 8), NONE);
+        assert_eq!(holder.calls(), before + 1, "registered before the event began");
+    });
+}
+
+#[test]
+fn unregister_against_a_visit() {
+    loom::model(|| {
+        let (stack, disk) = stack_with_disk();
+        let holder = Counter::new();
+        let registration = stack.register(disk, at(0, 64), holder.clone()).unwrap();
+        let mut reporter = stack.reporter();
+        let visits = thread::spawn({
+            let holder = holder.clone();
+            move || {
+                let mut visits = 0;
+                let _ = reporter.each_holder(disk, at(0, 8), &mut |registered| {
+                    assert_eq!(registered.part, at(0, 8));
+                    holder.inside.store(true, Relaxed);
+                    holder.calls.fetch_add(1, Relaxed);
+                    holder.inside.store(false, Relaxed);
+                    visits += 1;
+                    ControlFlow::Continue(())
+                });
+                visits
+            }
+        });
+        registration.unregister().unwrap();
+        assert!(!holder.inside.load(Relaxed), "a visit is still going on");
+        let calls = holder.calls();
+        assert_eq!(visits.join().unwrap(), calls);
+        assert_eq!(holder.calls(), calls, "visited after unregister returned");
+    });
+}
+
 #[test]
 fn register_against_register() {
     loom::model(|| {
@@ -512,5 +562,37 @@ fn queue_that_closes_lets_nobody_wait() {
         assert_eq!(queue.wait().map(|batch| batch.len()), Some(1));
         assert_eq!(queue.wait(), None);
         producer.join().unwrap();
+    });
+}
+
+/// Two reporters, one of which may have to work for the other: every page is handed over once, by
+/// one at a time, and nothing is left when both have returned.
+#[test]
+fn storm_of_two_reporters() {
+    loom::model(|| {
+        let storm = Arc::new(PageStorm::with_bound(2, NONE));
+        let (working, told) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let report = |page: u64| {
+            let (storm, working, told) = (storm.clone(), working.clone(), told.clone());
+            move || {
+                storm.report(Pfn::new(page), &mut |record| {
+                    // As weakly ordered as can be: what orders two workers is the storm's lock.
+                    assert!(!working.load(Relaxed), "two work at a time");
+                    working.store(true, Relaxed);
+                    let range = BadRange::Memory(pages(page, 1).bytes().unwrap());
+                    let other = BadRange::Memory(pages(page ^ 64, 1).bytes().unwrap());
+                    let Record::Failed { failure, reports: 1 } = record else { panic!("{record}") };
+                    let which = if failure.range == range { page } else { page ^ 64 };
+                    assert!(failure.range == range || failure.range == other);
+                    told.fetch_add(if which == 0 { 1 } else { 16 }, Relaxed);
+                    working.store(false, Relaxed);
+                })
+            }
+        };
+        let other = thread::spawn(report(64));
+        let own = report(0)();
+        let other = other.join().unwrap();
+        assert!(own == Stormed::Done || other == Stormed::Done);
+        assert_eq!(told.load(Relaxed), 17, "each page once, and none is left");
     });
 }

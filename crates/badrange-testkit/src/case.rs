@@ -10,8 +10,10 @@
 //! check_bytes::<Tables>(&[7; 100]);
 //! ```
 
+mod badblocks;
 mod build;
 mod fsmap;
+mod interleave;
 mod ranges;
 mod registry;
 mod stacks;
@@ -21,8 +23,10 @@ mod tables;
 mod tests;
 
 pub use self::{
+    badblocks::{BadblocksOp, BadblocksOps},
     build::{Answer, GroundPlan, HolderPlan, LayerPlan, SettlePlan, StackPlan},
     fsmap::FsMap,
+    interleave::Interleaves,
     ranges::{DrawnExtent, DrawnRun, Ranges},
     registry::{Op, RegistryOps},
     stacks::{Event, WholeStack},

@@ -124,6 +124,8 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(feature = "explain")]
+pub mod advice;
 mod attach;
 
 pub use attach::{AttachError, AttachedPmem, attach_pmem, attach_table};
@@ -137,3 +139,11 @@ pub use badrange_stack as stack;
 
 #[cfg(feature = "explain")]
 pub mod explain;
+#[cfg(feature = "explain")]
+pub mod inject;
+#[cfg(feature = "explain")]
+pub mod locate;
+#[cfg(feature = "explain")]
+pub mod plan;
+#[cfg(feature = "explain")]
+pub mod report;

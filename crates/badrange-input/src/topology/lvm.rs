@@ -35,6 +35,9 @@ struct Group<'g> {
     places: Vec<Option<usize>>,
 }
 
+/// How many volumes may lie on one another; LVM's own lie 4 deep.
+const MAX_STACKED: usize = 64;
+
 /// How a volume is laid out: its table and the device under each leg, or why it is not known.
 type Layout = Result<(Table, Vec<usize>), String>;
 
@@ -55,6 +58,9 @@ impl<'g> Group<'g> {
         let err = |message: String| StackError::new(&*file, Some(lv.line), message);
         if depth > self.group.lvs.len() {
             return Err(err(format!("{} lies on itself", lv.name)));
+        }
+        if depth > MAX_STACKED {
+            return Err(err(format!("{} has more than {MAX_STACKED} volumes above it", lv.name)));
         }
         let device = match self.layout(loader, lv, depth)? {
             Ok((table, legs)) => self.job.mapped(loader, lv.dm_name.clone(), table, &legs)?,

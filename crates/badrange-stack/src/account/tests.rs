@@ -59,7 +59,8 @@ proptest! {
                 *slot = Some(slot.map_or(said, |before| before.join(said)));
             }
         }
-        let states = account.settle(at(0, 100));
+        let mut states = States::new();
+        account.settle(at(0, 100), &mut states);
         let mut seen = vec![None; 100];
         for (run, state) in &states {
             for byte in bytes(run) {
@@ -90,8 +91,9 @@ proptest! {
             let every = Run::new(at(0, 500), 1000, len / 1000).unwrap();
             account.enter(every, Outcome::Handled, &[]);
         }
-        let states = account.settle(at(0, len));
-        let pages = remainder_pages(bad, &states);
+        let (mut states, mut pages) = (States::new(), Pages::new());
+        account.settle(at(0, len), &mut states);
+        remainder_pages(bad, &states, &mut pages);
         let touched: Vec<u64> = pages.iter().flat_map(bytes).collect();
         let rest = states.iter().filter(|(_, s)| s.falls_back());
         let mut expected: Vec<u64> =

@@ -6,6 +6,7 @@ use std::{sync::Arc, thread};
 use proptest::prelude::*;
 
 use super::*;
+use crate::lost::PLACES;
 
 fn memory(start: u64, len: u64) -> Failure {
     let range = BadRange::Memory(Extent::new(PhysAddr::new(start), len).unwrap());
@@ -72,16 +73,16 @@ fn after_a_loss_the_same_bytes_are_lost_too_and_others_are_not() {
 fn lost_records_widen_when_there_is_no_room_for_more() {
     let queue = EventQueue::with_bound(1);
     queue.push(device(99, 0, 1));
-    for i in 0..LOST as u64 {
+    for i in 0..PLACES as u64 {
         assert_eq!(queue.push(memory(i * 100, 1)), Pushed::Lost);
     }
     queue.push(memory(110, 1)); // nearest to [100, 101)
     queue.push(device(7, 0, 1)); // a space without a record
     queue.push(device(99, 0, 1)); // from now on everything is lost, also what could be merged
     let batch = queue.drain();
-    assert_eq!(batch.len(), 1 + LOST + 1);
+    assert_eq!(batch.len(), 1 + PLACES + 1);
     assert_eq!(batch[2], Record::Lost { failure: memory(100, 11), reports: 2 });
-    assert_eq!(batch[1 + LOST], Record::LostAnywhere { flags: MfFlags::NONE, reports: 2 });
+    assert_eq!(batch[1 + PLACES], Record::LostAnywhere { flags: MfFlags::NONE, reports: 2 });
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn producers_never_grow_the_memory_of_the_queue() {
     for i in 0..1000 {
         queue.push(device(i % 50, u64::from(i) * 64, 8));
         let state = queue.state.lock();
-        assert!(state.queued.capacity() == 3 && state.lost.capacity() == LOST);
+        assert!(state.queued.capacity() == 3 && state.lost.capacity() == PLACES);
     }
 }
 
@@ -156,7 +157,7 @@ fn check_batch(pushed: &[Failure], batch: &[Record], bound: usize) -> Result<(),
         })
         .collect();
     prop_assert!(delivered.len() <= bound);
-    prop_assert!(batch.len() <= bound + LOST + 1);
+    prop_assert!(batch.len() <= bound + PLACES + 1);
     prop_assert!(pushed.len() > bound || delivered.len() == batch.len(), "lost without need");
     let spaces = if cfg!(miri) { 3 } else { 40 };
     for byte in (0..spaces).flat_map(|space| (0..70).map(move |byte| (space, byte))) {

@@ -5,6 +5,7 @@
     reason = "layers with the bugs that are looked for, and small numbers"
 )]
 
+#[path = "../../examples/buggy_stripes/layer.rs"]
 mod buggy;
 
 use core::ops::ControlFlow;
