@@ -3,6 +3,7 @@
 //! What is asserted is the peak of what the thread has allocated, never time.
 #![expect(
     clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
     reason = "small numbers, and a panic is a failed test"
