@@ -56,6 +56,7 @@ pub(crate) enum Command {
     Locate(crate::locate::LocateArgs),
     Inject(crate::inject::InjectArgs),
     Ranges(crate::ranges::RangesArgs),
+    Plan(crate::plan::PlanArgs),
     Example(ExampleArgs),
     #[command(subcommand)]
     Sim(SimCommand),
@@ -80,9 +81,8 @@ pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) log: crate::log::LogArgs,
 
-    /// Print one JSON object (badrange.explain/1) instead of a table.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: crate::report::Output,
 }
 
 const EXPLAIN_HELP: &str = "\

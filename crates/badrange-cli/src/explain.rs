@@ -11,22 +11,33 @@ use badrange::{
     input::{DirFiles, Files, Topology},
 };
 
-use crate::{Failure, cli::ExplainArgs, follow, log, progress::Shown, render};
+use crate::{
+    Failure,
+    cli::ExplainArgs,
+    follow, log,
+    progress::Shown,
+    report::{self, Format},
+};
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<u8, Failure> {
-    if args.log.follow {
-        return follow::run(args);
+    match (args.log.follow, args.output.format) {
+        (true, None | Some(Format::Jsonl)) if !args.output.json => return follow::run(args),
+        (true, _) => return Err(Failure::usage("--follow prints JSON lines: --format jsonl")),
+        (false, Some(Format::Jsonl)) => {
+            return Err(Failure::usage("--format jsonl is for a text that grows: add --follow"));
+        }
+        (false, _) => {}
     }
     let explainer = load(&args.stack)?;
     if args.log.log.is_some() {
         let located = log::located(&explainer, &args.log)?;
         let answer = explainer.explain(&located.queries);
-        print(&answer, args.json)?;
+        report::print(&explainer, &answer, &args.output)?;
         let left_out = if located.unplaced.is_empty() { 0 } else { log::EXIT_UNKNOWN };
         return Ok(if answer.exit_code() == 0 { left_out } else { answer.exit_code() });
     }
     let answer = ask(&explainer, &args.at)?;
-    print(&answer, args.json)?;
+    report::print(&explainer, &answer, &args.output)?;
     Ok(answer.exit_code())
 }
 
@@ -54,14 +65,4 @@ pub(crate) fn ask(explainer: &Explainer, at: &[String]) -> Result<Answer, Failur
         queries.extend(explainer.locate(list).map_err(Failure::usage)?);
     }
     Ok(explainer.explain(&queries))
-}
-
-fn print(answer: &Answer, json: bool) -> Result<(), Failure> {
-    let mut out = anstream::stdout().lock();
-    if json {
-        writeln!(out, "{}", answer.to_json())?;
-    } else {
-        render::answer(&mut out, answer)?;
-    }
-    Ok(out.flush()?)
 }

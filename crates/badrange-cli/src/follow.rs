@@ -14,6 +14,8 @@ use crate::{Failure, cli::ExplainArgs};
 mod event;
 mod feed;
 mod findings;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use self::{

@@ -10,9 +10,10 @@ mod inject;
 mod locate;
 mod log;
 mod pages;
+mod plan;
 mod progress;
 mod ranges;
-mod render;
+mod report;
 mod sim;
 mod sweep;
 
@@ -87,6 +88,7 @@ fn run(command: Option<Command>) -> Result<u8, Failure> {
         Some(Command::Locate(args)) => locate::run(&args),
         Some(Command::Inject(args)) => inject::run(&args),
         Some(Command::Ranges(args)) => ranges::run(&args),
+        Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Example(args)) => example::write(&args),
         Some(Command::Sim(command)) => sim::run(&command),
         Some(Command::Completions(args)) => pages::completions(&args),

@@ -165,7 +165,7 @@ fn notes(list: &RangeList, blocks: &[&NamedRange], all: bool) -> io::Result<()> 
     let mut err = anstream::stderr().lock();
     for range in blocks {
         let (line, place, confidence) = (range.line, &range.place, range.confidence);
-        writeln!(err, "note: line {line}: {place} ({confidence}): {}", SIZE_UNKNOWN)?;
+        writeln!(err, "note: line {line}: {place} ({confidence}): {SIZE_UNKNOWN}")?;
     }
     for unplaced in &list.unplaced {
         writeln!(err, "note: line {}: cannot be placed: {}", unplaced.line, unplaced.what)?;

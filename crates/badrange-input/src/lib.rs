@@ -1,4 +1,5 @@
-//! Text in for badrange: parsers for partition tables, LVM, device-mapper, fsmap, filefrag and badblocks files.
+//! Text in for badrange: parsers for partition tables, LVM, device-mapper, fsmap, filefrag and badblocks files,
+//! and for the bad ranges that kernel logs, lists, JSON and rescue maps name.
 
 mod badblocks;
 mod bmap;
@@ -12,6 +13,7 @@ mod fsmap;
 mod json;
 mod lines;
 mod lvm;
+mod mdadm;
 mod number;
 mod paths;
 mod ranges;
@@ -19,6 +21,7 @@ mod sfdisk;
 mod sniff;
 mod stackerror;
 mod stackfile;
+mod thindump;
 mod topology;
 
 pub use crate::{
@@ -38,6 +41,7 @@ pub use crate::{
         LogicalVolume, LvSegment, LvsReport, PhysicalVolume, PvsReport, SegmentKind, Stripe,
         StripeTarget, VolumeGroup, parse_lvs_json, parse_pvs_json, parse_vgcfg,
     },
+    mdadm::{MdMember, MdRole, MdVersion, parse_mdadm_examine},
     number::parse_u64,
     paths::{InodePath, InodePaths},
     ranges::{
@@ -50,5 +54,6 @@ pub use crate::{
     },
     sniff::{Format, RECOGNISE_BYTES, recognise},
     stackerror::StackError,
+    thindump::{ThinDevice, ThinDump, parse_thin_dump},
     topology::{Area, Device, Filesystem, Layer, Topology, gaps},
 };

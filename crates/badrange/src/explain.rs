@@ -39,9 +39,11 @@ mod answer;
 mod assemble;
 mod build;
 pub(crate) mod descent;
-mod ground;
+pub(crate) mod ground;
+mod holders;
 pub(crate) mod location;
 mod logged;
+mod protect;
 mod verdict;
 
 pub use self::{

@@ -143,3 +143,7 @@ pub mod explain;
 pub mod inject;
 #[cfg(feature = "explain")]
 pub mod locate;
+#[cfg(feature = "explain")]
+pub mod plan;
+#[cfg(feature = "explain")]
+pub mod report;

@@ -83,6 +83,12 @@ impl TableError {
         Self { target, ..self }
     }
 
+    /// The same error, found in this line.
+    #[must_use]
+    pub fn in_line(self, line: u64) -> Self {
+        self.at(line)
+    }
+
     /// Whether the line is fine but for what its target type is.
     pub(crate) fn is_about_the_type(&self) -> bool {
         matches!(self.kind, TableErrorKind::Unsupported | TableErrorKind::UnknownTarget)

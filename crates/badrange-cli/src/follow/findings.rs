@@ -101,6 +101,12 @@ impl Findings {
         [2, 1, EXIT_UNKNOWN].into_iter().find(|status| self.statuses.contains(status)).unwrap_or(0)
     }
 
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        assert_eq!(self.told.len(), self.order.len(), "both know the same");
+        self.told.len()
+    }
+
     fn reload(&mut self) -> Option<Value> {
         let reloaded = self.stack.reload()?;
         if reloaded.is_ok() {

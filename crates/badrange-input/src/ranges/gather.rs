@@ -76,11 +76,18 @@ impl Gather {
         of_disk.copied().or_else(|| self.block_size.filter(|_| device.is_none()))
     }
 
-    /// Takes what a line says.
-    pub(super) fn say(&mut self, line: u64, said: Said, out: &mut Vec<LogEvent>) {
+    /// Lets go of what no line can belong to any more.
+    pub(super) fn tick(&mut self, line: u64, out: &mut Vec<LogEvent>) {
         while self.pending.front().is_some_and(|r| line.saturating_sub(r.line) > PATIENCE) {
             self.flush_request(0, out);
         }
+        if self.held.as_ref().is_some_and(|(_, at, _)| line.saturating_sub(*at) > MAX_APART) {
+            self.release(out);
+        }
+    }
+
+    /// Takes what a line says.
+    pub(super) fn say(&mut self, line: u64, said: Said, out: &mut Vec<LogEvent>) {
         match said {
             Said::Request { device, first, blocks } => {
                 self.request(Request { device, first, blocks, line }, out);
@@ -91,6 +98,13 @@ impl Gather {
             }
             Said::Range { place, confidence, said } => {
                 self.hold(NamedRange::new(place, confidence, line, said), line, None, out);
+            }
+            Said::Retry { array, sector, member } => {
+                let said = from_byte(&array, sector.checked_mul(SECTOR_SIZE), RETRY);
+                self.say(line, said, out);
+                if let Some((range, ..)) = self.held.as_mut().filter(|(r, ..)| r.said == RETRY) {
+                    range.retried = Some(member.unwrap_or_default());
+                }
             }
             Said::BlockSize { device, bytes } => self.learn(device, bytes),
             Said::Cut => self.after_held(LogEvent::Cut { line }, out),
@@ -277,16 +291,22 @@ impl Gather {
         }
     }
 
-    fn list_line(&mut self, line: u64, first: u64, count: u64, out: &mut Vec<LogEvent>) {
+    fn list_line(&mut self, line: u64, first: u64, count: Option<u64>, out: &mut Vec<LogEvent>) {
         let Some(list) = &mut self.list else { return };
         let digits = |n: u64| u64::from(n.checked_ilog10().unwrap_or(0)).saturating_add(1);
         // The two numbers, a blank and a newline.
-        let bytes = digits(first).saturating_add(digits(count)).saturating_add(2);
+        let bytes = digits(first).saturating_add(count.map_or(0, digits)).saturating_add(2);
         list.bytes = list.bytes.saturating_add(bytes);
-        if let Some(last) = list.last.replace((line, first, count)) {
-            let device = list.device.clone();
+        let last = list.last.replace((line, first, count.unwrap_or(0)));
+        let device = list.device.clone();
+        if let Some(last) = last {
             self.list_range(&device, last, out);
         }
+    }
+
+    /// Whether lines of numbers belong to a list.
+    pub(super) const fn is_in_list(&self) -> bool {
+        self.list.is_some()
     }
 
     fn list_range(
@@ -306,7 +326,8 @@ impl Gather {
     fn end_list(&mut self, out: &mut Vec<LogEvent>) {
         let Some(List { device, sysfs, bytes, last }) = self.list.take() else { return };
         let Some(last) = last else { return };
-        if sysfs && bytes >= SYSFS_PAGE_BYTES {
+        // A line that lost its count was cut, whatever the length.
+        if sysfs && (bytes >= SYSFS_PAGE_BYTES || last.2 == 0) {
             self.after_held(LogEvent::Cut { line: last.0 }, out);
         } else {
             self.list_range(&device, last, out);
@@ -337,6 +358,7 @@ impl Gather {
 }
 
 const REQUEST: &str = "request";
+const RETRY: &str = "md, read elsewhere";
 
 /// Where the request that this sector is of ends, in sectors, and the block size that this shows;
 /// `None` when the sector is not of this request, or when both block sizes could be meant.

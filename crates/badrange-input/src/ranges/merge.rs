@@ -112,6 +112,11 @@ fn absorb(known: &mut NamedRange, again: &NamedRange) {
     }
     known.line = known.line.min(again.line);
     known.also = known.also.take().or_else(|| again.also.clone());
+    known.retried = match (known.retried.take(), &again.retried) {
+        (Some(one), Some(two)) if one.is_empty() => Some(two.clone()),
+        // An array that failed as a whole did not only read elsewhere.
+        (one, two) => one.filter(|_| two.is_some()),
+    };
 }
 
 fn bounds(place: &Place) -> (u64, u64) {

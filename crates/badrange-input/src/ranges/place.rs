@@ -183,6 +183,9 @@ pub struct NamedRange {
     pub said: &'static str,
     /// Another device that reported the same sectors right after: the request went through it.
     pub also: Option<String>,
+    /// For a place on an array that was read elsewhere: the member that failed, empty where the text
+    /// does not name it. The bytes of the array are not lost by that; those of the member are.
+    pub retried: Option<String>,
     /// The line of a smaller range inside this one, which explains its failure. The rest of this
     /// range was not read again, so nothing says that it is good.
     pub narrowed: Option<u64>,
@@ -195,7 +198,7 @@ impl NamedRange {
         line: u64,
         said: &'static str,
     ) -> Self {
-        Self { place, confidence, line, said, also: None, narrowed: None }
+        Self { place, confidence, line, said, also: None, retried: None, narrowed: None }
     }
 }
 

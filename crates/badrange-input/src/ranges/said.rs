@@ -16,6 +16,8 @@ pub(super) enum Said {
     Request { device: String, first: u64, blocks: u64 },
     /// The block layer's line: where a failed request, or what is left of it, starts.
     Sector { device: String, sector: u64 },
+    /// A read of a member that an array does elsewhere, at a sector of the array.
+    Retry { array: String, sector: u64, member: Option<String> },
     /// A command of an ATA port, which is not a disk by name.
     Ata { port: Option<String>, first: u64, blocks: Option<u64> },
     /// A range, known as well as this line knows it.
@@ -28,8 +30,8 @@ pub(super) enum Said {
     Unplaced(String),
     /// The lines that follow are a list of a device, in sectors.
     ListOf { device: Option<String>, sysfs: bool },
-    /// A line of such a list.
-    ListLine { first: u64, count: u64 },
+    /// A line of such a list; without a count where sysfs cut it.
+    ListLine { first: u64, count: Option<u64> },
     /// Whether the error record that follows is one that was corrected.
     Severity { corrected: bool },
     /// A physical address of such a record.

@@ -143,15 +143,24 @@ impl LogStream {
             self.flush(events);
             return;
         }
-        let said = rules::said(&message.text);
+        let said = rules::said(&message.text).filter(|said| self.is_expected(said));
         let continues = !message.prefixed && said.is_none();
         if continues && self.held.as_mut().is_some_and(|held| held.take(&message.text)) {
             return;
         }
         self.flush(events);
         let line = self.lines;
+        self.gather.tick(line, events);
         let (text, prefixed) = (message.text.into_owned(), message.prefixed);
         self.held = Some(Held { line, text, prefixed, parts: 1, said });
+    }
+
+    /// Numbers alone are a list only under its heading; elsewhere they continue a line.
+    fn is_expected(&self, said: &Said) -> bool {
+        let heading = |held: &Held| matches!(held.said, Some(Said::ListOf { .. }));
+        !matches!(said, Said::ListLine { .. })
+            || self.gather.is_in_list()
+            || self.held.as_ref().is_some_and(heading)
     }
 
     fn flush(&mut self, events: &mut Vec<LogEvent>) {

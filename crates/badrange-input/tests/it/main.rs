@@ -11,6 +11,7 @@ mod corpus;
 mod errors;
 mod laws;
 mod numbers;
+mod ranges;
 
 use badrange_input::{
     FileExtents, Filefrag, Fsmap, FsmapRecord, ParseError, XfsBmap, collect_files,

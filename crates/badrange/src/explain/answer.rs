@@ -90,7 +90,8 @@ pub struct PieceFound {
     pub routes: Vec<Vec<Position>>,
     /// What the bytes are.
     pub verdict: Verdict,
-    /// What every route and owner says they are; `verdict` is the first by precedence.
+    /// What every route and owner says they are, but for routes through an array that can rebuild
+    /// the bytes; `verdict` is the first of all by precedence.
     pub verdicts: Vec<Verdict>,
     /// For filesystem metadata and journals: which, in the words of the plain fsmap form.
     pub what: Option<String>,
@@ -160,7 +161,8 @@ impl Answer {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let pieces = || self.queries.iter().flat_map(|q| &q.pieces);
-        let said = || pieces().flat_map(|p| &p.verdicts);
+        // What an array can rebuild is not lost.
+        let said = || pieces().filter(|p| p.redundancy.is_none()).flat_map(|p| &p.verdicts);
         let lost = |v: &&Verdict| v.lost() == Some(true);
         if said().filter(lost).any(|v| v.is_metadata()) {
             2

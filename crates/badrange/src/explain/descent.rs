@@ -44,11 +44,13 @@ pub(crate) fn descend(
                 ControlFlow::Continue(())
             });
         }
-        Layer::Partition { on, mapping } => {
-            through(topology, place, mapping, &[*on], extent, &mut found);
-        }
-        Layer::Mapped { table, legs } => {
-            through(topology, place, &**table, legs, extent, &mut found);
+        layer @ (Layer::Partition { .. }
+        | Layer::Mapped { .. }
+        | Layer::Array { .. }
+        | Layer::Thin { .. }) => {
+            if let Some(mapping) = layer.mapping() {
+                through(topology, place, &*mapping, layer.legs(), extent, &mut found);
+            }
         }
         Layer::View { of, at } => {
             if let Some(below) = extent.rebase(DevOffset::new(0), at.start()) {

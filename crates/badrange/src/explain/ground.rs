@@ -3,7 +3,7 @@
 use core::ops::ControlFlow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use badrange_core::{DevOffset, Extent, Mapped, Mapping, PhysAddr};
+use badrange_core::{DevOffset, Extent, Leg, Mapped, Mapping, PhysAddr};
 use badrange_input::{Layer, Topology};
 
 use super::{Explanation, PieceFound, Query, Summary, Target, Verdict};
@@ -56,7 +56,7 @@ fn bytes_lost(topology: &Topology, queries: &[Query], found: &[Explanation]) -> 
 }
 
 /// A piece's bytes: one range, or each element of a strided one.
-fn elements(piece: &PieceFound) -> impl Iterator<Item = (u64, u64)> + '_ {
+pub(crate) fn elements(piece: &PieceFound) -> impl Iterator<Item = (u64, u64)> + '_ {
     let (stride, count) = piece.repeat.unwrap_or((0, 1));
     let start = move |i: u64| piece.start.saturating_add(stride.saturating_mul(i));
     (0..count).map(move |i| (start(i), start(i).saturating_add(piece.len)))
@@ -64,15 +64,15 @@ fn elements(piece: &PieceFound) -> impl Iterator<Item = (u64, u64)> + '_ {
 
 /// Half-open ranges, in any order until they are united.
 #[derive(Debug, Clone, Default)]
-struct Ranges(Vec<(u64, u64)>);
+pub(crate) struct Ranges(Vec<(u64, u64)>);
 
 impl Ranges {
-    fn add(&mut self, start: u64, end: u64) {
+    pub(crate) fn add(&mut self, start: u64, end: u64) {
         self.0.push((start, end));
     }
 
     /// The same bytes as disjoint ranges, ascending.
-    fn union(&mut self) -> Vec<(u64, u64)> {
+    pub(crate) fn union(&mut self) -> Vec<(u64, u64)> {
         self.0.sort_unstable();
         let mut united: Vec<(u64, u64)> = Vec::new();
         for (start, end) in &self.0 {
@@ -146,8 +146,14 @@ impl Ground<'_> {
                     ControlFlow::Continue(())
                 });
             }
-            Layer::Partition { on, mapping } => self.follow(place, mapping, &[*on], extent, below),
-            Layer::Mapped { table, legs } => self.follow(place, &**table, legs, extent, below),
+            layer @ (Layer::Partition { .. }
+            | Layer::Mapped { .. }
+            | Layer::Array { .. }
+            | Layer::Thin { .. }) => {
+                if let Some(mapping) = layer.mapping() {
+                    self.follow(place, &*mapping, layer.legs(), extent, below);
+                }
+            }
             Layer::View { of, at } => {
                 if let Some(down) = extent.rebase(DevOffset::new(0), at.start()) {
                     self.sink(*of, down, below);
@@ -166,9 +172,13 @@ impl Ground<'_> {
         extent: Extent<DevOffset>,
         below: &mut Vec<(Space, u64, u64)>,
     ) {
+        let mut reached = extent.start();
         let _ = mapping.map(extent, &mut |part| {
             match part {
-                Mapped::To { leg, lower, .. } => {
+                // Of several copies the first stands for all.
+                Mapped::To { upper, .. } if upper.start() < reached => {}
+                Mapped::To { leg, lower, upper } => {
+                    reached = upper.end();
                     let index = usize::try_from(leg.index()).unwrap_or(usize::MAX);
                     if let Some(on) = legs.get(index) {
                         self.sink(*on, lower, below);
@@ -204,7 +214,7 @@ impl<'t> Told<'t> {
                 below.push((own, extent.start().get(), extent.end().get()));
             }
         }
-        let above = below.iter().all(|(space, ..)| *space != own);
+        let above = below.iter().all(|(space, ..)| *space != own) && !self.has_copies(own);
         if above && below.iter().all(|(space, start, end)| self.is_named(*space, *start, *end)) {
             return false;
         }
@@ -212,6 +222,20 @@ impl<'t> Told<'t> {
             self.name(space, start, end);
         }
         true
+    }
+
+    /// Whether bytes of this device are in several places below: then a bad one of those does not
+    /// make them bad, and the device's own word counts.
+    fn has_copies(&self, space: Space) -> bool {
+        let Space::Device(place) = space else { return false };
+        let device = self.ground.topology.devices().get(place);
+        device.is_some_and(|device| {
+            let legs = device.layer.legs();
+            let in_array = |leg| device.layer.array_of(Leg::new(leg)).is_some();
+            (0_u32..)
+                .zip(legs)
+                .any(|(leg, on)| in_array(leg) || self.has_copies(Space::Device(*on)))
+        })
     }
 
     fn is_named(&self, space: Space, start: u64, end: u64) -> bool {

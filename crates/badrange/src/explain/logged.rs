@@ -1,9 +1,12 @@
 //! Ranges that a text names, found on a stack: the way from a log to queries.
 
+use core::ops::ControlFlow;
 use std::collections::BTreeMap;
 
-use badrange_core::{DevOffset, Extent};
-use badrange_input::{BlockUnit, Device, Layer, NamedRange, Place, RangeList, UnplacedRange};
+use badrange_core::{DevOffset, Extent, Mapped};
+use badrange_input::{
+    BlockUnit, Confidence, Device, Layer, NamedRange, Place, RangeList, UnplacedRange,
+};
 
 use super::{Explainer, Query, Target, ground};
 
@@ -136,10 +139,8 @@ impl Explainer {
     }
 
     fn query(&self, range: &NamedRange, nameless: Option<&str>) -> Result<Query, String> {
-        let (at, target) = match &range.place {
-            Place::Pages(extent) | Place::Memory(extent) => {
-                (range.place.to_string(), Target::Memory(*extent))
-            }
+        let target = match &range.place {
+            Place::Pages(extent) | Place::Memory(extent) => Target::Memory(*extent),
             Place::Blocks { unit, .. } => {
                 let device = range.place.device().or(nameless);
                 let size = self.block_size(device, *unit);
@@ -148,20 +149,65 @@ impl Explainer {
                 let bytes = bytes.ok_or("it does not fit in 64 bits of bytes")?;
                 return self.query(&NamedRange { place: bytes, ..range.clone() }, nameless);
             }
+            Place::Device { extent, .. } if range.retried.is_some() => {
+                let (place, extent) = self.of_member(range, *extent)?;
+                Target::Device { place, extent }
+            }
             Place::Device { device, extent } => {
                 let name = device.as_deref().or(nameless);
                 let name = name.ok_or("the text does not say which device")?;
                 let other = || self.device_of_log(range.also.as_deref()?);
                 let place = self.device_of_log(name).or_else(other);
                 let place = place.ok_or_else(|| format!("no device {name:?} in this stack"))?;
-                let known = self.topology().devices().get(place);
-                let known = known.map_or(name, |device| device.name.as_str());
-                let at = range.place.clone().on(known).to_string();
-                (at, Target::Device { place, extent: *extent })
+                Target::Device { place, extent: *extent }
             }
         };
         let (confidence, line) = (Some(range.confidence), Some(range.line));
+        let (at, target) = self.written(range, target);
         Ok(Query { at, target, confidence, line })
+    }
+
+    /// The location of a target. Where only the start is known, the page ends with the device.
+    fn written(&self, range: &NamedRange, target: Target) -> (String, Target) {
+        let Target::Device { place, extent } = target else {
+            return (range.place.to_string(), target);
+        };
+        let device = self.topology().devices().get(place);
+        let bare = device.filter(|_| range.confidence == Confidence::UnknownExtent);
+        let inside = bare.and_then(|device| device.extent.intersect(extent));
+        let extent = inside.filter(|i| i.start() == extent.start()).unwrap_or(extent);
+        let name = device.map(|device| device.name.clone());
+        (Place::Device { device: name, extent }.to_string(), Target::Device { place, extent })
+    }
+
+    /// The bytes of the member that an array could not read. Where the array is not described,
+    /// nothing leads there.
+    fn of_member(
+        &self,
+        range: &NamedRange,
+        extent: Extent<DevOffset>,
+    ) -> Result<(usize, Extent<DevOffset>), String> {
+        let array = range.place.device().unwrap_or_default();
+        let member = range.retried.as_deref().filter(|member| !member.is_empty());
+        let member =
+            member.ok_or("read elsewhere; the text does not name the member that failed")?;
+        let none = |name: &str| format!("no device {name:?} in this stack");
+        let place = self.device_of_log(array).ok_or_else(|| none(array))?;
+        let on = self.device_of_log(member).ok_or_else(|| none(member))?;
+        let layer = self.topology().devices().get(place).map(|device| &device.layer);
+        let mapping = layer.and_then(|layer| Some((layer.mapping()?, layer.legs())));
+        let (mapping, legs) = mapping.ok_or_else(|| format!("{array} is not described"))?;
+        let mut found = None;
+        let _ = mapping.map(extent, &mut |part| {
+            if let Mapped::To { leg, lower, .. } = part {
+                let index = usize::try_from(leg.index()).unwrap_or(usize::MAX);
+                if legs.get(index) == Some(&on) && found.is_none() {
+                    found = Some(lower);
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        found.map(|lower| (on, lower)).ok_or_else(|| format!("{member} is no member of {array}"))
     }
 
     /// Leaves out queries of devices whose bytes at the bottom are all named by queries of devices

@@ -7,6 +7,9 @@
     reason = "small numbers, and a panic is a failed test"
 )]
 
+mod arrays;
 mod captures;
 mod locating;
+mod logs;
+mod thin;
 mod whole_path;

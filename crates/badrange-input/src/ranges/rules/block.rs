@@ -19,7 +19,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     (r"^Buffer I/O error on (?:dev|device) ([^ ,]+), logical block ([0-9]+)(?:,|$)", buffer),
     (
-        r"^sd [0-9:]+ \[([^\]]+)\] (?:[^ ]+#[0-9]+ )*CDB: ?(?:[A-Za-z][A-Za-z ]*(?:\([0-9]+\))?:? *)?([0-9a-f]{2}(?: [0-9a-f]{2})*)$",
+        r"^sd [0-9:]+ \[([^\]]+)\] +(?:[^ ]+#[0-9]+ )*CDB: ?(?:[A-Za-z][A-Za-z ]*(?:\([0-9]+\))?:? *)?([0-9a-f]{2}(?: [0-9a-f]{2})*)$",
         cdb,
     ),
     (
@@ -32,8 +32,8 @@ pub(super) const RULES: &[Rule] = &[
     ),
     (r"^(ata[0-9.]+): cmd ([0-9a-f/:]+) ", ata_command),
     (r"^(?:(ata[0-9.]+): )?res ([0-9a-f/:]+) Emask 0x[0-9a-f]+ \(media error\)", ata_result),
-    (r"^md/raid[0-9]*:([^: ]+): [^ ]+: rescheduling sector ([0-9]+)", md_array),
-    (r"^md/raid[0-9]*:([^: ]+): redirecting sector ([0-9]+) to ", md_array),
+    (r"^md/raid[0-9]*:([^: ]+): ([^ ]+): rescheduling sector ([0-9]+)", md_retry),
+    (r"^md/raid[0-9]*:([^: ]+): ()redirecting sector ([0-9]+) to ", md_retry),
     (
         r"^md/raid[0-9]*:([^: ]+): [^ ]+: unrecoverable I/O (?:read )?error for block ([0-9]+)",
         md_array,
@@ -46,6 +46,8 @@ pub(super) const RULES: &[Rule] = &[
         r"^md/raid[0-9]*:[^: ]+: read error (?:not correctable|NOT corrected!!) \(sector ([0-9]+) on ([^ )]+)\)",
         md_member,
     ),
+    (r"^(?:Read|Write)-error on swap-device \(([0-9]+:[0-9]+):([0-9]+)\)", swap),
+    (r"^loop: (?:Read|Write) error at byte offset ([0-9]+), length ([0-9]+)", loop_device),
     (r"^.*: [0-9]+ callbacks suppressed$", cut),
     (r"^\*\* [0-9]+ printk messages dropped \*\*", cut),
     (r"^(?:CPU:[0-9]+ )?\[LOST [0-9]+ EVENTS\]", cut),
@@ -100,7 +102,13 @@ fn ata_result(g: &Groups<'_>) -> Option<Said> {
     Some(Said::Ata { port, first, blocks: None })
 }
 
-/// The sector of the array, where the request started.
+/// A read of one member failed and is done elsewhere. The sector is the array's.
+fn md_retry(g: &Groups<'_>) -> Option<Said> {
+    let member = Some(g.text(2)).filter(|member| !member.is_empty()).map(name::of_device);
+    Some(Said::Retry { array: name::of_device(g.text(1)), sector: g.number(3)?, member })
+}
+
+/// The sector of the array, where a request started that no member could answer.
 fn md_array(g: &Groups<'_>) -> Option<Said> {
     let start = g.number(2)?.checked_mul(512);
     Some(from_byte(g.text(1), start, "md"))
@@ -114,6 +122,15 @@ fn md_member(g: &Groups<'_>) -> Option<Said> {
 
 fn md_corrected(g: &Groups<'_>) -> Option<Said> {
     Some(sectors(g.text(3), g.number(2)?, g.number(1)?, "md, corrected"))
+}
+
+fn swap(g: &Groups<'_>) -> Option<Said> {
+    Some(from_byte(g.text(1), g.number(2)?.checked_mul(512), "swap"))
+}
+
+fn loop_device(g: &Groups<'_>) -> Option<Said> {
+    let (start, len) = (g.text(1), g.text(2));
+    Some(Said::Unplaced(format!("bytes {start}+{len} of a loop device without name")))
 }
 
 fn cut(_: &Groups<'_>) -> Option<Said> {

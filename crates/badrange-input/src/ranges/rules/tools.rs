@@ -33,7 +33,7 @@ pub(super) const RULES: &[Rule] = &[
     (r"^Bad-blocks on ([^ ]+):$", examine),
     (r"^([0-9]+) for ([0-9]+) sectors$", list_line),
     (r"^==> (.+) <==$", heading),
-    (r"^([0-9]+) ([0-9]+)$", list_line),
+    (r"^([0-9]+)(?: ([0-9]+))?$", list_line),
     (r"^(/sys/[^ :=]*/(?:badblocks|bad_blocks))[:=] ?([0-9]+) ([0-9]+)$", sysfs_line),
 ];
 
@@ -84,7 +84,7 @@ fn examine(g: &Groups<'_>) -> Option<Said> {
 }
 
 fn list_line(g: &Groups<'_>) -> Option<Said> {
-    Some(Said::ListLine { first: g.number(1)?, count: g.number(2)? })
+    Some(Said::ListLine { first: g.number(1)?, count: g.number(2) })
 }
 
 /// The device of a list in sysfs: of the array's member, the disk, or the region.
