@@ -19,8 +19,8 @@ use crate::case::{
 };
 #[cfg(feature = "text")]
 use crate::text::{
-    AnyFormat, Badblocks, Dmsetup, FileMaps, Fsmaps, Lvm, ScenarioJson, Sfdisk, StackArchive, Text,
-    TextFormat,
+    AnyFormat, BadRanges, Badblocks, Dmsetup, FileMaps, Fsmaps, Lvm, ScenarioJson, Sfdisk,
+    StackArchive, Text, TextFormat,
 };
 
 /// A fuzz target: a name, and a case to draw and check.
@@ -66,6 +66,8 @@ pub const TARGETS: &[FuzzTarget] = &[
     text::<FileMaps>("text_file_maps"),
     #[cfg(feature = "text")]
     text::<Badblocks>("text_badblocks"),
+    #[cfg(feature = "text")]
+    text::<BadRanges>("text_ranges"),
     #[cfg(feature = "text")]
     text::<AnyFormat>("text_any"),
     #[cfg(feature = "text")]
