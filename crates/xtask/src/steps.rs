@@ -7,7 +7,7 @@ use crate::command::{Budget, Cmd};
 use crate::failure::{Failure, Outcome};
 use crate::features;
 use crate::workspace::{Package, Workspace};
-use crate::{api, fuzz, loom, mutants, package, tidy, toolchain};
+use crate::{api, browser, fuzz, loom, mutants, package, tidy, toolchain};
 
 /// What every step is given, beside its budget.
 pub(crate) struct Context {
@@ -63,6 +63,7 @@ pub(crate) const ALL: &[Step] = &[
     step("api", "public API as in docs/api", LONG, public_api),
     step("package", "every published crate builds from its tarball", LONG, tarballs),
     step("stranger", "a crate outside the workspace uses the facade", SHORT, stranger),
+    slow("browser", "the HTML report in a real browser, light and dark", html_report),
     slow("soak", "property tests with many more cases", soak),
     slow("mutants", "every hand-made mistake fails a model", loom_mutants),
     slow("fuzzing", "every fuzz target for a while, with the sanitizer", fuzzing),
@@ -123,6 +124,10 @@ fn loom_mutants(context: &Context, budget: &Budget) -> Result<Outcome, Failure> 
 
 fn fuzz_replay(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
     fuzz::replay(&context.workspace, budget)
+}
+
+fn html_report(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    browser::check(&context.workspace, budget)
 }
 
 /// How long `--full` runs each fuzz target.

@@ -5,4 +5,5 @@ mod capture;
 mod designs;
 mod follow;
 mod pages;
+mod schemas;
 mod transcripts;
