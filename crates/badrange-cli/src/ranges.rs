@@ -179,6 +179,9 @@ fn notes(list: &RangeList, blocks: &[&NamedRange], all: bool) -> io::Result<()> 
     if let Some(line) = list.truncated {
         writeln!(err, "note: line {line}: the text was cut here: there may be more")?;
     }
+    if *list == RangeList::default() {
+        writeln!(err, "note: the text names nothing bad")?;
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use badrange_core::{DevOffset, Extent, PhysAddr};
+use badrange_core::{DevOffset, Extent, PAGE_SIZE, PhysAddr};
 
 use super::place::{NamedRange, Place, RangeList};
 
@@ -171,7 +171,6 @@ fn push(out: &mut Vec<NamedRange>, from: u64, to: u64, claim: Option<NamedRange>
 
 /// Other bytes of the same space.
 fn between(place: &Place, start: u64, end: u64) -> Option<Place> {
-    let page = badrange_core::PAGE_SIZE;
     Some(match place {
         Place::Device { device, .. } => Place::Device {
             device: device.clone(),
@@ -179,7 +178,8 @@ fn between(place: &Place, start: u64, end: u64) -> Option<Place> {
         },
         Place::Pages(_) | Place::Memory(_) => {
             let extent = Extent::from_bounds(PhysAddr::new(start), PhysAddr::new(end)).ok()?;
-            let whole = start % page == 0 && end % page == 0 && matches!(place, Place::Pages(_));
+            let aligned = start % PAGE_SIZE == 0 && end % PAGE_SIZE == 0;
+            let whole = aligned && matches!(place, Place::Pages(_));
             if whole { Place::Pages(extent) } else { Place::Memory(extent) }
         }
         Place::Blocks { .. } => return None,

@@ -256,13 +256,12 @@ impl Gather {
         said: Said,
         out: &mut Vec<LogEvent>,
     ) {
-        match said {
-            Said::Range { place, confidence, said } => {
-                let range = NamedRange::new(place, confidence, first, said);
-                self.hold(range, line, Some(sector), out);
-            }
-            other => self.say(line, other, out),
-        }
+        let Said::Range { place, confidence, said } = said else {
+            self.say(line, said, out);
+            return;
+        };
+        let range = NamedRange::new(place, confidence, first, said);
+        self.hold(range, line, Some(sector), out);
     }
 
     /// Whether this is the line of the device above for the request that was told last: a
@@ -315,12 +314,12 @@ impl Gather {
         (line, first, count): (u64, u64, u64),
         out: &mut Vec<LogEvent>,
     ) {
-        match sectors(device, first, count, "bad block list") {
-            Said::Range { place, said, .. } => {
-                self.hold(NamedRange::new(place, Confidence::Exact, line, said), line, None, out);
-            }
-            other => self.say(line, other, out),
-        }
+        let said = sectors(device, first, count, "bad block list");
+        let Said::Range { place, said, .. } = said else {
+            self.say(line, said, out);
+            return;
+        };
+        self.hold(NamedRange::new(place, Confidence::Exact, line, said), line, None, out);
     }
 
     fn end_list(&mut self, out: &mut Vec<LogEvent>) {

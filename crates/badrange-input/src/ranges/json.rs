@@ -298,11 +298,8 @@ fn too_large(line: u64, what: &str) -> LogEvent {
 impl Node<'_> {
     /// The device that the bad blocks of this namespace or region are counted on.
     fn device(&self) -> Option<&str> {
-        let devices = self.daxregion.as_ref().map(|region| region.devices.as_slice());
-        let only = match devices {
-            Some([only]) => only.chardev.as_deref(),
-            _ => None,
-        };
+        let devices = self.daxregion.as_ref().map_or(&[][..], |region| &region.devices);
+        let only = if let [only] = devices { only.chardev.as_deref() } else { None };
         self.blockdev.as_deref().or(self.chardev.as_deref()).or(only).or(self.dev.as_deref())
     }
 

@@ -138,9 +138,12 @@ impl fmt::Display for Place {
         match self {
             Self::Device { device, extent } => {
                 let (start, len) = (extent.start().get(), extent.len());
-                let whole = start % SECTOR_SIZE == 0 && len % SECTOR_SIZE == 0;
-                let (unit, b) = if whole { (SECTOR_SIZE, "") } else { (1, "B") };
-                write!(f, "{}:{}+{}{b}", name(device), start / unit, len / unit)
+                write!(f, "{}:", name(device))?;
+                if start % SECTOR_SIZE == 0 && len % SECTOR_SIZE == 0 {
+                    write!(f, "{}+{}", start / SECTOR_SIZE, len / SECTOR_SIZE)
+                } else {
+                    write!(f, "{start}+{len}B")
+                }
             }
             Self::Blocks { device, unit, first, count } => {
                 let unit = match unit {

@@ -6,7 +6,7 @@ use crate::{
     ranges::{
         name,
         place::{BlockUnit, Place},
-        said::{Said, blocks, sectors},
+        said::{Said, sectors},
     },
 };
 
@@ -64,14 +64,11 @@ fn self_test(g: &Groups<'_>) -> Option<Said> {
 }
 
 fn smart_error(g: &Groups<'_>) -> Option<Said> {
-    let said = blocks("", BlockUnit::Logical, g.number(2)?, g.number(1), "SMART error log");
-    Some(match said {
-        Said::Range { place: Place::Blocks { unit, first, count, .. }, confidence, said } => {
-            let place = Place::Blocks { device: None, unit, first, count };
-            Said::Range { place, confidence, said }
-        }
-        other => other,
-    })
+    let count = g.number(1);
+    let place =
+        Place::Blocks { device: None, unit: BlockUnit::Logical, first: g.number(2)?, count };
+    let confidence = if count.is_some() { Confidence::AtMost } else { Confidence::UnknownExtent };
+    Some(Said::Range { place, confidence, said: "SMART error log" })
 }
 
 fn smartd(g: &Groups<'_>) -> Option<Said> {
@@ -101,10 +98,7 @@ fn heading(g: &Groups<'_>) -> Option<Said> {
 
 fn sysfs_line(g: &Groups<'_>) -> Option<Said> {
     let device = of_sysfs(g.text(1))?;
-    match sectors(&device, g.number(2)?, g.number(3)?, "bad block list") {
-        Said::Range { place, said, .. } => {
-            Some(Said::Range { place, confidence: Confidence::Exact, said })
-        }
-        other => Some(other),
-    }
+    let said = sectors(&device, g.number(2)?, g.number(3)?, "bad block list");
+    let Said::Range { place, said, .. } = said else { return Some(said) };
+    Some(Said::Range { place, confidence: Confidence::Exact, said })
 }
