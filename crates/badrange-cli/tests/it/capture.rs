@@ -26,7 +26,7 @@ fn commands(dir: &Path, fakes: &[(&str, &str)]) {
     for name in BASE {
         let places = ["/usr/bin", "/bin"].map(|place| Path::new(place).join(name));
         let real = places.iter().find(|path| path.exists());
-        symlink(real.unwrap_or_else(|| panic!("no {name} here")), dir.join(name)).unwrap();
+        symlink(real.unwrap(), dir.join(name)).unwrap();
     }
     for (name, says) in fakes {
         let path = dir.join(name);
