@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Plan(crate::plan::PlanArgs),
     Example(ExampleArgs),
     #[command(subcommand)]
+    Badblocks(crate::badblocks::BadblocksCommand),
+    #[command(subcommand)]
     Sim(SimCommand),
     Completions(CompletionsArgs),
     Man(ManArgs),

@@ -1,5 +1,6 @@
 //! The `badrange` command: bad ranges and saved text in, files out. No root, no network.
 
+mod badblocks;
 mod cli;
 mod diagram;
 mod example;
@@ -90,6 +91,7 @@ fn run(command: Option<Command>) -> Result<u8, Failure> {
         Some(Command::Ranges(args)) => ranges::run(&args),
         Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Example(args)) => example::write(&args),
+        Some(Command::Badblocks(command)) => badblocks::run(&command),
         Some(Command::Sim(command)) => sim::run(&command),
         Some(Command::Completions(args)) => pages::completions(&args),
         Some(Command::Man(args)) => pages::man(&args),
