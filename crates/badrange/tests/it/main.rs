@@ -9,6 +9,7 @@
 
 mod arrays;
 mod captures;
+mod cxl;
 mod locating;
 mod thin;
 mod whole_path;
