@@ -57,7 +57,7 @@ struct Pmem {
 fn pmem(stack: &Path, name: Option<&str>) -> Result<(Explainer, String, Pmem), Failure> {
     let explainer = explain::load(stack)?;
     let devices = explainer.topology().devices().iter().filter_map(|device| {
-        let Layer::Pmem { namespace, badblocks } = &device.layer else { return None };
+        let Layer::Pmem { namespace, badblocks, .. } = &device.layer else { return None };
         let ranges = badblocks.iter().flat_map(|list| &list.ranges);
         let bad = ranges.map(|range| range.extent.containing_sectors()).collect();
         Some((device.name.clone(), Pmem { namespace: *namespace, bad }))

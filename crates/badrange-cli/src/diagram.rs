@@ -122,7 +122,9 @@ fn of_stack(name: &str, text: &str, file: &Path, at: &[String]) -> Result<Vec<No
 fn layer(layer: &On) -> (&'static str, Vec<usize>) {
     match layer {
         On::Disk => ("disk", Vec::new()),
-        On::Pmem { .. } => ("pmem", Vec::new()),
+        On::Memdev => ("memory device", Vec::new()),
+        On::Region { legs, .. } => ("CXL region", legs.clone()),
+        On::Pmem { region, .. } => ("pmem", region.iter().map(|(on, _)| *on).collect()),
         On::Partition { on, .. } => ("partition", vec![*on]),
         On::Mapped { legs, .. } => ("mapped", legs.clone()),
         On::Array { legs, .. } => ("array", legs.clone()),

@@ -22,6 +22,8 @@ pub(crate) struct StackFile {
     #[serde(default)]
     pub(crate) disk: Vec<DiskEntry>,
     #[serde(default)]
+    pub(crate) cxl: Vec<CxlEntry>,
+    #[serde(default)]
     pub(crate) pmem: Vec<PmemEntry>,
     #[serde(default)]
     pub(crate) partitions: Vec<PartitionsEntry>,
@@ -45,6 +47,33 @@ pub(crate) struct DiskEntry {
     pub(crate) name: Text,
     pub(crate) sectors: Spanned<Number>,
     pub(crate) logical_block: Option<Spanned<Number>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CxlEntry {
+    pub(crate) name: Text,
+    pub(crate) resource: Spanned<Number>,
+    pub(crate) size: Spanned<Number>,
+    pub(crate) granularity: Spanned<Number>,
+    pub(crate) ways: Option<Spanned<Number>>,
+    pub(crate) memdevs: Spanned<Vec<MemdevEntry>>,
+    pub(crate) xor: Option<Spanned<XorEntry>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MemdevEntry {
+    pub(crate) name: Text,
+    pub(crate) dpa: Number,
+    pub(crate) size: Option<Spanned<Number>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct XorEntry {
+    pub(crate) host_bridges: Number,
+    pub(crate) maps: Vec<Number>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,5 +1,6 @@
 //! What a `stack.toml` and the files it names say, put together.
 
+mod cxl;
 mod fs;
 mod gaps;
 mod jobs;
@@ -11,7 +12,7 @@ mod thin;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use badrange_block::{Partition, dm, md as arrays, thin::Volume};
+use badrange_block::{Partition, dm, interleave::Interleave, md as arrays, thin::Volume};
 use badrange_core::{DevOffset, Extent, Leg, Mapping};
 use badrange_fs::ReverseMap;
 use badrange_pmem::Namespace;
@@ -73,6 +74,22 @@ impl Topology {
         &self.devices
     }
 
+    /// The CXL regions, each with its place.
+    pub fn regions(&self) -> impl Iterator<Item = (usize, &Interleave)> {
+        self.devices.iter().enumerate().filter_map(|(place, device)| match &device.layer {
+            Layer::Region { region, .. } => Some((place, &**region)),
+            Layer::Disk
+            | Layer::Memdev
+            | Layer::Pmem { .. }
+            | Layer::Partition { .. }
+            | Layer::Mapped { .. }
+            | Layer::Array { .. }
+            | Layer::Thin { .. }
+            | Layer::Opaque
+            | Layer::View { .. } => None,
+        })
+    }
+
     /// The filesystems, in the order of the file.
     #[must_use]
     pub fn filesystems(&self) -> &[Filesystem] {
@@ -95,6 +112,8 @@ impl Topology {
                 !matches!(
                     device.layer,
                     Layer::Disk
+                        | Layer::Memdev
+                        | Layer::Region { .. }
                         | Layer::Pmem { .. }
                         | Layer::Partition { .. }
                         | Layer::Array { .. }
@@ -143,12 +162,23 @@ pub struct Device {
 pub enum Layer {
     /// Nothing: a disk.
     Disk,
+    /// Nothing: a CXL memory device, in its own physical addresses.
+    Memdev,
+    /// CXL memory devices in turn: a region of host memory, from its first byte on.
+    Region {
+        /// The region.
+        region: Arc<Interleave>,
+        /// The memory device under each leg.
+        legs: Vec<usize>,
+    },
     /// Physical memory.
     Pmem {
         /// Where in it.
         namespace: Namespace,
         /// Its recorded bad sectors, where a file was given.
         badblocks: Option<Badblocks>,
+        /// The CXL region that the memory is, and the data in it; `None` for other memory.
+        region: Option<(usize, Partition)>,
     },
     /// A window of another device.
     Partition {
@@ -200,11 +230,18 @@ impl Layer {
     #[must_use]
     pub fn mapping(&self) -> Option<Arc<dyn Mapping>> {
         match self {
-            Self::Partition { mapping, .. } => Some(Arc::new(*mapping)),
+            Self::Partition { mapping, .. } | Self::Pmem { region: Some((_, mapping)), .. } => {
+                Some(Arc::new(*mapping))
+            }
+            Self::Region { region, .. } => Some(Arc::<Interleave>::clone(region)),
             Self::Mapped { table, .. } => Some(Arc::<dm::Table>::clone(table)),
             Self::Array { array, .. } => Some(Arc::<arrays::Array>::clone(array)),
             Self::Thin { volume, .. } => Some(Arc::<Volume>::clone(volume)),
-            Self::Disk | Self::Pmem { .. } | Self::Opaque | Self::View { .. } => None,
+            Self::Disk
+            | Self::Memdev
+            | Self::Pmem { region: None, .. }
+            | Self::Opaque
+            | Self::View { .. } => None,
         }
     }
 
@@ -217,9 +254,18 @@ impl Layer {
     #[must_use]
     pub fn legs(&self) -> &[usize] {
         match self {
-            Self::Partition { on, .. } => core::slice::from_ref(on),
-            Self::Mapped { legs, .. } | Self::Array { legs, .. } | Self::Thin { legs, .. } => legs,
-            Self::Disk | Self::Pmem { .. } | Self::Opaque | Self::View { .. } => &[],
+            Self::Partition { on, .. } | Self::Pmem { region: Some((on, _)), .. } => {
+                core::slice::from_ref(on)
+            }
+            Self::Mapped { legs, .. }
+            | Self::Array { legs, .. }
+            | Self::Thin { legs, .. }
+            | Self::Region { legs, .. } => legs,
+            Self::Disk
+            | Self::Memdev
+            | Self::Pmem { region: None, .. }
+            | Self::Opaque
+            | Self::View { .. } => &[],
         }
     }
 
@@ -238,6 +284,8 @@ impl Layer {
             Self::Mapped { table, .. } => table.array_of(leg),
             Self::Partition { .. }
             | Self::Thin { .. }
+            | Self::Region { .. }
+            | Self::Memdev
             | Self::Disk
             | Self::Pmem { .. }
             | Self::Opaque

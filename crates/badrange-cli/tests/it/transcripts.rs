@@ -6,5 +6,6 @@ fn transcripts_are_true() {
         .case("tests/cmd/*.md")
         .case("../../README.md")
         .case("../../docs/cookbook.md")
-        .case("../../docs/recovery.md");
+        .case("../../docs/recovery.md")
+        .case("../../docs/repair.md");
 }

@@ -5,12 +5,13 @@ use std::{
     io::Read,
 };
 
+use badrange_block::Partition;
 use badrange_core::{DevOffset, Extent, PhysAddr, Sector};
 use badrange_pmem::{Align, Mode, Namespace};
 use toml::Spanned;
 
 use super::{
-    Device, Layer, Topology, fs, gaps,
+    Device, Layer, Topology, cxl, fs, gaps,
     jobs::{Job, Wanted},
     thin,
 };
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// Logical block size of a device of which nothing says otherwise.
-const DEFAULT_LOGICAL_BLOCK: u64 = 512;
+pub(super) const DEFAULT_LOGICAL_BLOCK: u64 = 512;
 
 /// Spaces of the command line that are no devices.
 const RESERVED: [&str; 2] = ["phys", "pfn"];
@@ -73,6 +74,7 @@ pub(super) fn load(name: &str, text: &str, files: &dyn Files) -> Result<Topology
     for disk in &file.disk {
         loader.disk(disk)?;
     }
+    cxl::load(&mut loader, &file)?;
     for pmem in &file.pmem {
         loader.pmem(pmem)?;
     }
@@ -207,6 +209,7 @@ impl Loader<'_> {
     fn pmem(&mut self, entry: &PmemEntry) -> Result<(), StackError> {
         let namespace = self.namespace(entry)?;
         self.apart(entry, namespace)?;
+        let region = self.region_of(entry, namespace)?;
         let badblocks = match &entry.badblocks {
             Some(file) => {
                 Some(self.parse(file, &[Format::Badblocks], |_, input| parse_badblocks(input))?)
@@ -217,10 +220,26 @@ impl Loader<'_> {
             name: entry.name.get_ref().clone(),
             extent: namespace.capacity(),
             logical_block: DEFAULT_LOGICAL_BLOCK,
-            layer: Layer::Pmem { namespace, badblocks },
+            layer: Layer::Pmem { namespace, badblocks, region },
             areas: Vec::new(),
         };
         self.add(device, &entry.name).map(|_| ())
+    }
+
+    /// The CXL region that a namespace is in, and its data there.
+    fn region_of(
+        &self,
+        entry: &PmemEntry,
+        namespace: Namespace,
+    ) -> Result<Option<(usize, Partition)>, StackError> {
+        let found = cxl::region_of(&self.topology, namespace.whole()).map_err(|part| {
+            self.toml.error(&entry.phys, format!("only {part} of it are in a CXL region"))
+        })?;
+        let regions = self.topology.regions();
+        let region = regions.into_iter().find(|(place, _)| Some(*place) == found);
+        Ok(region.and_then(|(place, region)| {
+            Some((place, Partition::new(region.offset(namespace.data())?)))
+        }))
     }
 
     /// Physical memory is in one namespace at most.

@@ -6,7 +6,7 @@ use std::{
 
 use badrange_core::{
     Corruption, DevOffset, DeviceId, Extent, Fallback, Holder, Leg, Mapping, MfFlags, Outcome, Pfn,
-    ReportOffset, Run, Space,
+    PhysAddr, ReportOffset, Run, Space,
 };
 use badrange_fs::{Record, ReverseMap};
 use badrange_input::{Area, Device, Layer, Topology, gaps};
@@ -246,6 +246,8 @@ impl Explainer {
         match query.target {
             Target::Memory(extent) => {
                 complete(&self.stack.memory_failure_range(extent, MfFlags::NONE, &NoPages));
+                let elsewhere = self.take();
+                return elsewhere.into_iter().chain(self.ask_regions(extent)).collect();
             }
             Target::Device { place, extent } => {
                 let (below, seen_from) = self.seen_from(place);
@@ -257,6 +259,27 @@ impl Explainer {
             }
         }
         self.take()
+    }
+
+    /// What of a failure in physical memory lies in CXL regions: those are devices on others, so
+    /// each is told its part.
+    fn ask_regions(&self, extent: Extent<PhysAddr>) -> Vec<Finding> {
+        let mut all = Vec::new();
+        for (place, region) in self.topology.regions() {
+            let part = extent.intersect(region.hpa());
+            let bad = part.and_then(|part| Some((part, region.offset(part)?)));
+            let (Some((part, bad)), Some(id)) = (bad, self.ids.get(place).copied().flatten())
+            else {
+                continue;
+            };
+            complete(&self.stack.notify_failure(id, bad, MfFlags::NONE));
+            let by = part.start().checked_offset_from(extent.start()).unwrap_or_default();
+            for finding in self.take() {
+                let origin = finding.origin.rebase(ReportOffset::new(0), ReportOffset::new(by));
+                all.extend(origin.map(|origin| Finding { origin, ..finding }));
+            }
+        }
+        all
     }
 
     fn assemble(&self, query: &Query, found: &[Finding]) -> super::Explanation {
@@ -320,8 +343,10 @@ impl Builder<'_> {
         let Some(device) = self.topology.devices().get(place) else { return Ok(()) };
         let name = device.name.as_str();
         let spec = match &device.layer {
-            Layer::Disk | Layer::Opaque => Some(DeviceSpec::base(name, device.extent)),
-            Layer::Pmem { namespace, .. } => {
+            Layer::Disk | Layer::Memdev | Layer::Opaque => {
+                Some(DeviceSpec::base(name, device.extent))
+            }
+            Layer::Pmem { namespace, region: None, .. } => {
                 if let Some(area) = namespace.metadata() {
                     let holder = self.area(Verdict::PmemMetadata);
                     registrations.push(self.stack.register_memory(area, holder)?);
@@ -329,6 +354,8 @@ impl Builder<'_> {
                 Some(DeviceSpec::on_memory(name, Arc::new(*namespace)))
             }
             layer @ (Layer::Partition { .. }
+            | Layer::Pmem { region: Some(_), .. }
+            | Layer::Region { .. }
             | Layer::Mapped { .. }
             | Layer::Array { .. }
             | Layer::Thin { .. }) => {
@@ -376,6 +403,10 @@ impl Builder<'_> {
             areas.extend(gaps(*area, over).into_iter().map(|part| (part, verdict)));
             held.push(*area);
         }
+        for metadata in self.namespaces_in(place) {
+            areas.push((metadata, Verdict::PmemMetadata));
+            held.push(metadata);
+        }
         let rest = gaps(device.extent, held).into_iter().map(|part| (part, Verdict::Device));
         areas.extend(rest);
         areas.sort_unstable_by_key(|(area, _)| area.start());
@@ -403,6 +434,31 @@ impl Builder<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The metadata of namespaces in a CXL region, in its bytes.
+    fn namespaces_in(&self, place: usize) -> Vec<Extent<DevOffset>> {
+        let Some(Device { layer: Layer::Region { region, .. }, .. }) =
+            self.topology.devices().get(place)
+        else {
+            return Vec::new();
+        };
+        let metadata = |device: &Device| match &device.layer {
+            Layer::Pmem { namespace, region: Some((on, _)), .. } if *on == place => {
+                region.offset(namespace.metadata()?)
+            }
+            Layer::Disk
+            | Layer::Memdev
+            | Layer::Region { .. }
+            | Layer::Pmem { .. }
+            | Layer::Partition { .. }
+            | Layer::Mapped { .. }
+            | Layer::Array { .. }
+            | Layer::Thin { .. }
+            | Layer::Opaque
+            | Layer::View { .. } => None,
+        };
+        self.topology.devices().iter().filter_map(metadata).collect()
     }
 
     fn filesystem(&self, place: usize) -> Option<(usize, Arc<ReverseMap>)> {

@@ -32,8 +32,8 @@ pub(crate) fn descend(
     let Some(device) = topology.devices().get(place) else { return Vec::new() };
     let mut found = Vec::new();
     match &device.layer {
-        Layer::Disk | Layer::Opaque => found.push(stay(place, extent, None)),
-        Layer::Pmem { namespace, .. } => {
+        Layer::Disk | Layer::Memdev | Layer::Opaque => found.push(stay(place, extent, None)),
+        Layer::Pmem { namespace, region: None, .. } => {
             let _ = Mapping::<PhysAddr, DevOffset>::map(namespace, extent, &mut |part| {
                 found.push(match part {
                     Mapped::To { upper, lower, .. } => {
@@ -44,7 +44,14 @@ pub(crate) fn descend(
                 ControlFlow::Continue(())
             });
         }
+        Layer::Region { region, legs } => {
+            through(topology, place, &**region, legs, extent, &mut found);
+            for landing in &mut found {
+                landing.memory = region.phys(landing.top).map(|phys| phys.start());
+            }
+        }
         layer @ (Layer::Partition { .. }
+        | Layer::Pmem { region: Some(_), .. }
         | Layer::Mapped { .. }
         | Layer::Array { .. }
         | Layer::Thin { .. }) => {

@@ -125,7 +125,7 @@ impl Ground<'_> {
         for (start, end) in lost {
             match (space, Extent::from_bounds(DevOffset::new(*start), DevOffset::new(*end))) {
                 (Space::Device(place), Ok(extent)) => self.sink(place, extent, &mut below),
-                _ => below.push((Space::Memory, *start, *end)),
+                _ => self.sink_memory(*start, *end, &mut below),
             }
         }
         let united = |(bottom, ranges): (&Space, &mut Ranges)| (*bottom, ranges.union());
@@ -141,12 +141,35 @@ impl Ground<'_> {
         new
     }
 
+    /// Bytes of physical memory: those of CXL regions lie on memory devices.
+    fn sink_memory(&self, start: u64, end: u64, below: &mut Vec<(Space, u64, u64)>) {
+        let mut at = start;
+        let mut regions: Vec<_> = self.topology.regions().collect();
+        regions.sort_by_key(|(_, region)| region.hpa().start());
+        for (place, region) in regions {
+            let asked = Extent::from_bounds(PhysAddr::new(at), PhysAddr::new(end)).ok();
+            let part = asked.and_then(|asked| asked.intersect(region.hpa()));
+            let Some((part, here)) = part.and_then(|part| Some((part, region.offset(part)?)))
+            else {
+                continue;
+            };
+            if at < part.start().get() {
+                below.push((Space::Memory, at, part.start().get()));
+            }
+            self.sink(place, here, below);
+            at = part.end().get();
+        }
+        if at < end {
+            below.push((Space::Memory, at, end));
+        }
+    }
+
     /// Follows bytes of a device down to the bottom. Ends because a device stands after those it
     /// lies on.
     fn sink(&self, place: usize, extent: Extent<DevOffset>, below: &mut Vec<(Space, u64, u64)>) {
         let Some(device) = self.topology.devices().get(place) else { return };
         match &device.layer {
-            Layer::Pmem { namespace, .. } => {
+            Layer::Pmem { namespace, region: None, .. } => {
                 let _ = Mapping::<PhysAddr, DevOffset>::map(namespace, extent, &mut |part| {
                     match part {
                         Mapped::To { lower, .. } => {
@@ -158,6 +181,8 @@ impl Ground<'_> {
                 });
             }
             layer @ (Layer::Partition { .. }
+            | Layer::Pmem { region: Some(_), .. }
+            | Layer::Region { .. }
             | Layer::Mapped { .. }
             | Layer::Array { .. }
             | Layer::Thin { .. }) => {
@@ -171,7 +196,7 @@ impl Ground<'_> {
                 }
             }
             // Nothing is known below.
-            Layer::Disk | Layer::Opaque => stay(place, extent, below),
+            Layer::Disk | Layer::Memdev | Layer::Opaque => stay(place, extent, below),
         }
     }
 

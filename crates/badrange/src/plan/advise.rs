@@ -180,7 +180,7 @@ pub(super) fn unwritten(path: &Word, parts: &[FilePart]) -> Action {
 }
 
 /// What a write to persistent memory does before it writes.
-pub(super) fn clear_and_page(shared: bool) -> Vec<Action> {
+pub(super) fn clear_and_page(shared: bool, cxl: bool) -> Vec<Action> {
     if shared {
         return Vec::new();
     }
@@ -190,7 +190,13 @@ pub(super) fn clear_and_page(shared: bool) -> Vec<Action> {
         risk: Risk::new(RiskLevel::Overwrites, risk),
         why: why.to_owned(),
     };
-    vec![
+    let by_address = step(
+        ActionKind::ClearPoison,
+        "the bytes are zeros until the write below",
+        "with the commands for the memory device, above: on CXL memory the write below does not \
+         clear",
+    );
+    let by_write = vec![
         step(
             ActionKind::ClearPoison,
             "may clear a part only: then the write says EIO or is short, the list keeps its entries, \
@@ -202,7 +208,8 @@ pub(super) fn clear_and_page(shared: bool) -> Vec<Action> {
             "between this and the write the old, meaningless bytes can be read",
             "done by the write below, second: the page is mapped again and loses its poison mark",
         ),
-    ]
+    ];
+    if cxl { vec![by_address] } else { by_write }
 }
 
 pub(super) fn badblocks(shared: bool) -> Action {
@@ -232,97 +239,87 @@ pub(super) fn punch(path: &Word, unit: &Unit) -> Action {
     }
 }
 
-fn filesystem(names: &mut Names<'_>, draft: &Draft, subject: &mut Subject) {
-    let place = names.place(&draft.device);
-    let fs = names.filesystem(&draft.device);
-    let kind = fs.map_or("other", |fs| fs.kind.as_str());
-    let node = place.map(|place| names.device(place));
-    let Some((node, fs)) = node.zip(fs) else { return };
-    let mount = names.mount(fs, &draft.device);
-    let on = |command: Command| Some(node.add_to(command, ""));
-    let offline = "the filesystem is unmounted meanwhile";
-    let push = |list: &mut Vec<Action>, kind, command, level, what: &str, why: &str| {
-        let why = why.to_owned();
-        list.push(Action { kind, command, risk: Risk::new(level, what), why });
-    };
-    let before = &mut subject.before;
-    let image = names.work("metadata.img");
-    let umount = Some(mount.add_to(Command::new("umount").arg("--"), ""));
-    push(
-        before,
-        ActionKind::Preserve,
-        umount,
-        RiskLevel::Offline,
-        offline,
-        "metadata is hit: every further write may make it worse",
-    );
-    let after = &mut subject.after;
+/// The tools of a kind of filesystem.
+struct Checker {
+    /// Copies the metadata.
+    dump: Command,
+    /// Looks and changes nothing.
+    check: Command,
+    repair: Command,
+    /// What to know before a repair.
+    caution: &'static str,
+}
+
+fn checker(kind: &str) -> Option<Checker> {
     match kind {
-        "xfs" => {
-            let dump = image.add_to(node.add_to(Command::new("xfs_metadump").arg("-g"), ""), "");
-            push(
-                before,
-                ActionKind::Preserve,
-                Some(dump),
-                RiskLevel::Reads,
-                "stops at the bad sectors on old versions",
-                "a copy of the metadata as it is, to ask others about",
-            );
-            push(
-                after,
-                ActionKind::Check,
-                on(Command::new("xfs_repair").arg("-n")),
-                RiskLevel::Reads,
-                offline,
-                "looks and changes nothing; says what it would do",
-            );
-            push(
-                after,
-                ActionKind::Repair,
-                on(Command::new("xfs_repair")),
-                RiskLevel::Destroys,
-                "files whose metadata was there end in lost+found or are cut off; make an image of the device first",
-                "only after -n, and with a backup at hand; mount once before, so that the log is replayed. With a bad \
-                 log it asks for -L, which throws away the last changes",
-            );
-        }
-        "ext4" => {
-            let dump = image.add_to(node.add_to(Command::new("e2image").arg("-r"), ""), "");
-            push(
-                before,
-                ActionKind::Preserve,
-                Some(dump),
-                RiskLevel::Reads,
-                "stops at the bad sectors",
-                "a copy of the metadata as it is, to ask others about",
-            );
-            push(
-                after,
-                ActionKind::Check,
-                on(Command::new("e2fsck").arg("-f").arg("-n")),
-                RiskLevel::Reads,
-                offline,
-                "looks and changes nothing; says what it would do",
-            );
-            push(
-                after,
-                ActionKind::Repair,
-                on(Command::new("e2fsck").arg("-f")),
-                RiskLevel::Destroys,
-                "files whose metadata was there end in lost+found or are cut off; make an image of the device first",
-                "only after -n, and with a backup at hand; asks before each change",
-            );
-        }
-        _ => push(
-            after,
-            ActionKind::Check,
-            None,
-            RiskLevel::None,
-            "changes nothing",
-            "the filesystem's own checker, in its mode that changes nothing; none is known here",
-        ),
+        "xfs" => Some(Checker {
+            dump: Command::new("xfs_metadump").arg("-g"),
+            check: Command::new("xfs_repair").arg("-n"),
+            repair: Command::new("xfs_repair"),
+            caution: "only after -n, and with a backup at hand; mount once before, so that the log \
+                      is replayed. With a bad log it asks for -L, which throws away the last changes",
+        }),
+        "ext4" => Some(Checker {
+            dump: Command::new("e2image").arg("-r"),
+            check: Command::new("e2fsck").arg("-f").arg("-n"),
+            repair: Command::new("e2fsck").arg("-f"),
+            caution: "only after -n, and with a backup at hand; asks before each change",
+        }),
+        _ => None,
     }
-    let lost = match (&draft.file, draft.verdict) {
+}
+
+fn filesystem(names: &mut Names<'_>, draft: &Draft, subject: &mut Subject) {
+    let node = names.place(&draft.device).map(|place| names.device(place));
+    let Some((node, fs)) = node.zip(names.filesystem(&draft.device)) else { return };
+    let offline = "the filesystem is unmounted meanwhile";
+    let mount = names.mount(fs, &draft.device);
+    subject.before.push(Action {
+        kind: ActionKind::Preserve,
+        command: Some(mount.add_to(Command::new("umount").arg("--"), "")),
+        risk: Risk::new(RiskLevel::Offline, offline),
+        why: "metadata is hit: every further write may make it worse".to_owned(),
+    });
+    match checker(&fs.kind) {
+        Some(tools) => {
+            let image = names.work("metadata.img");
+            subject.before.push(Action {
+                kind: ActionKind::Preserve,
+                command: Some(image.add_to(node.add_to(tools.dump, ""), "")),
+                risk: Risk::new(RiskLevel::Reads, "may stop at the bad sectors"),
+                why: "a copy of the metadata as it is, to ask others about".to_owned(),
+            });
+            subject.after.push(Action {
+                kind: ActionKind::Check,
+                command: Some(node.add_to(tools.check, "")),
+                risk: Risk::new(RiskLevel::Reads, offline),
+                why: "looks and changes nothing; says what it would do".to_owned(),
+            });
+            subject.after.push(Action {
+                kind: ActionKind::Repair,
+                command: Some(node.add_to(tools.repair, "")),
+                risk: Risk::new(
+                    RiskLevel::Destroys,
+                    "files whose metadata was there end in lost+found or are cut off; make an \
+                     image of the device first",
+                ),
+                why: tools.caution.to_owned(),
+            });
+        }
+        None => subject.after.push(Action {
+            kind: ActionKind::Check,
+            command: None,
+            risk: Risk::none(),
+            why:
+                "the filesystem's own checker, in its mode that changes nothing; none is known here"
+                    .to_owned(),
+        }),
+    }
+    subject.after.push(lost_with_metadata(names, draft));
+}
+
+fn lost_with_metadata(names: &Names<'_>, draft: &Draft) -> Action {
+    let why = match (&draft.file, draft.verdict) {
         (Some(file), _) => format!(
             "{} lost its {}: restore it as a whole",
             names.shown(file),
@@ -333,7 +330,8 @@ fn filesystem(names: &mut Names<'_>, draft: &Draft, subject: &mut Subject) {
         }
         (None, _) => "what the checker reports as lost".to_owned(),
     };
-    push(after, ActionKind::Restore, None, RiskLevel::None, "changes nothing by itself", &lost);
+    let risk = Risk::new(RiskLevel::None, "changes nothing by itself");
+    Action { kind: ActionKind::Restore, command: None, risk, why }
 }
 
 fn who_owns(names: &mut Names<'_>, draft: &Draft) -> Action {

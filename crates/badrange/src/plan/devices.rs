@@ -63,10 +63,12 @@ impl<'t> Devices<'t> {
             }
             let actions = match &device.layer {
                 Layer::Pmem { .. } => of_pmem(names, place, &device.name),
+                Layer::Memdev => of_memdev(&device.name, &bad, warnings),
                 Layer::Disk => of_disk(names, place, device.logical_block, &bad),
                 // What is below is not known, or below is not the end.
                 Layer::Opaque
                 | Layer::Partition { .. }
+                | Layer::Region { .. }
                 | Layer::Mapped { .. }
                 | Layer::Array { .. }
                 | Layer::Thin { .. }
@@ -108,6 +110,8 @@ pub(super) fn sink(
         },
         // The rest has a mapping.
         Layer::Disk
+        | Layer::Memdev
+        | Layer::Region { .. }
         | Layer::Pmem { .. }
         | Layer::Opaque
         | Layer::Partition { .. }
@@ -167,4 +171,51 @@ fn of_pmem(names: &mut Names<'_>, place: usize, device: &str) -> Vec<Action> {
         why: "the list of bad blocks that the kernel has, in 512-byte blocks of the device"
             .to_owned(),
     }]
+}
+
+/// Bytes that one command clears.
+const POISON_UNIT: u64 = 64;
+
+/// Places for which a command is spelled out, at most.
+const CLEARED: usize = 64;
+
+fn of_memdev(device: &str, bad: &[Span], warnings: &mut Vec<String>) -> Vec<Action> {
+    let list = Command::new("cxl").arg("list").arg("--memdevs").arg(device).arg("--media-errors");
+    let mut actions = vec![Action {
+        kind: ActionKind::Inspect,
+        command: Some(list),
+        risk: Risk::none(),
+        why: "the poison that the device itself knows of, by its own addresses".to_owned(),
+    }];
+    let units = bad.iter().flat_map(|span| {
+        let first = span.start / POISON_UNIT;
+        (first..span.end().div_ceil(POISON_UNIT)).map(|unit| unit.saturating_mul(POISON_UNIT))
+    });
+    let mut units = units.take(CLEARED.saturating_add(1)).collect::<Vec<_>>();
+    if units.len() > CLEARED {
+        units.truncate(CLEARED);
+        let name = Command::new(device);
+        warnings
+            .push(format!("{name}: commands to clear poison for the first {CLEARED} places only"));
+    }
+    actions.extend(units.into_iter().map(|at| {
+        Action {
+            kind: ActionKind::ClearPoison,
+            command: Some(
+                Command::new("cxl")
+                    .arg("clear-media-poison")
+                    .arg(device)
+                    .arg(format!("--address={at:#x}")),
+            ),
+            risk: Risk::new(
+                RiskLevel::Overwrites,
+                "64 bytes become zeros, whoever has them mapped",
+            ),
+            why:
+                "only after everything was salvaged, and before the good bytes are written: on CXL \
+              memory a write does not clear. Needs debugfs and a recent cxl"
+                    .to_owned(),
+        }
+    }));
+    actions
 }

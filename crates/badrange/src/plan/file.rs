@@ -32,6 +32,8 @@ struct Context<'n, 't> {
     /// What is written at once: a page, or a block of the filesystem where that is longer.
     page: NonZeroU64,
     is_pmem: bool,
+    /// On CXL memory, where a write does not clear poison.
+    is_cxl: bool,
 }
 
 pub(super) fn subject(
@@ -76,10 +78,12 @@ impl<'n, 't> Context<'n, 't> {
         let first = draft.bad.first().map_or(0, |span| span.start);
         let below = place.and_then(|place| lowest(names.topology(), place, first));
         let below = below.and_then(|(place, _)| devices.get(place));
+        let is_cxl = below.is_some_and(|device| matches!(device.layer, Layer::Memdev));
         let is_pmem = below.is_some_and(|device| matches!(device.layer, Layer::Pmem { .. }));
+        let is_pmem = is_pmem || is_cxl;
         let (block, page) = (block.unwrap_or(NonZeroU64::MIN), NonZeroU64::new(size));
         let page = page.unwrap_or(NonZeroU64::MIN);
-        Self { path: names.file(file), names, file, fs, place, block, page, is_pmem }
+        Self { path: names.file(file), names, file, fs, place, block, page, is_pmem, is_cxl }
     }
 
     fn before(&mut self, draft: &Draft) -> Vec<Action> {
@@ -209,10 +213,10 @@ impl<'n, 't> Context<'n, 't> {
             steps.push(self.read_backup(unit, *part, &image));
         }
         if self.is_pmem {
-            steps.extend(advise::clear_and_page(!unit.shared_with.is_empty()));
+            steps.extend(advise::clear_and_page(!unit.shared_with.is_empty(), self.is_cxl));
         }
         steps.push(self.write(unit, &image));
-        if self.is_pmem {
+        if self.is_pmem && !self.is_cxl {
             steps.push(advise::badblocks(!unit.shared_with.is_empty()));
         }
         steps.push(self.verify(unit, &image));
@@ -292,6 +296,7 @@ impl<'n, 't> Context<'n, 't> {
                 "the blocks are shared: this file gets new ones, and the bad ones stay bad for the \
                  other files"
             }
+            (true, true) if self.is_cxl => "the poison was cleared before, by device address",
             (true, true) => "writing whole pages clears them; less than a page does not",
             (false, true) => "the disk puts the bytes on a good sector when they are written",
         };

@@ -3,11 +3,13 @@
 use core::num::NonZeroU64;
 
 use badrange_core::{PAGE_SIZE, SECTOR_SIZE};
+use badrange_input::Layer;
 use badrange_pmem::Namespace;
 
 use super::{
     Salvage, Span, Subject, Unit, advise,
     build::Draft,
+    devices::lowest,
     names::{Names, Word},
     span::{united, without},
 };
@@ -96,12 +98,15 @@ pub(super) fn block(
     number: &mut u64,
 ) {
     let node = names.device(place);
+    let is_cxl = lowest(names.topology(), place, 0)
+        .and_then(|(below, _)| names.topology().devices().get(below))
+        .is_some_and(|below| matches!(below.layer, Layer::Memdev));
     subject.units = units(draft, number, |unit, number| {
         let image = names.work(&format!("unit-{number}"));
         let copies = unit.salvage.iter().map(|salvage| block_read(&node, salvage, unit, &image));
         let mut steps: Vec<_> = copies.collect();
         steps.push(no_backup(unit));
-        steps.extend(advise::clear_and_page(false));
+        steps.extend(advise::clear_and_page(false, is_cxl));
         steps.push(block_write(&node, unit, &image));
         steps.push(advise::badblocks(false));
         steps

@@ -83,6 +83,8 @@ impl<'t> Names<'t> {
             }
             Layer::Array { .. } => return Word::text(format!("/dev/{}", device.name)),
             Layer::Disk
+            | Layer::Memdev
+            | Layer::Region { .. }
             | Layer::Pmem { .. }
             | Layer::Partition { .. }
             | Layer::Opaque
