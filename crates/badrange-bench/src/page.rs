@@ -1,11 +1,13 @@
-//! `docs/performance.md`: text that people write, with sections that this program fills in.
+//! `docs/performance.md` and its kin: text that people write, with sections that this program
+//! fills in.
 
 use std::{fs, path::Path};
 
 /// The sections that were measured, by name.
 #[derive(Debug, Default)]
 pub struct Page {
-    sections: Vec<(String, String)>,
+    /// File, name of the section, text.
+    sections: Vec<(&'static str, String, String)>,
     plots: Vec<(String, String)>,
 }
 
@@ -21,7 +23,12 @@ impl Page {
 
     /// What stands between `<!-- begin: NAME -->` and `<!-- end: NAME -->`, in Markdown.
     pub fn section(&mut self, name: &str, text: String) {
-        self.sections.push((name.to_owned(), text));
+        self.section_in(PAGE, name, text);
+    }
+
+    /// The same in another page of the directory.
+    pub fn section_in(&mut self, page: &'static str, name: &str, text: String) {
+        self.sections.push((page, name.to_owned(), text));
     }
 
     /// A picture beside the page, as SVG text; `name` with its extension.
@@ -34,14 +41,14 @@ impl Page {
     /// # Errors
     /// A file that cannot be read or written, or a section that the page has no place for.
     pub fn write(&self, dir: &Path) -> Result<(), String> {
-        let path = dir.join(PAGE);
         let failed = |path: &Path, e| format!("{}: {e}", path.display());
-        let mut text = fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
-        for (name, section) in &self.sections {
-            text = filled(&text, name, section)
+        for (page, name, section) in &self.sections {
+            let path = dir.join(page);
+            let text = fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
+            let text = filled(&text, name, section)
                 .ok_or_else(|| format!("{}: no place for section {name:?}", path.display()))?;
+            fs::write(&path, text).map_err(|e| failed(&path, e))?;
         }
-        fs::write(&path, text).map_err(|e| failed(&path, e))?;
         for (name, svg) in &self.plots {
             let path = dir.join(name);
             fs::write(&path, svg).map_err(|e| failed(&path, e))?;

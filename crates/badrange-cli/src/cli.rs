@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Capture(crate::capture::CaptureArgs),
     Example(ExampleArgs),
     #[command(subcommand)]
+    Badblocks(crate::badblocks::BadblocksCommand),
+    #[command(subcommand)]
     Sim(SimCommand),
     Completions(CompletionsArgs),
     Man(ManArgs),

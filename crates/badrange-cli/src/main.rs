@@ -1,5 +1,6 @@
 //! The `badrange` command: bad ranges and saved text in, files out. No root, no network.
 
+mod badblocks;
 mod capture;
 mod check_stack;
 mod cli;
@@ -95,6 +96,7 @@ fn run(command: Option<Command>) -> Result<u8, Failure> {
         Some(Command::CheckStack(args)) => check_stack::run(&args),
         Some(Command::Capture(args)) => capture::run(&args),
         Some(Command::Example(args)) => example::write(&args),
+        Some(Command::Badblocks(command)) => badblocks::run(&command),
         Some(Command::Sim(command)) => sim::run(&command),
         Some(Command::Completions(args)) => pages::completions(&args),
         Some(Command::Man(args)) => pages::man(&args),

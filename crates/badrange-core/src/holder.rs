@@ -147,6 +147,11 @@ impl<'a, S: Space> Corruption<'a, S> {
     /// The return value of [`Holder::corrupted_range`] decides every byte that was not settled. A
     /// byte settled twice takes the [join](crate::Join) of both.
     pub fn settle(&self, part: Run<S>, outcome: Outcome) -> u64 {
+        // Nearly always the part is what a lookup has cut out of the range.
+        if let Some(piece) = self.piece.select(part) {
+            self.context.settle(piece.origin(), outcome);
+            return part.total_len();
+        }
         let mut settled = 0_u64;
         for common in self.piece.here().overlaps(&part) {
             if let Some(piece) = self.piece.select(common) {

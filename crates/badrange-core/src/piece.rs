@@ -63,7 +63,11 @@ impl<S: Space> Piece<S> {
     /// What of the piece lies inside `window`: at most three pieces, in ascending order.
     pub fn clip(&self, window: Extent<S>) -> impl Iterator<Item = Self> + use<S> {
         let whole = *self;
-        self.here.clip(window).filter_map(move |part| whole.select(part))
+        let cuts = self.here.cuts(window).into_iter().flatten();
+        // Both runs have the same shape, so that a cut is one of both.
+        cuts.filter_map(move |cut| {
+            Some(Self { here: whole.here.cut(cut)?, origin: whole.origin.cut(cut)? })
+        })
     }
 
     /// The part of the piece whose place is `part`, which must lie element by element inside
@@ -122,6 +126,10 @@ impl<S: Space> Piece<S> {
         upper: &Run<U>,
         sink: &mut dyn FnMut(Piece<U>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
+        // Nearly always all of it lies in the layer and keeps its shape.
+        if let Some(at) = lower.image(self.here, upper) {
+            return sink(Piece { here: at, origin: self.origin });
+        }
         for part in self.here.overlaps(lower) {
             let (Some(at), Some(from)) = (lower.image(part, upper), self.select(part)) else {
                 debug_assert!(false, "an overlap lies inside both runs");

@@ -34,6 +34,15 @@ pub struct Run<S: Space> {
     count: NonZeroU64,
 }
 
+/// `count` elements of a run from `index` on, each cut to its units `[skip, keep)`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut {
+    index: u64,
+    skip: u64,
+    keep: u64,
+    count: u64,
+}
+
 impl<S: Space> From<Extent<S>> for Run<S> {
     fn from(first: Extent<S>) -> Self {
         Self { first, stride: first.len_nonzero(), count: NonZeroU64::MIN }
@@ -181,9 +190,11 @@ impl<S: Space> Run<S> {
     }
 
     fn clip_parts(&self, window: Extent<S>) -> [Option<Self>; 3] {
-        if self.is_single() {
-            return [self.first.intersect(window).map(Self::from), None, None];
-        }
+        self.cuts(window).map(|cut| self.cut(cut?))
+    }
+
+    /// Which parts of this run lie inside `window`, in ascending order.
+    pub(crate) fn cuts(&self, window: Extent<S>) -> [Option<Cut>; 3] {
         let Some(hit) = self.span().intersect(window) else {
             return [None; 3];
         };
@@ -193,6 +204,11 @@ impl<S: Space> Run<S> {
             hit.raw().wrapping_sub(self.first.raw()),
             hit.last().to_raw().wrapping_sub(self.first.raw()),
         );
+        if self.is_single() {
+            // NO-OVERFLOW: the last unit of the span has one after it.
+            let cut = Cut { index: 0, skip: lo, keep: hi.wrapping_add(1), count: 1 };
+            return [Some(cut), None, None];
+        }
         let (mut head, mut skip) = self.div_rem(lo);
         if skip >= len {
             // The window begins in a gap. NO-OVERFLOW: the next element exists or `head > tail`.
@@ -204,17 +220,24 @@ impl<S: Space> Run<S> {
         if head > tail {
             return [None; 3];
         }
+        let one = |index, skip, keep| Some(Cut { index, skip, keep, count: 1 });
         if head == tail {
-            return [self.part(head, skip, keep, 1), None, None];
+            return [one(head, skip, keep), None, None];
         }
         // NO-OVERFLOW: head < tail < count.
-        let body_start = if skip > 0 { head.wrapping_add(1) } else { head };
-        let body_end = if keep < len { tail } else { tail.wrapping_add(1) };
+        let index = if skip > 0 { head.wrapping_add(1) } else { head };
+        let end = if keep < len { tail } else { tail.wrapping_add(1) };
+        let body = Cut { index, skip: 0, keep: len, count: end.saturating_sub(index) };
         [
-            if skip > 0 { self.part(head, skip, len, 1) } else { None },
-            self.part(body_start, 0, len, body_end.saturating_sub(body_start)),
-            if keep < len { self.part(tail, 0, keep, 1) } else { None },
+            if skip > 0 { one(head, skip, len) } else { None },
+            (body.count > 0).then_some(body),
+            if keep < len { one(tail, 0, keep) } else { None },
         ]
+    }
+
+    /// A part of this run, or the part of a run of the same shape that corresponds to it.
+    pub(crate) fn cut(&self, Cut { index, skip, keep, count }: Cut) -> Option<Self> {
+        self.part(index, skip, keep, count)
     }
 
     /// `count` elements from `index` on, each cut to its units `[skip, keep)`.

@@ -27,6 +27,22 @@
 //! * [`PmemDevice`] is both together, and a [`Holder`](badrange_core::Holder) on its own bytes:
 //!   it records what failed. Who is affected, the holders above know.
 //! * [`MetadataArea`] is the holder of the physical memory below the data.
+//!
+//! What Linux does with poison, exactly, by [`Kernel`]:
+//!
+//! * [`BadblocksTable`] is the kernel's table of bad sectors, with its limits.
+//! * [`Bus`] has the [list](Badrange) in bytes and a table per [`Region`], and clears poison;
+//!   [`media_errors`] and [`clear_errors`] are what `ndctl` makes of it.
+//! * [`LinuxPmem`] is a disk: reads, writes and recovery with DAX and through the block layer.
+//! * [`DevDax`] is the character device; [`UserMapping`] is what a program sees.
+//!
+//! And what was asked for instead:
+//!
+//! * [`RangedPmem`] reads around holes and repairs as one operation. [`Memory`] is what it lies in.
+//!
+//! # Features
+//!
+//! * `loom`: for the models of this crate. It changes nothing without the cfg of the same name.
 
 /// Whether this is a model with the named hand-made mistake in it; see `docs/loom.md`. False, and
 /// known to be so, in every other build.

@@ -117,6 +117,9 @@ impl Drop for Change<'_> {
 impl<M: Memory> RangedPmem<M> {
     /// A device of all bytes of a memory, with no hole known. A memory of no bytes is taken for one
     /// of a single byte, which cannot be copied.
+    ///
+    /// # Cost
+    /// A bit per 2 MiB, for as long as the device lives: 64 KiB for a terabyte.
     pub fn new(memory: M, repair: Repair) -> Self {
         let len = memory.len().max(1);
         let zones = usize::try_from(len.div_ceil(ZONE_BYTES)).unwrap_or(usize::MAX);

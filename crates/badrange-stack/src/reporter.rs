@@ -113,7 +113,7 @@ impl Reporter {
     /// # let disk = stack.add_device(DeviceSpec::base("disk", at(0, 4096))).unwrap();
     /// let mine = stack.register(disk, at(0, 512), Arc::new(Mine)).unwrap();
     /// let mut found = Vec::new();
-    /// let _ = stack.reporter().each_holder(disk, at(256, 512), &mut |registered| {
+    /// let _ = stack.reporter().each_holder(disk, at(256, 512), |registered| {
     ///     found.push((registered.id, registered.part));
     ///     ControlFlow::Continue(())
     /// });
@@ -123,7 +123,7 @@ impl Reporter {
         &mut self,
         device: DeviceId,
         range: Extent<DevOffset>,
-        visit: &mut dyn FnMut(Registered<'_, DevOffset>) -> ControlFlow<()>,
+        visit: impl FnMut(Registered<'_, DevOffset>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let key = self.stack.inner().key();
         match self.picture.now().device(device) {
@@ -136,7 +136,7 @@ impl Reporter {
     pub fn each_owner(
         &mut self,
         range: Extent<PhysAddr>,
-        visit: &mut dyn FnMut(Registered<'_, PhysAddr>) -> ControlFlow<()>,
+        visit: impl FnMut(Registered<'_, PhysAddr>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let key = self.stack.inner().key();
         each(&self.picture.now().memory, range, key, visit)
@@ -164,7 +164,7 @@ fn each<S: Space>(
     table: &Table<S>,
     range: Extent<S>,
     key: usize,
-    visit: &mut dyn FnMut(Registered<'_, S>) -> ControlFlow<()>,
+    mut visit: impl FnMut(Registered<'_, S>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     table.overlapping(range, &mut |entry| {
         let Above::Holder(slot) = &entry.above else { return ControlFlow::Continue(()) };

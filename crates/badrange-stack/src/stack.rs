@@ -251,7 +251,7 @@ impl Stack {
         let order = numbers.order();
         let (id, gate) = (HolderId(order), Arc::new(Gate::default()));
         let slot = HolderSlot { id, holder: Arc::clone(holder), gate: Arc::clone(&gate) };
-        let entry = Entry { range, order, above: Above::Holder(Arc::new(slot)) };
+        let entry = Entry { range, order, above: Above::Holder(slot) };
         let inner = Arc::clone(&self.inner);
         (entry, Registration { id, place, inner, gate, ended: false })
     }

@@ -73,17 +73,17 @@ struct State {
 }
 
 impl PageStorm {
-    /// Room for [`Coalescer::BOUND`] words of pages that wait. All failures have these flags.
+    /// Room for [`Coalescer::BOUND`] regions of pages that wait. All failures have these flags.
     #[must_use]
     pub fn new(flags: MfFlags) -> Self {
         Self::with_bound(Coalescer::BOUND, flags)
     }
 
-    /// Room for so many words of pages that wait, and for as many that are being handed over; see
+    /// Room for so many regions of pages that wait, and for as many that are being handed over; see
     /// [`Coalescer`] for how many pages that are.
     #[must_use]
-    pub fn with_bound(words: usize, flags: MfFlags) -> Self {
-        let coalescer = || Coalescer::with_bound(words, flags);
+    pub fn with_bound(regions: usize, flags: MfFlags) -> Self {
+        let coalescer = || Coalescer::with_bound(regions, flags);
         let state = State { waiting: coalescer(), resting: Some(coalescer()) };
         Self { state: Mutex::new(state) }
     }
@@ -95,8 +95,7 @@ impl PageStorm {
         let pushed = state.waiting.insert(page);
         let Some(batch) = state.resting.take() else { return Stormed::Left(pushed) };
         if mutant!("storm_has_two_workers") {
-            let (words, flags) = (1, MfFlags::NONE);
-            state.resting = Some(Coalescer::with_bound(words, flags));
+            state.resting = Some(Coalescer::with_bound(1, MfFlags::NONE));
         }
         drop(state);
         Working { storm: self, batch: Some(batch) }.work(hand_over);

@@ -21,12 +21,17 @@ mod backend {
     use core::panic::AssertUnwindSafe;
     pub(super) use core::sync::atomic::{AtomicUsize, fence};
     pub(crate) use std::sync::MutexGuard;
-    pub(super) use std::{
-        sync::{Arc, Condvar, Mutex},
-        thread_local,
-    };
+    pub(super) use std::sync::{Arc, Condvar, Mutex};
 
     use arc_swap::{ArcSwap, Cache, Guard};
+
+    /// Values of each thread that are there from the beginning: nothing to initialise later.
+    macro_rules! per_thread {
+        ($($(#[$meta:meta])* static $name:ident: $type:ty = $value:expr;)*) => {
+            std::thread_local! { $($(#[$meta])* static $name: $type = const { $value };)* }
+        };
+    }
+    pub(super) use per_thread;
 
     /// A published immutable value: readers load it without waiting, a writer replaces it whole.
     pub(crate) struct Snapshot<T>(Arc<ArcSwap<T>>);
@@ -87,7 +92,7 @@ mod backend {
             Condvar, Mutex,
             atomic::{AtomicUsize, fence},
         },
-        thread_local,
+        thread_local as per_thread,
     };
 
     use super::Arc;
@@ -181,7 +186,7 @@ mod backend {
             Condvar, Mutex, RwLock,
             atomic::{AtomicUsize, fence},
         },
-        thread_local,
+        thread_local as per_thread,
     };
 
     use super::Arc;
@@ -357,11 +362,11 @@ struct Row {
 
 const NONE: Row = Row { registry: 0, callbacks: 0, rows: 0 };
 
-backend::thread_local! {
+backend::per_thread! {
     /// The innermost row. Without a destructor, so that entering a callback is a few stores.
-    static INNERMOST: Cell<Row> = const { Cell::new(NONE) };
+    static INNERMOST: Cell<Row> = Cell::new(NONE);
     /// The rows around it, outermost first: only where registries call into one another.
-    static AROUND: RefCell<Vec<Row>> = const { RefCell::new(Vec::new()) };
+    static AROUND: RefCell<Vec<Row>> = RefCell::new(Vec::new());
 }
 
 /// Marks this thread as being inside a callback of a registry until dropped.

@@ -4,6 +4,8 @@ use core::ops::ControlFlow;
 
 use badrange_core::{Extent, Holder, Leg, Space};
 
+use smallvec::SmallVec;
+
 use crate::{
     HolderId,
     sync::{Arc, Gate},
@@ -13,30 +15,28 @@ use crate::{
 #[cfg(not(any(loom, shuttle)))]
 mod tests;
 
-/// A holder's place in the registry; shared by every snapshot that knows it.
+/// A holder in the registry. By value in its row: whoever has found the row has it all.
 pub(crate) struct HolderSlot<S: Space> {
     pub(crate) id: HolderId,
     pub(crate) holder: Arc<dyn Holder<S>>,
     pub(crate) gate: Arc<Gate>,
 }
 
+impl<S: Space> Clone for HolderSlot<S> {
+    fn clone(&self) -> Self {
+        Self { id: self.id, holder: Arc::clone(&self.holder), gate: Arc::clone(&self.gate) }
+    }
+}
+
 /// What an entry stands for.
+#[derive(Clone)]
 pub(crate) enum Above<S: Space> {
-    Holder(Arc<HolderSlot<S>>),
+    Holder(HolderSlot<S>),
     /// The device in this slot, which uses the range as this leg.
     Device {
         index: u32,
         leg: Leg,
     },
-}
-
-impl<S: Space> Clone for Above<S> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Holder(slot) => Self::Holder(Arc::clone(slot)),
-            Self::Device { index, leg } => Self::Device { index: *index, leg: *leg },
-        }
-    }
 }
 
 /// Somebody above a range, or (as `T`) a node of entries with the range that holds them all.
@@ -92,7 +92,7 @@ impl<S: Space, T> Clone for Rows<S, T> {
 
 impl<S: Space> Default for Table<S> {
     fn default() -> Self {
-        Self { root: Node::Leaf(Rows::of(Vec::new())), len: 0 }
+        Self { root: Node::Leaf(Rows::of(core::iter::empty())), len: 0 }
     }
 }
 
@@ -130,7 +130,7 @@ impl<S: Space> Table<S> {
 
     fn of_sorted(entries: Vec<Entry<S>>) -> Self {
         let len = entries.len();
-        let mut nodes: Vec<Node<S>> = in_nodes(entries).map(Node::Leaf).collect();
+        let mut nodes: Nodes<S> = in_nodes(entries).map(Node::Leaf).collect();
         while nodes.len() > 1 {
             let rows = nodes.into_iter().filter_map(Node::row).collect();
             nodes = in_nodes(rows).map(Node::Inner).collect();
@@ -162,7 +162,7 @@ impl<S: Space> Table<S> {
     }
 
     /// The root above all these nodes, which are of one level.
-    fn root_of(mut nodes: Vec<Node<S>>) -> Node<S> {
+    fn root_of(mut nodes: Nodes<S>) -> Node<S> {
         match (nodes.pop(), nodes.is_empty()) {
             (None, _) => Self::default().root,
             // One row is no reason for a level.
@@ -172,18 +172,21 @@ impl<S: Space> Table<S> {
             (Some(only), true) => only,
             (Some(last), false) => {
                 nodes.push(last);
-                Node::Inner(Rows::of(nodes.into_iter().filter_map(Node::row).collect()))
+                Node::Inner(Rows::of(nodes.into_iter().filter_map(Node::row)))
             }
         }
     }
 }
+
+/// The nodes that a change makes of one: none, one or two, but for a table that is made at once.
+type Nodes<S> = SmallVec<[Node<S>; 2]>;
 
 /// What is left of a node without an entry.
 enum Without<S: Space> {
     /// The entry is not there.
     Unknown,
     /// One node, or none.
-    Left(Vec<Node<S>>),
+    Left(Nodes<S>),
 }
 
 impl<S: Space> Node<S> {
@@ -197,7 +200,7 @@ impl<S: Space> Node<S> {
     }
 
     /// This node with one entry more: as one node, or as two.
-    fn with(&self, entry: Entry<S>) -> Vec<Self> {
+    fn with(&self, entry: Entry<S>) -> Nodes<S> {
         match self {
             Self::Leaf(rows) => {
                 let at = rows.place_of(entry.key());
@@ -205,7 +208,7 @@ impl<S: Space> Node<S> {
             }
             Self::Inner(rows) => {
                 let at = rows.place_of(entry.key()).saturating_sub(1);
-                let Some(below) = rows.get(at) else { return Vec::new() };
+                let Some(below) = rows.get(at) else { return Nodes::new() };
                 let nodes = below.above.with(entry).into_iter().filter_map(Self::row);
                 rows.replaced(at, 1, nodes).into_iter().map(Self::Inner).collect()
             }
@@ -260,14 +263,14 @@ fn in_nodes<S: Space, T>(rows: Vec<Entry<S, T>>) -> impl Iterator<Item = Rows<S,
     let mut rows = rows.into_iter();
     core::iter::from_fn(move || {
         let node: Vec<_> = rows.by_ref().take(ROWS).collect();
-        (!node.is_empty()).then(|| Rows::of(node))
+        (!node.is_empty()).then(|| Rows::of(node.into_iter()))
     })
 }
 
 impl<S: Space, T> Rows<S, T> {
-    fn of(entries: Vec<Entry<S, T>>) -> Self {
+    fn of(entries: impl Iterator<Item = Entry<S, T>>) -> Self {
         let mut reach = S::from_raw(0);
-        let with_reach = entries.into_iter().map(|entry| {
+        let with_reach = entries.map(|entry| {
             reach = reach.max(entry.range.end());
             (reach, entry)
         });
@@ -293,7 +296,7 @@ impl<S: Space, T> Rows<S, T> {
     /// The rows that overlap `range`, in order.
     fn overlapping(&self, range: Extent<S>) -> impl Iterator<Item = &Entry<S, T>> {
         let first = self.0.partition_point(|(reach, _)| *reach <= range.start());
-        #[cfg(test)]
+        #[cfg(all(test, not(any(loom, shuttle))))]
         tests::visited(self.0.len());
         let rest = self.0.get(first..).unwrap_or_default().iter().map(|(_, entry)| entry);
         rest.take_while(move |entry| entry.range.start() < range.end())
@@ -308,21 +311,23 @@ impl<S: Space, T: Clone> Rows<S, T> {
         at: usize,
         gone: usize,
         new: impl IntoIterator<Item = Entry<S, T>>,
-    ) -> Vec<Self> {
-        let copies = |rows: &[(S, Entry<S, T>)]| -> Vec<Entry<S, T>> {
-            rows.iter().map(|(_, entry)| entry.clone()).collect()
-        };
+    ) -> SmallVec<[Self; 2]> {
         let (before, rest) = self.0.split_at(at.min(self.0.len()));
         let after = rest.get(gone..).unwrap_or_default();
-        let mut all = copies(before);
+        let copies = |rows| <[(S, Entry<S, T>)]>::iter(rows).map(|(_, entry)| entry.clone());
+        let mut all: Vec<Entry<S, T>> = Vec::with_capacity(ROWS.saturating_add(1));
+        all.extend(copies(before));
         all.extend(new);
         all.extend(copies(after));
-        if all.len() <= ROWS {
-            return if all.is_empty() { Vec::new() } else { vec![Self::of(all)] };
-        }
         // Who registers in ascending order leaves full nodes behind, not half-full ones.
-        let middle = if after.is_empty() { ROWS } else { all.len() / 2 };
-        let second = all.split_off(middle);
-        vec![Self::of(all), Self::of(second)]
+        let middle = match all.len() {
+            len if len <= ROWS => len,
+            _ if after.is_empty() => ROWS,
+            len => len / 2,
+        };
+        let second = all.drain(middle..);
+        let second = (second.len() > 0).then(|| Self::of(second));
+        let first = (!all.is_empty()).then(|| Self::of(all.into_iter()));
+        first.into_iter().chain(second).collect()
     }
 }

@@ -195,7 +195,7 @@ fn unregister_against_a_visit() {
             let holder = holder.clone();
             move || {
                 let mut visits = 0;
-                let _ = reporter.each_holder(disk, at(0, 8), &mut |registered| {
+                let _ = reporter.each_holder(disk, at(0, 8), |registered| {
                     assert_eq!(registered.part, at(0, 8));
                     holder.inside.store(true, Relaxed);
                     holder.calls.fetch_add(1, Relaxed);
@@ -580,16 +580,16 @@ fn storm_of_two_reporters() {
                     assert!(!working.load(Relaxed), "two work at a time");
                     working.store(true, Relaxed);
                     let range = BadRange::Memory(pages(page, 1).bytes().unwrap());
-                    let other = BadRange::Memory(pages(page ^ 64, 1).bytes().unwrap());
+                    let other = BadRange::Memory(pages(page ^ 512, 1).bytes().unwrap());
                     let Record::Failed { failure, reports: 1 } = record else { panic!("{record}") };
-                    let which = if failure.range == range { page } else { page ^ 64 };
+                    let which = if failure.range == range { page } else { page ^ 512 };
                     assert!(failure.range == range || failure.range == other);
                     told.fetch_add(if which == 0 { 1 } else { 16 }, Relaxed);
                     working.store(false, Relaxed);
                 })
             }
         };
-        let other = thread::spawn(report(64));
+        let other = thread::spawn(report(512));
         let own = report(0)();
         let other = other.join().unwrap();
         assert!(own == Stormed::Done || other == Stormed::Done);

@@ -14,8 +14,8 @@ use std::panic::catch_unwind;
 use arbitrary::Unstructured;
 
 use crate::case::{
-    BadblocksOps, FsMap, Interleaves, Ranges, RegistryOps, TableText, Tables, TestCase, WholeStack,
-    check_bytes,
+    BadblocksOps, FsMap, Interleaves, Ranges, RecoveryOps, RegistryOps, TableText, Tables,
+    TestCase, WholeStack, check_bytes,
 };
 #[cfg(feature = "text")]
 use crate::text::{
@@ -54,6 +54,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     of::<WholeStack>("whole_stack"),
     of::<Interleaves>("interleave"),
     of::<BadblocksOps>("badblocks_ops"),
+    of::<RecoveryOps>("recovery_ops"),
     #[cfg(feature = "text")]
     text::<Sfdisk>("text_sfdisk"),
     #[cfg(feature = "text")]

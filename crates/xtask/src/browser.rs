@@ -57,8 +57,8 @@ pub(crate) fn check(workspace: &Workspace, budget: &Budget) -> Result<Outcome, F
 /// The browser, installed if this run may do so.
 fn find(budget: &Budget) -> Option<&'static str> {
     const NAMES: [&str; 2] = ["chromium", "chromium-browser"];
-    let works = |name: &&str| Cmd::new([**name, "--version"]).output(budget).is_some();
-    let found = || NAMES.into_iter().find(|name| works(&name));
+    let works = |name: &str| Cmd::new([name, "--version"]).output(budget).is_some();
+    let found = || NAMES.into_iter().find(|name| works(name));
     found().or_else(|| {
         if toolchain::in_ci() {
             let install = "apt-get install --yes --no-install-recommends chromium";
@@ -85,7 +85,8 @@ fn report(dir: &Path, budget: &Budget) -> Result<PathBuf, Failure> {
 /// Every link of the page leads to a place on the page, and there is none to anywhere else.
 fn links_resolve(html: &str) -> Result<(), Failure> {
     let values = |name: &str| -> BTreeSet<String> {
-        let parts = html.split(&format!(" {name}=\"")).skip(1);
+        let attribute = format!(" {name}=\"");
+        let parts = html.split(&attribute).skip(1);
         parts.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
     };
     let ids = values("id");

@@ -1,4 +1,4 @@
-#![expect(clippy::arithmetic_side_effects, reason = "small numbers")]
+//! Findings, a growing file, and a stack that changes.
 
 use core::{cell::Cell, time::Duration};
 use std::{collections::VecDeque, fs, io, io::Write, path::PathBuf};

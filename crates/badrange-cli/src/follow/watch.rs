@@ -1,7 +1,7 @@
 //! The stack, loaded again when one of its files changes.
 
+use core::cell::RefCell;
 use std::{
-    cell::RefCell,
     collections::BTreeSet,
     fs,
     io::{self, BufRead},

@@ -98,7 +98,11 @@ fn rows_of<'a>(
     for (first, second) in rows {
         for (number, line) in wrap(&second, room).iter().enumerate() {
             let first = if number == 0 { first } else { "" };
-            writeln!(out, "  {first:>width$}  {line}")?;
+            // Numbers end below one another, words begin so.
+            match first.starts_with(|c: char| c.is_ascii_digit()) {
+                true => writeln!(out, "  {first:>width$}  {line}")?,
+                false => writeln!(out, "  {first:width$}  {line}")?,
+            }
         }
     }
     Ok(())

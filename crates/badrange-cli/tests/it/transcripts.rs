@@ -1,6 +1,10 @@
-//! Every transcript in `tests/cmd` and in the README, run and compared.
+//! Every transcript in `tests/cmd`, in the README and in the documents, run and compared.
 
 #[test]
 fn transcripts_are_true() {
-    trycmd::TestCases::new().case("tests/cmd/*.md").case("../../README.md");
+    trycmd::TestCases::new()
+        .case("tests/cmd/*.md")
+        .case("../../README.md")
+        .case("../../docs/cookbook.md")
+        .case("../../docs/recovery.md");
 }

@@ -46,7 +46,6 @@ impl RangeList {
 
     /// Bytes that this list names and the other does not.
     #[must_use]
-    #[expect(clippy::should_implement_trait, reason = "the name is the set operation's")]
     pub fn not(self, other: Self) -> Self {
         self.combine(other, Keep::FirstOnly)
     }

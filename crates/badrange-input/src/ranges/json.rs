@@ -28,13 +28,13 @@ struct Node<'t> {
     #[serde(borrow, default)]
     media_errors: Vec<&'t RawValue>,
     #[serde(borrow, default)]
-    buses: Vec<Node<'t>>,
+    buses: Vec<Self>,
     #[serde(borrow, default)]
-    regions: Vec<Node<'t>>,
+    regions: Vec<Self>,
     #[serde(borrow, default)]
-    namespaces: Vec<Node<'t>>,
+    namespaces: Vec<Self>,
     #[serde(borrow, default)]
-    memdevs: Vec<Node<'t>>,
+    memdevs: Vec<Self>,
     #[serde(borrow)]
     daxregion: Option<DaxRegion<'t>>,
 }

@@ -14,13 +14,16 @@ mod filesystems;
 mod memory;
 mod tools;
 
+/// What the groups of a pattern mean.
+type Reading = fn(&Groups<'_>) -> Option<Said>;
+
 /// A message: its pattern, and what its groups mean.
-pub(super) type Rule = (&'static str, fn(&Groups<'_>) -> Option<Said>);
+pub(super) type Rule = (&'static str, Reading);
 
 /// All of them compiled.
 struct Vocabulary {
     set: RegexSet,
-    rules: Vec<(Regex, fn(&Groups<'_>) -> Option<Said>)>,
+    rules: Vec<(Regex, Reading)>,
 }
 
 static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {

@@ -1,3 +1,6 @@
+//! The coalescer against a set of page numbers.
+#![expect(clippy::arithmetic_side_effects, reason = "small numbers, and a panic is a failed test")]
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -11,7 +14,7 @@ fn failed(record: &Record) -> Option<Extent<Pfn>> {
         Record::Failed {
             failure: Failure { range: BadRange::Memory(bytes), flags: NONE }, ..
         } => Some(bytes.containing_pages()),
-        _ => None,
+        Record::Failed { .. } | Record::Lost { .. } | Record::LostAnywhere { .. } => None,
     }
 }
 
@@ -23,11 +26,12 @@ fn ranges(pages: &BTreeSet<u64>) -> Vec<Extent<Pfn>> {
     starts.map(|s| Extent::from_bounds(Pfn::new(*s), Pfn::new(end(*s))).unwrap()).collect()
 }
 
-/// Pages close together, at the edges of words, and anywhere.
+/// Pages close together, at the edges of words and regions, and anywhere.
 fn pages() -> impl Strategy<Value = Vec<u64>> {
     let last = END - 1;
     let page = prop_oneof![
         6 => 0..300_u64,
+        2 => 300..3000_u64,
         2 => (0..20_u64, 0..3_u64).prop_map(|(word, by)| word * 1000 * PAGES + PAGES - 1 + by),
         1 => (0..70_u64).prop_map(move |by| last - by),
         1 => 0..END,
@@ -70,8 +74,8 @@ proptest! {
                 Pushed::Lost => lost.push(page),
             }
         }
-        let words: BTreeSet<u64> = kept.iter().map(|page| page / PAGES).collect();
-        prop_assert!(words.len() <= bound);
+        let regions: BTreeSet<u64> = kept.iter().map(|page| page / PAGES).collect();
+        prop_assert!(regions.len() <= bound);
         let records: Vec<Record> = coalescer.drain().collect();
         let out: Vec<_> = records.iter().map_while(failed).collect();
         prop_assert_eq!(&out, &ranges(&kept));
@@ -80,7 +84,7 @@ proptest! {
             let page = page_bytes(Pfn::new(*page)).unwrap();
             let covers = |record: &Record| match record {
                 Record::Lost { failure, .. } => failure.range.hull(page) == Some(failure.range),
-                _ => false,
+                Record::Failed { .. } | Record::LostAnywhere { .. } => false,
             };
             prop_assert!(said.iter().any(covers), "{} is in none of {:?}", page, said);
         }
@@ -111,7 +115,7 @@ fn numbers(pages: Extent<Pfn>) -> core::ops::Range<u64> {
 }
 
 /// Pages at a fixed distance, as an interleaved module would report them, find their place up to
-/// the last word: nothing of the kind is taken for hostile.
+/// the last region: nothing of the kind is taken for hostile.
 #[test]
 fn every_stride_fits_up_to_the_bound() {
     let bound = if cfg!(miri) { 16 } else { 4096 };
@@ -120,13 +124,14 @@ fn every_stride_fits_up_to_the_bound() {
     for stride in powers.chain(odd) {
         let mut coalescer = Coalescer::with_bound(bound, NONE);
         for i in 0..bound as u64 {
-            let page = Pfn::new((i * stride * PAGES) % END);
-            assert_ne!(coalescer.insert(page), Pushed::Lost, "stride {stride}, word {i}");
+            let page = u128::from(i * PAGES) * u128::from(stride) % u128::from(END);
+            let page = Pfn::new(u64::try_from(page).unwrap());
+            assert_ne!(coalescer.insert(page), Pushed::Lost, "stride {stride}, region {i}");
         }
     }
 }
 
-/// The worst that a storm can do: every page needs a word. Of these the first `bound` are kept.
+/// The worst that a storm can do: every page needs a region. Of these the first `bound` are kept.
 #[test]
 fn isolated_pages_are_kept_up_to_the_bound() {
     let mut coalescer = Coalescer::with_bound(8, NONE);

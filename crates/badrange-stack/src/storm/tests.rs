@@ -1,4 +1,8 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
+//! Storms on one thread; several are in the models.
+#![expect(clippy::arithmetic_side_effects, reason = "small numbers, and a panic is a failed test")]
+
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 
 use proptest::prelude::*;
 

@@ -1,3 +1,6 @@
+//! The table against a sorted list, and what lookups cost.
+#![expect(clippy::arithmetic_side_effects, reason = "small numbers, and a panic is a failed test")]
+
 use core::cell::Cell;
 
 use badrange_core::DevOffset;

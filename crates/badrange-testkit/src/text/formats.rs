@@ -496,6 +496,8 @@ impl TextFormat for AnyFormat {
             Format::FsmapPlain | Format::FsmapVerbose | Format::FsmapMachine => Fsmaps::check(text),
             Format::XfsBmap | Format::Filefrag => FileMaps::check(text),
             Format::Badblocks => Badblocks::check(text),
+            Format::InodePaths | Format::MdExamine | Format::ThinDump => {}
+            // A format that is new and has no case here yet.
             _ => {}
         }
     }
