@@ -29,22 +29,28 @@
 //!
 //! * [`Partition`] is a window of its disk.
 //! * [`dm::Table`] is one device-mapper device: targets one after the other. It reads and prints
-//!   the text of `dmsetup table`, or is built from [`dm::Target`]s.
+//!   the text of `dmsetup table`, or is built from [`dm::Target`]s. [`dm::RecoveryWrites`] says
+//!   which writes reach which leg when a range is to be cleared through it.
 //! * [`interleave::Interleave`] is a CXL region over its memory devices.
+//! * [`md::Array`] is a software array: RAID 0, 1, 4, 5, 6 and 10, with members missing or not; it
+//!   tells what can be rebuilt from what.
+//! * [`thin::Volume`] is a thin volume over the data device of its pool.
 //!
 //! A leg is one use of a lower device, not the device itself: a table that uses a device twice has
 //! two legs for it, and both have to be asked.
 //!
 //! # Limits
 //!
-//! Target types that place bytes by metadata or keep several copies (thin, raid, mirror,
-//! snapshot, cache, ...) are refused by name, never approximated. A table has at most
-//! [`dm::MAX_TARGETS`] targets and a target at most [`dm::MAX_LEGS_PER_TARGET`] legs.
+//! Target types that a line of a table does not place (thin, snapshot, cache, ...) are refused by
+//! name there, never approximated. A table has at most [`dm::MAX_TARGETS`] targets, a target at most
+//! [`dm::MAX_LEGS_PER_TARGET`] legs, an array at most [`md::MAX_MEMBERS`] members.
 
 pub mod dm;
 pub mod interleave;
 mod leg;
+pub mod md;
 mod partition;
+pub mod thin;
 
 #[cfg(test)]
 mod tests;

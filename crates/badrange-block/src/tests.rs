@@ -7,6 +7,7 @@
 )]
 
 mod laws;
+mod recovery;
 mod regressions;
 mod text;
 

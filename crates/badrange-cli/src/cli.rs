@@ -53,6 +53,12 @@ impl Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Explain(ExplainArgs),
+    Locate(crate::locate::LocateArgs),
+    Inject(crate::inject::InjectArgs),
+    Ranges(crate::ranges::RangesArgs),
+    Plan(crate::plan::PlanArgs),
+    CheckStack(crate::check_stack::CheckStackArgs),
+    Capture(crate::capture::CaptureArgs),
     Example(ExampleArgs),
     #[command(subcommand)]
     Sim(SimCommand),
@@ -67,22 +73,32 @@ pub(crate) enum Command {
 #[command(after_help = EXPLAIN_HELP, after_long_help = EXPLAIN_LONG_HELP)]
 pub(crate) struct ExplainArgs {
     /// The description of the stack.
-    #[arg(long, value_name = "stack.toml")]
-    pub(crate) stack: PathBuf,
+    #[arg(long, value_name = "stack.toml", required_unless_present = "from")]
+    pub(crate) stack: Option<PathBuf>,
+
+    /// A directory of saved outputs instead (lsblk -J -b, dmsetup table, ...): the stack is put
+    /// together from them, and what was used and what is missing is said on standard error.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["stack", "follow"])]
+    pub(crate) from: Option<PathBuf>,
 
     /// What is bad: <device>:<start>+<len>, a comma-separated list of them, or several --at.
-    #[arg(long, value_name = "LOCATION", required = true)]
+    #[arg(long, value_name = "LOCATION", required_unless_present = "log", conflicts_with = "log")]
     pub(crate) at: Vec<String>,
 
-    /// Print one JSON object (badrange.explain/1) instead of a table.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) log: crate::log::LogArgs,
+
+    #[command(flatten)]
+    pub(crate) output: crate::report::Output,
 }
 
 const EXPLAIN_HELP: &str = "\
 Examples:
   badrange explain --stack stack.toml --at disk:71870+4
-  badrange explain --stack stack.toml --at pfn:0x1850602 --json";
+  badrange explain --stack stack.toml --at pfn:0x1850602 --json
+  badrange explain --from saved/ --at sdb:78014+8
+  dmesg | badrange explain --stack stack.toml --log -
+  badrange explain --stack stack.toml --log /var/log/kern.log --follow";
 
 const EXPLAIN_LONG_HELP: &str = "\
 Locations:
@@ -92,6 +108,10 @@ Locations:
   pfn:0x1850602+1              physical pages of 4096 bytes
   phys:0x1850602400+0x1000     physical bytes
   Without +<len>: one unit. Every device of the stack can be asked about.
+
+With --log the ranges are those that `badrange ranges` finds, also failed requests of which it shows a
+smaller part only, because nothing says that the rest is good. What the text names and the stack has
+no device for is said on standard error, and makes the status 3 where it would be 0.
 
 Exit status, the first that applies:
   2   metadata is lost
@@ -104,7 +124,8 @@ Exit status, the first that applies:
 Examples:
   badrange explain --stack stack.toml --at disk:71870+4
   badrange explain --stack stack.toml --at disk:71870+4,vgdata-mysql:192+8
-  badrange explain --stack stack.toml --at pfn:0x1850602 --json";
+  badrange explain --stack stack.toml --at pfn:0x1850602 --json
+  badrange explain --stack stack.toml --log dmesg.txt";
 
 /// Write the files of the built-in example, to try and to start from.
 #[derive(Debug, Args)]

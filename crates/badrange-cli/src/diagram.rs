@@ -56,6 +56,8 @@ struct Node {
     what: String,
     below: Vec<usize>,
     bad: Vec<(u64, u64)>,
+    /// Further ranges.
+    unlisted: u64,
 }
 
 pub(crate) fn run(args: &DiagramArgs) -> Result<u8, Failure> {
@@ -85,6 +87,7 @@ fn of_scenario(scenario: &Scenario) -> Vec<Node> {
         what: layer.what,
         below: layer.below,
         bad: layer.bad,
+        unlisted: layer.unlisted,
     };
     scenario.layers().into_iter().map(node).collect()
 }
@@ -105,13 +108,13 @@ fn of_stack(name: &str, text: &str, file: &Path, at: &[String]) -> Result<Vec<No
         let (what, below) = layer(&device.layer);
         let bad = bad.remove(&place).unwrap_or_default();
         let what = format!("{what}, {} bytes", device.extent.len());
-        nodes.push(Node { name: device.name.clone(), what, below, bad });
+        nodes.push(Node { name: device.name.clone(), what, below, bad, unlisted: 0 });
     }
     for fs in topology.filesystems() {
         let on = topology.devices().get(fs.device).map_or("", |device| &device.name);
         let name = fs.mount.clone().unwrap_or_else(|| format!("{} on {on}", fs.kind));
         let what = format!("{} filesystem", fs.kind);
-        nodes.push(Node { name, what, below: vec![fs.device], bad: Vec::new() });
+        nodes.push(Node { name, what, below: vec![fs.device], bad: Vec::new(), unlisted: 0 });
     }
     Ok(nodes)
 }
@@ -122,8 +125,10 @@ fn layer(layer: &On) -> (&'static str, Vec<usize>) {
         On::Pmem { .. } => ("pmem", Vec::new()),
         On::Partition { on, .. } => ("partition", vec![*on]),
         On::Mapped { legs, .. } => ("mapped", legs.clone()),
+        On::Array { legs, .. } => ("array", legs.clone()),
+        On::Thin { legs, .. } => ("thin volume", legs.clone()),
         On::Opaque => ("layout unknown", Vec::new()),
-        On::View { of, .. } => ("extended partition", vec![*of]),
+        On::View { of, .. } => ("view", vec![*of]),
     }
 }
 
@@ -148,12 +153,8 @@ fn mark(devices: &[Device], target: Target, bad: &mut BTreeMap<usize, Vec<(u64, 
     while let Some((place, extent)) = seen.pop() {
         bad.entry(place).or_default().push((extent.start().get(), extent.len()));
         for (upper, device) in devices.iter().enumerate() {
-            let (mapping, below): (&dyn Mapping, &[usize]) = match &device.layer {
-                On::Partition { on, mapping } => (mapping, core::slice::from_ref(on)),
-                On::Mapped { table, legs } => (&**table, legs),
-                On::Disk | On::Pmem { .. } | On::Opaque | On::View { .. } => continue,
-            };
-            for (leg, lower) in (0..).map(Leg::new).zip(below) {
+            let Some(mapping) = device.layer.mapping() else { continue };
+            for (leg, lower) in (0..).map(Leg::new).zip(device.layer.legs()) {
                 if *lower == place {
                     let _ = mapping.rmap(leg, extent, &mut |part: Rmapped| {
                         seen.push((upper, part.upper));
@@ -174,7 +175,8 @@ fn bad_words(node: &Node) -> Option<String> {
     const SHOWN: usize = 3;
     let shown: Vec<String> =
         node.bad.iter().take(SHOWN).map(|(start, len)| format!("{start}+{len}B")).collect();
-    let more = node.bad.len().saturating_sub(SHOWN);
+    let more = u64::try_from(node.bad.len().saturating_sub(SHOWN)).unwrap_or(u64::MAX);
+    let more = more.saturating_add(node.unlisted);
     match (shown.is_empty(), more) {
         (true, _) => None,
         (false, 0) => Some(format!("BAD {}", shown.join(" "))),

@@ -11,17 +11,42 @@ use badrange::{
     input::{DirFiles, Files, Topology},
 };
 
-use crate::{Failure, cli::ExplainArgs, progress::Shown, render};
+use crate::{
+    Failure,
+    cli::ExplainArgs,
+    discover, follow, log,
+    progress::Shown,
+    report::{self, Format},
+};
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<u8, Failure> {
-    let explainer = load(&args.stack)?;
+    match (args.log.follow, args.output.format) {
+        (true, None | Some(Format::Jsonl)) if !args.output.json => return follow::run(args),
+        (true, _) => return Err(Failure::usage("--follow prints JSON lines: --format jsonl")),
+        (false, Some(Format::Jsonl)) => {
+            return Err(Failure::usage("--format jsonl is for a text that grows: add --follow"));
+        }
+        (false, _) => {}
+    }
+    let explainer = match (&args.from, &args.stack) {
+        (Some(dir), _) => discover::load(dir)?,
+        (None, Some(stack)) => load(stack)?,
+        (None, None) => return Err(Failure::usage("give --stack or --from")),
+    };
+    if args.log.log.is_some() {
+        let located = log::located(&explainer, &args.log)?;
+        let answer = explainer.explain(&located.queries);
+        report::print(&explainer, &answer, &args.output)?;
+        let left_out = if located.unplaced.is_empty() { 0 } else { log::EXIT_UNKNOWN };
+        return Ok(if answer.exit_code() == 0 { left_out } else { answer.exit_code() });
+    }
     let answer = ask(&explainer, &args.at)?;
-    print(&answer, args.json)?;
+    report::print(&explainer, &answer, &args.output)?;
     Ok(answer.exit_code())
 }
 
 /// The explainer of a `stack.toml` and the files beside it.
-fn load(stack: &Path) -> Result<Explainer, Failure> {
+pub(crate) fn load(stack: &Path) -> Result<Explainer, Failure> {
     let name = stack.display().to_string();
     let text = fs::read_to_string(stack)
         .map_err(|err| Failure::data(format!("cannot read {name:?}: {err}")))?;
@@ -44,14 +69,4 @@ pub(crate) fn ask(explainer: &Explainer, at: &[String]) -> Result<Answer, Failur
         queries.extend(explainer.locate(list).map_err(Failure::usage)?);
     }
     Ok(explainer.explain(&queries))
-}
-
-fn print(answer: &Answer, json: bool) -> Result<(), Failure> {
-    let mut out = anstream::stdout().lock();
-    if json {
-        writeln!(out, "{}", answer.to_json())?;
-    } else {
-        render::answer(&mut out, answer)?;
-    }
-    Ok(out.flush()?)
 }

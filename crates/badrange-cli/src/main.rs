@@ -1,13 +1,22 @@
 //! The `badrange` command: bad ranges and saved text in, files out. No root, no network.
 
+mod capture;
+mod check_stack;
 mod cli;
 mod diagram;
+mod discover;
 mod example;
 mod explain;
+mod follow;
 mod init;
+mod inject;
+mod locate;
+mod log;
 mod pages;
+mod plan;
 mod progress;
-mod render;
+mod ranges;
+mod report;
 mod sim;
 mod sweep;
 
@@ -36,6 +45,10 @@ impl Failure {
 
     pub(crate) fn data(message: impl ToString) -> Self {
         Self { status: EXIT_DATA, message: message.to_string() }
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 }
 
@@ -75,6 +88,12 @@ fn run(command: Option<Command>) -> Result<u8, Failure> {
     match command {
         None => example::show(),
         Some(Command::Explain(args)) => explain::run(&args),
+        Some(Command::Locate(args)) => locate::run(&args),
+        Some(Command::Inject(args)) => inject::run(&args),
+        Some(Command::Ranges(args)) => ranges::run(&args),
+        Some(Command::Plan(args)) => plan::run(&args),
+        Some(Command::CheckStack(args)) => check_stack::run(&args),
+        Some(Command::Capture(args)) => capture::run(&args),
         Some(Command::Example(args)) => example::write(&args),
         Some(Command::Sim(command)) => sim::run(&command),
         Some(Command::Completions(args)) => pages::completions(&args),

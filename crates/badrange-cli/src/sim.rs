@@ -1,9 +1,9 @@
 //! `badrange sim`: scenarios through the model of a kernel.
 
-use std::{fs, io::Write, path::Path};
+use std::{fs, io::Write, path::Path, time::Instant};
 
 use badrange_sim::{
-    Outcome, Profile, Scenario, check, check_locations, compare_designs, run as simulate,
+    EventOutcome, Outcome, Profile, Running, Scenario, check, check_locations, compare_designs,
 };
 use serde_json::Value;
 
@@ -36,7 +36,7 @@ pub(crate) fn load(path: &Path) -> Result<Scenario, Failure> {
 
 fn run_one(args: &SimRunArgs) -> Result<u8, Failure> {
     let profile = args.profile.as_deref().map(profile).transpose()?;
-    let outcome = simulate(&load(&args.scenario)?, profile);
+    let outcome = simulate(&load(&args.scenario)?, profile)?;
     let mut out = anstream::stdout().lock();
     if args.json {
         writeln!(out, "{}", json(&outcome))?;
@@ -45,6 +45,25 @@ fn run_one(args: &SimRunArgs) -> Result<u8, Failure> {
     }
     out.flush()?;
     Ok(0)
+}
+
+/// Runs all events. Times of storms go to standard error: an outcome is the same every time.
+fn simulate(scenario: &Scenario, profile: Option<Profile>) -> Result<Outcome, Failure> {
+    let mut running = Running::new(scenario, profile);
+    for number in 1_u64.. {
+        let began = Instant::now();
+        let Some(event) = running.step() else { break };
+        if let Some(calls) = storm_calls(event) {
+            let seconds = began.elapsed().as_secs_f64();
+            writeln!(anstream::stderr(), "event {number}: {calls} failures in {seconds:.2} s")?;
+        }
+    }
+    Ok(running.finish())
+}
+
+/// How many failures a storm had; a range that was reported as one is one.
+fn storm_calls(event: &EventOutcome) -> Option<u64> {
+    event.storm.as_ref().map(|storm| storm.calls)
 }
 
 pub(crate) fn profile(name: &str) -> Result<Profile, Failure> {

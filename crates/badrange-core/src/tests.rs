@@ -328,6 +328,39 @@ fn a_strided_account_is_resolved_by_its_period() {
 }
 
 #[test]
+fn a_cover_keeps_what_continues_as_one_entry_and_forgets_on_demand() {
+    let mut cover = Cover::new();
+    assert!(cover.is_empty());
+    cover.add(at(0, 4).into(), Outcome::Handled);
+    cover.add(at(4, 4).into(), Outcome::Handled);
+    assert!(!cover.is_empty());
+    assert_eq!(cover.entries().collect::<Vec<_>>(), [(at(0, 8).into(), Outcome::Handled)]);
+    // Not what lies apart, what overlaps, or what says something else.
+    cover.add(at(9, 1).into(), Outcome::Handled);
+    cover.add(at(9, 2).into(), Outcome::Handled);
+    cover.add(at(11, 1).into(), Outcome::NotSupported);
+    assert_eq!(cover.entries().count(), 4);
+    cover.clear();
+    assert!(cover.is_empty());
+    assert_eq!(cover.resolve(at(0, 8)), [(at(0, 8).into(), None)]);
+}
+
+#[test]
+fn neighbours_of_equal_value_come_out_of_a_cover_as_one() {
+    let mut cover = Cover::new();
+    cover.add(at(4, 4).into(), Outcome::Handled);
+    cover.add(at(0, 4).into(), Outcome::Handled);
+    cover.add(at(8, 4).into(), Outcome::NotSupported);
+    let states = cover.resolve(at(0, 16));
+    let due = [
+        (at(0, 8).into(), Some(Outcome::Handled)),
+        (at(8, 4).into(), Some(Outcome::NotSupported)),
+        (at(12, 4).into(), None),
+    ];
+    assert_eq!(states, due);
+}
+
+#[test]
 fn ranges_that_cannot_exist_say_why() {
     let kind = |r: Result<Extent<Sector>, RangeError>| r.unwrap_err().kind();
     assert_eq!(kind(Extent::new(Sector::new(1), 0)), RangeErrorKind::Empty);

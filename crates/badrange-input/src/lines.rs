@@ -112,7 +112,7 @@ pub(crate) fn line_of(before: &[u8]) -> u64 {
 }
 
 #[cold]
-fn unreadable(e: &std::io::Error) -> ParseError {
+pub(crate) fn unreadable(e: &std::io::Error) -> ParseError {
     ParseError::new(ParseErrorKind::Read, "input", "", e.to_string())
 }
 

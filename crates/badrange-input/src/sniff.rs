@@ -34,6 +34,12 @@ pub enum Format {
     PvsJson,
     /// [`parse_dm_table`](crate::parse_dm_table).
     DmTable,
+    /// [`parse_lsblk`](crate::parse_lsblk).
+    Lsblk,
+    /// [`parse_mdadm_examine`](crate::parse_mdadm_examine).
+    MdExamine,
+    /// [`parse_thin_dump`](crate::parse_thin_dump).
+    ThinDump,
     /// [`Fsmap`](crate::Fsmap).
     FsmapPlain,
     /// [`Fsmap`](crate::Fsmap).
@@ -61,6 +67,9 @@ impl Format {
             Self::LvsJson => "lvs --reportformat json",
             Self::PvsJson => "pvs --segments --reportformat json",
             Self::DmTable => "dmsetup table",
+            Self::Lsblk => "lsblk -J",
+            Self::MdExamine => "mdadm --examine",
+            Self::ThinDump => "thin_dump",
             Self::FsmapPlain => "xfs_io -c fsmap",
             Self::FsmapVerbose => "xfs_io -c 'fsmap -v'",
             Self::FsmapMachine => "xfs_io -c 'fsmap -m'",
@@ -111,6 +120,7 @@ pub fn recognise(head: &[u8]) -> Result<Format, ParseError> {
         }
         Some(b'{') => json(text),
         Some(b'[') if begins_json_list(text) => json(text),
+        Some(b'<') if text.contains("<superblock ") => Ok(Format::ThinDump),
         Some(_) => lines(text, head.len() == RECOGNISE_BYTES),
     }
 }
@@ -172,7 +182,7 @@ fn decisive(line: Line<'_>) -> Result<Option<Format>, ParseError> {
 }
 
 fn by_words(text: &str) -> Option<Format> {
-    const BEGINNINGS: [(&str, Format); 9] = [
+    const BEGINNINGS: [(&str, Format); 10] = [
         ("label: ", Format::SfdiskDump),
         ("label-id: ", Format::SfdiskDump),
         ("unit: ", Format::SfdiskDump),
@@ -182,6 +192,7 @@ fn by_words(text: &str) -> Option<Format> {
         ("Filesystem type is: ", Format::Filefrag),
         ("File size of ", Format::Filefrag),
         (dmtable::NO_DEVICES, Format::DmTable),
+        ("Magic : a92b4efc", Format::MdExamine),
     ];
     let begins = BEGINNINGS.iter().find(|(begin, _)| text.starts_with(begin));
     begins.map(|(_, format)| *format).or_else(|| FsmapForm::of_header(text).map(fsmap_format))
@@ -302,11 +313,15 @@ const OTHERS: [Other; 47] = [
     test(is_dm_name_number, "dmsetup ls", TABLE),
     test(|t| words(t, &["Name", "Maj", "Min"]), "dmsetup info -c", TABLE),
     test(|t| t.starts_with("Name:  "), "dmsetup info", TABLE),
-    begins("<superblock ", "thin_dump", LATER),
     begins("<?xml", "XML", "give the text that a known tool prints"),
     begins("begin superblock:", "thin_dump --format human_readable", THIN),
     test(|t| t.starts_with("data ") && t.contains(" -> thin("), "thin_rmap", THIN),
-    begins("Magic : a92b4efc", "mdadm --examine", LATER),
+    begins(
+        "Magic : ",
+        "mdadm --examine of another maker's array",
+        "only Linux's own metadata is read",
+    ),
+    begins("MBR Magic : ", "mdadm --examine of a partitioned disk", "give it of the partition"),
     begins("Creation Time : ", "mdadm --detail", EXAMINE),
     begins("Personalities : ", "/proc/mdstat", EXAMINE),
     begins("ARRAY /dev/", "mdadm --detail --scan", EXAMINE),
@@ -392,7 +407,7 @@ fn json(text: &str) -> Result<Format, ParseError> {
         };
     }
     if has("blockdevices") {
-        return refuse("lsblk", STACK);
+        return Ok(Format::Lsblk);
     }
     if has("filesystems") {
         return refuse("findmnt", STACK);
@@ -408,7 +423,7 @@ fn json(text: &str) -> Result<Format, ParseError> {
 }
 
 /// Whether the text has this as a key: in quotes, before a colon.
-fn has_key(text: &str, key: &str) -> bool {
+pub(crate) fn has_key(text: &str, key: &str) -> bool {
     text.match_indices(key).any(|(at, _)| {
         let before = text.get(..at).is_some_and(|t| t.ends_with('"'));
         let after = text.get(at.saturating_add(key.len())..).unwrap_or_default();

@@ -32,9 +32,9 @@ pub(crate) struct StackFile {
     #[serde(default)]
     pub(crate) dm: Vec<DmEntry>,
     #[serde(default)]
-    pub(crate) thin: Vec<Spanned<de::IgnoredAny>>,
+    pub(crate) thin: Vec<ThinEntry>,
     #[serde(default)]
-    pub(crate) md: Vec<Spanned<de::IgnoredAny>>,
+    pub(crate) md: Vec<MdEntry>,
     #[serde(default)]
     pub(crate) fs: Vec<FsEntry>,
 }
@@ -93,6 +93,21 @@ pub(crate) struct DmEntry {
     pub(crate) name: Option<Text>,
     #[serde(default)]
     pub(crate) devices: BTreeMap<String, Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ThinEntry {
+    pub(crate) pool: Text,
+    pub(crate) metadata: Text,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MdEntry {
+    pub(crate) name: Text,
+    pub(crate) devices: Spanned<Vec<Text>>,
+    pub(crate) examine: Spanned<Vec<Text>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -5,12 +5,14 @@ mod gaps;
 mod jobs;
 mod load;
 mod lvm;
+mod md;
 mod names;
+mod thin;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use badrange_block::{Partition, dm};
-use badrange_core::{DevOffset, Extent};
+use badrange_block::{Partition, dm, md as arrays, thin::Volume};
+use badrange_core::{DevOffset, Extent, Leg, Mapping};
 use badrange_fs::ReverseMap;
 use badrange_pmem::Namespace;
 
@@ -48,6 +50,8 @@ pub struct Topology {
     pub(crate) devices: Vec<Device>,
     pub(crate) filesystems: Vec<Filesystem>,
     pub(crate) notes: Vec<StackError>,
+    /// Device numbers as `devices` of `[[dm]]` give them, `8:2`, and what they stand for.
+    pub(crate) numbers: BTreeMap<String, String>,
 }
 
 impl Topology {
@@ -73,6 +77,36 @@ impl Topology {
     #[must_use]
     pub fn filesystems(&self) -> &[Filesystem] {
         &self.filesystems
+    }
+
+    /// The name that a `[[dm]]` entry gives to a device number, `8:2`.
+    #[must_use]
+    pub fn numbered(&self, number: &str) -> Option<&str> {
+        self.numbers.get(number).map(String::as_str)
+    }
+
+    /// The device-mapper device that the kernel calls `dm-<minor>`: the one whose own number ends in
+    /// that minor. `None` when none is known, or several are.
+    #[must_use]
+    pub fn dm_minor(&self, minor: u64) -> Option<&str> {
+        let is_dm = |name: &str| {
+            let device = self.devices.iter().find(|device| device.name == name);
+            device.is_some_and(|device| {
+                !matches!(
+                    device.layer,
+                    Layer::Disk
+                        | Layer::Pmem { .. }
+                        | Layer::Partition { .. }
+                        | Layer::Array { .. }
+                )
+            })
+        };
+        let of_minor =
+            |number: &str| number.split_once(':').is_some_and(|(_, n)| n.parse() == Ok(minor));
+        let mut found =
+            self.numbers.iter().filter(|(number, name)| of_minor(number) && is_dm(name));
+        let (_, name) = found.next()?;
+        found.all(|(_, other)| other == name).then_some(name.as_str())
     }
 
     /// What is not modelled and therefore not translated, each with its place: for people to read.
@@ -130,15 +164,101 @@ pub enum Layer {
         /// The device under each leg.
         legs: Vec<usize>,
     },
+    /// The members of a software array.
+    Array {
+        /// The array.
+        array: Arc<arrays::Array>,
+        /// The device under each leg.
+        legs: Vec<usize>,
+    },
+    /// The data device of a thin pool.
+    Thin {
+        /// The volume.
+        volume: Arc<Volume>,
+        /// The device under each leg.
+        legs: Vec<usize>,
+    },
     /// A device whose layout is not modelled: nothing below leads to it.
     Opaque,
-    /// A window that can be asked for by name but is on nobody's way up: an extended partition.
+    /// A window that can be asked for by name but is on nobody's way up: an extended partition, a
+    /// thin pool.
     View {
         /// The device it is a window of.
         of: usize,
         /// Which window.
         at: Extent<DevOffset>,
     },
+}
+
+impl Layer {
+    /// How it lies on the devices below; `None` for what lies on none, and on physical memory.
+    ///
+    /// # Examples
+    /// ```
+    /// assert!(badrange_input::Layer::Disk.mapping().is_none());
+    /// ```
+    #[must_use]
+    pub fn mapping(&self) -> Option<Arc<dyn Mapping>> {
+        match self {
+            Self::Partition { mapping, .. } => Some(Arc::new(*mapping)),
+            Self::Mapped { table, .. } => Some(Arc::<dm::Table>::clone(table)),
+            Self::Array { array, .. } => Some(Arc::<arrays::Array>::clone(array)),
+            Self::Thin { volume, .. } => Some(Arc::<Volume>::clone(volume)),
+            Self::Disk | Self::Pmem { .. } | Self::Opaque | Self::View { .. } => None,
+        }
+    }
+
+    /// The device under each leg of the [mapping](Self::mapping), by its place.
+    ///
+    /// # Examples
+    /// ```
+    /// assert!(badrange_input::Layer::Opaque.legs().is_empty());
+    /// ```
+    #[must_use]
+    pub fn legs(&self) -> &[usize] {
+        match self {
+            Self::Partition { on, .. } => core::slice::from_ref(on),
+            Self::Mapped { legs, .. } | Self::Array { legs, .. } | Self::Thin { legs, .. } => legs,
+            Self::Disk | Self::Pmem { .. } | Self::Opaque | Self::View { .. } => &[],
+        }
+    }
+
+    /// The array that a leg belongs to, and its number there; `None` where the bytes of a leg are
+    /// in no array.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::Leg;
+    /// assert!(badrange_input::Layer::Disk.array_of(Leg::new(0)).is_none());
+    /// ```
+    #[must_use]
+    pub fn array_of(&self, leg: Leg) -> Option<(&arrays::Array, Leg)> {
+        match self {
+            Self::Array { array, .. } => Some((array, leg)),
+            Self::Mapped { table, .. } => table.array_of(leg),
+            Self::Partition { .. }
+            | Self::Thin { .. }
+            | Self::Disk
+            | Self::Pmem { .. }
+            | Self::Opaque
+            | Self::View { .. } => None,
+        }
+    }
+
+    /// The bytes of a leg's device that are of use here, ascending.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::Leg;
+    /// assert!(badrange_input::Layer::Disk.used(Leg::new(0)).is_empty());
+    /// ```
+    #[must_use]
+    pub fn used(&self, leg: Leg) -> Vec<Extent<DevOffset>> {
+        if let Self::Thin { volume, .. } = self {
+            return volume.used(leg).collect();
+        }
+        self.mapping().and_then(|m| m.leg_extent(leg)).into_iter().collect()
+    }
 }
 
 /// A use of device bytes that is known without looking above.
@@ -159,6 +279,14 @@ pub enum Area {
     LvmFree,
     /// After the last extent of a physical volume.
     LvmTail,
+    /// Superblocks of a member of an array, and whatever else stands before its data.
+    MdMetadata,
+    /// Bytes of a member that its array does not use.
+    MdUnused,
+    /// Blocks of a thin pool that no volume has.
+    ThinFree,
+    /// The metadata of a thin pool.
+    ThinMetadata,
 }
 
 impl Area {
@@ -171,6 +299,10 @@ impl Area {
             Self::LvmMetadata => "lvm-metadata",
             Self::LvmFree => "lvm-free",
             Self::LvmTail => "lvm-tail",
+            Self::MdMetadata => "md-metadata",
+            Self::MdUnused => "md-unused",
+            Self::ThinFree => "thin-free",
+            Self::ThinMetadata => "thin-metadata",
         }
     }
 }
@@ -193,6 +325,8 @@ pub struct Filesystem {
     pub map: Arc<ReverseMap>,
     /// The paths of inodes, as the `paths` file has them, in its order.
     pub paths: BTreeMap<u64, Vec<String>>,
+    /// The number, `8:2`, of the device that its maps were made of, where they tell.
+    pub number: Option<String>,
     /// Files known by name only: what [`FileId::Name`](badrange_fs::FileId::Name) counts.
     pub names: Vec<String>,
 }

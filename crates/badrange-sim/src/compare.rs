@@ -54,10 +54,12 @@ pub struct EventReport {
     /// The figures.
     #[serde(flatten)]
     pub tally: Tally,
+    /// Owners of bad bytes that were told of all of them, in the order of their names.
+    pub told: Vec<String>,
     /// Owners of bad bytes that were not told of all of them, in the order of their names.
     pub missed: Vec<Missed>,
-    /// Filesystems that were shut down, in order.
-    pub shutdowns: Vec<Shutdown>,
+    /// Calls to shut a filesystem down, in order.
+    pub shutdown: Vec<Shutdown>,
     /// How the machine died.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crash: Option<Crash>,
@@ -204,10 +206,10 @@ fn aftermath(effects: Option<&Effects>, log: &mut Log) {
     if let Some(effects) = effects {
         for signal in &effects.signals {
             let addr = signal.addr.map_or_else(String::new, |addr| format!(" at {addr}"));
-            log.say("kernel", &signal.tag, format!("SIGBUS {}{addr}", signal.code));
+            log.say("kernel", &signal.tag, format_args!("SIGBUS {}{addr}", signal.code));
         }
         for shutdown in effects.shutdown.iter().flatten() {
-            log.say("kernel", &shutdown.fs, format!("shut down: {}", shutdown.reason));
+            log.say("kernel", &shutdown.fs, format_args!("shut down: {}", shutdown.reason));
         }
     }
 }

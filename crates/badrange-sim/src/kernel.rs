@@ -23,14 +23,15 @@ mod xfs;
 use self::design::Bench;
 pub(crate) use self::{
     quirks::{Quirks, Version},
-    sweep::{Happened, Ready},
+    sweep::Ready,
 };
 use crate::{
     Crash, Effects, EventOutcome, Notified, Outcome, Profile, Scenario, Shutdown, Unmapped,
-    machine::{Machine, Pages},
+    machine::{Machine, Maps},
     scenario::{Advice, Event},
 };
 use badrange_core::PAGE_SIZE;
+use std::sync::Arc;
 
 /// A machine under the rules of a design.
 trait Kernel {
@@ -56,31 +57,60 @@ trait Kernel {
 /// ```
 #[must_use]
 pub fn run(scenario: &Scenario, profile: Option<Profile>) -> Outcome {
-    let profile = profile.unwrap_or(scenario.profile());
-    let mut kernel = boot(profile, scenario);
-    let mut events = Vec::new();
-    for event in &scenario.events {
-        events.push(kernel.event(event));
-        if events.last().is_some_and(|outcome| outcome.crash.is_some()) {
-            break;
-        }
-    }
-    let name = scenario.name().to_owned();
-    Outcome { schema: "badrange.outcome/1", name, profile, events }
+    Running::new(scenario, profile).finish()
 }
 
-fn boot(profile: Profile, scenario: &Scenario) -> Box<dyn Kernel + '_> {
-    let linux = |version| Linux { machine: Machine::new(scenario, Quirks::new(version)) };
-    match profile {
-        Profile::Linux6_1 => Box::new(linux(Version::V6_1)),
-        Profile::Linux6_12 => Box::new(linux(Version::V6_12)),
-        Profile::Linux7_2 => Box::new(linux(Version::V7_2)),
-        Profile::PerPfn
-        | Profile::CorruptedRange
-        | Profile::MemoryFailureRegister
-        | Profile::RangeOwners
-        | Profile::LateNotifiers
-        | Profile::Ranged => Box::new(Bench::new(scenario, profile)),
+/// A scenario that runs event by event, by [`step`](Self::step).
+///
+/// Who wants to know how long an event takes measures its step; an outcome has no time in it.
+///
+/// # Examples
+/// ```
+/// use badrange_sim::{Running, Scenario, run};
+/// let text = r#"{"schema":"badrange.scenario/1","name":"ram","profile":"linux-6.1","devices":[],
+///   "events":[{"do":"memory_failure","pfn":1},{"do":"memory_failure","pfn":2}]}"#;
+/// let scenario = Scenario::from_str(text, "ram.json")?;
+/// let mut running = Running::new(&scenario, None);
+/// assert_eq!(running.step().unwrap().ret, Some(-6));
+/// assert_eq!(running.finish(), run(&scenario, None)); // all events, the first one included
+/// # Ok::<(), badrange_sim::ScenarioError>(())
+/// ```
+#[expect(missing_debug_implementations, reason = "a whole machine")]
+pub struct Running<'a> {
+    scenario: &'a Scenario,
+    profile: Profile,
+    kernel: Bench<'a>,
+    /// Of the events so far.
+    done: Vec<EventOutcome>,
+}
+
+impl<'a> Running<'a> {
+    /// Boots the machine, by the rules of `profile` or else of the profile the scenario names.
+    #[must_use]
+    pub fn new(scenario: &'a Scenario, profile: Option<Profile>) -> Self {
+        let profile = profile.unwrap_or(scenario.profile());
+        Self { scenario, profile, kernel: Bench::new(scenario, profile), done: Vec::new() }
+    }
+
+    /// Lets the next event happen: `None` after the last one, and after the one that the kernel
+    /// died in.
+    pub fn step(&mut self) -> Option<&EventOutcome> {
+        if self.done.last().is_some_and(|outcome| outcome.crash.is_some()) {
+            return None;
+        }
+        let event = self.scenario.events.get(self.done.len())?;
+        let outcome = self.kernel.event(event);
+        self.done.push(outcome);
+        self.done.last()
+    }
+
+    /// Lets the rest happen: the outcome of all events.
+    #[must_use]
+    pub fn finish(mut self) -> Outcome {
+        while self.step().is_some() {}
+        let name = self.scenario.name().to_owned();
+        let (profile, events) = (self.profile, self.done);
+        Outcome { schema: "badrange.outcome/1", name, profile, events }
     }
 }
 
@@ -204,23 +234,24 @@ impl Linux<'_> {
         EventOutcome { ret: Some(ret), dax, ..EventOutcome::default() }
     }
 
-    fn page_tables(&self) -> Vec<Vec<Pages>> {
-        let maps = |process: &crate::machine::ProcState| {
-            process.maps.iter().map(|map| map.present()).collect()
-        };
-        self.machine.processes.iter().map(maps).collect()
+    /// The page tables as they are now; what changes later is changed in a copy.
+    fn page_tables(&self) -> Vec<Maps> {
+        self.machine.processes.iter().map(|process| Maps::clone(&process.maps)).collect()
     }
 
     /// What left the page tables of those who live on and did not do it themselves.
-    fn unmapped_since(&self, before: &[Vec<Pages>], injector: Option<usize>) -> Vec<Unmapped> {
+    fn unmapped_since(&self, before: &[Maps], injector: Option<usize>) -> Vec<Unmapped> {
         let mut unmapped = Vec::new();
         let processes = self.machine.scenario.processes.iter().zip(&self.machine.processes);
         for (i, ((what, state), before)) in processes.zip(before).enumerate() {
             if !state.alive || Some(i) == injector {
                 continue;
             }
-            for (index, (map, before)) in state.maps.iter().zip(before).enumerate() {
-                let gone = before.without(&map.present());
+            for (index, (map, before)) in state.maps.iter().zip(&**before).enumerate() {
+                if Arc::ptr_eq(map, before) {
+                    continue;
+                }
+                let gone = before.present().without(&map.present());
                 if !gone.is_empty() {
                     let ranges = gone.ranges().map(|range| in_map(&range, map.first)).collect();
                     unmapped.push(Unmapped::new(&what.tag, index, ranges));
@@ -240,9 +271,7 @@ impl Linux<'_> {
         for process in &report.dying {
             if let Some(state) = self.machine.processes.get_mut(*process) {
                 state.alive = false;
-                for map in &mut state.maps {
-                    map.clear();
-                }
+                state.clear();
             }
             let tag = self.machine.scenario.processes.get(*process).map(|p| p.tag.clone());
             report.effects.killed.extend(tag);

@@ -10,7 +10,7 @@ mod pages;
 mod tables;
 mod translate;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use badrange_core::{Leg, PAGE_SIZE};
 
@@ -20,7 +20,7 @@ pub(crate) use self::{
     extents::Extents,
     files::{Entry, FileRun, FsState},
     pages::Pages,
-    tables::{MapState, PageSize, ProcState},
+    tables::{MapState, Maps, PageSize, ProcState},
     translate::{DaxPages, PmemBytes},
 };
 use crate::{
@@ -50,9 +50,15 @@ pub(crate) struct Machine<'a> {
     pub(crate) processes: Vec<ProcState>,
     pub(crate) badrange: Badrange,
     /// Device by device, what stands on it and by which leg.
-    uppers: Vec<Vec<(usize, Leg)>>,
+    uppers: Arc<Vec<Vec<(usize, Leg)>>>,
+    mappers: Arc<Mappers>,
+    /// How many pages left page tables, by process, since [`take_gone`](Self::take_gone).
+    gone: Vec<(usize, u64)>,
     clock: u64,
 }
+
+/// Who maps a file: (process, index of the map), ascending.
+type Mappers = BTreeMap<FileId, Vec<(usize, usize)>>;
 
 impl<'a> Machine<'a> {
     /// The machine before the first event.
@@ -79,7 +85,9 @@ impl<'a> Machine<'a> {
                 .map(|p| ProcState::new(p, &scenario.devices))
                 .collect(),
             badrange: Badrange::default(),
-            uppers: uppers(scenario),
+            uppers: Arc::new(uppers(scenario)),
+            mappers: Arc::new(mappers(scenario)),
+            gone: Vec::new(),
             clock: 0,
         };
         machine.mount_all();
@@ -151,7 +159,7 @@ impl<'a> Machine<'a> {
             return;
         }
         let Some(state) = self.filesystems.get_mut(fs) else { return };
-        let entries = state.entries.entry(ino).or_default();
+        let entries = Arc::make_mut(&mut state.entries).entry(ino).or_default();
         for (start, end) in &map.huge {
             entries.add_huge(*start..*end);
         }
@@ -164,10 +172,55 @@ impl<'a> Machine<'a> {
             FileId::Inode { fs, .. } => mounted.get(fs) != Some(&true),
             FileId::Device(_) => false,
         };
-        let maps = self.processes.iter_mut().flat_map(|process| &mut process.maps);
-        for map in maps.filter(|map| gone(map.file)) {
-            map.clear();
+        for process in &mut self.processes {
+            for index in 0..process.maps.len() {
+                let file = process.maps.get(index).map(|map| map.file);
+                if file.is_some_and(gone) {
+                    process.map_mut(index).into_iter().for_each(MapState::clear);
+                }
+            }
         }
+    }
+
+    /// The maps of a file, by process and index.
+    pub(crate) fn maps_of(
+        &self,
+        file: FileId,
+    ) -> impl Iterator<Item = (usize, usize, &MapState)> + '_ {
+        let places = self.mappers.get(&file).into_iter().flatten();
+        places.filter_map(|&(process, index)| {
+            let map = self.processes.get(process)?.maps.get(index)?;
+            Some((process, index, &**map))
+        })
+    }
+
+    /// Removes pages of a file from all page tables.
+    pub(crate) fn unmap(&mut self, file: FileId, pages: &core::ops::Range<u64>) {
+        let mappers = Arc::clone(&self.mappers);
+        for &(process, index) in mappers.get(&file).into_iter().flatten() {
+            self.unmap_in(process, index, pages);
+        }
+    }
+
+    /// Removes pages of a file from one map.
+    pub(crate) fn unmap_in(&mut self, process: usize, index: usize, pages: &core::ops::Range<u64>) {
+        let Some(state) = self.processes.get_mut(process) else { return };
+        let found = state.maps.get(index).and_then(|map| map.first_present(pages.clone(), false));
+        // Maps are shared with other machines: who changes nothing does not ask for one to change.
+        if found.is_some() {
+            let gone = state.map_mut(index).map(|map| map.unmap(pages.clone()));
+            self.gone.extend(gone.map(|pages| (process, pages)));
+        }
+    }
+
+    /// How many pages left page tables of those who live since the last time.
+    pub(crate) fn take_gone(&mut self) -> u64 {
+        let gone = core::mem::take(&mut self.gone).into_iter();
+        let of_living = gone.filter(|(process, _)| {
+            self.processes.get(*process).is_some_and(|process| process.alive)
+        });
+        // NO-OVERFLOW: bounded by all pages that are mapped.
+        of_living.map(|(_, pages)| pages).fold(0, u64::saturating_add)
     }
 
     /// KERNEL: a read fault on an unwritten extent maps the zero page and leaves an entry that
@@ -179,7 +232,8 @@ impl<'a> Machine<'a> {
                     continue;
                 };
                 let end = file_start.saturating_add(extent.len) / PAGE_SIZE;
-                if let Some(entries) = state.entries.get_mut(&ino) {
+                let entries = Arc::make_mut(&mut state.entries).get_mut(&ino);
+                if let Some(entries) = entries {
                     entries.remove(file_start.div_ceil(PAGE_SIZE)..end);
                 }
             }
@@ -222,9 +276,19 @@ fn pmem_of(kind: &DeviceKind) -> Option<&Pmem> {
 fn fs_state(fs: &Filesystem) -> FsState {
     FsState {
         extents: Extents::new(fs.extents.clone()),
-        not_in_core: fs.not_in_core.clone(),
+        not_in_core: Arc::new(fs.not_in_core.clone()),
         ..FsState::default()
     }
+}
+
+fn mappers(scenario: &Scenario) -> Mappers {
+    let mut mappers = Mappers::new();
+    for (process, what) in scenario.processes.iter().enumerate() {
+        for (index, map) in what.maps.iter().enumerate() {
+            mappers.entry(map.file).or_default().push((process, index));
+        }
+    }
+    mappers
 }
 
 fn uppers(scenario: &Scenario) -> Vec<Vec<(usize, Leg)>> {

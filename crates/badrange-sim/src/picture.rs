@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use badrange_core::PAGE_SIZE;
+use badrange_core::{DevOffset, Extent, Run};
 
 use crate::{
     Scenario,
-    kernel::{Quirks, Version},
+    kernel::{
+        Quirks, Version,
+        design::{places, reach::pieces},
+    },
     machine::Machine,
-    scenario::{DeviceKind, Event},
-    storm::{data, frames},
+    scenario::DeviceKind,
 };
 
 /// A device or a filesystem of a scenario, what it stands on, and which of its bytes the events
@@ -28,13 +30,17 @@ pub struct Layer {
     pub below: Vec<usize>,
     /// (first byte, bytes), ascending, not overlapping.
     pub bad: Vec<(u64, u64)>,
+    /// Further bad ranges: of a long run of chunks only the first ones are listed.
+    pub unlisted: u64,
 }
 
 impl Scenario {
     /// The devices in the order of the scenario, and then the filesystems.
     ///
-    /// Bad are the pages of `memory_failure`, ranges, lists and storms, the bytes of machine
-    /// checks (as pages) and of notifications, and whatever lies on them.
+    /// Bad is what the events report, on the machine as it is before the first of them: the pages
+    /// of `memory_failure`, ranges, lists and storms, and those that `madvise` injects into; the
+    /// bytes of machine checks and of notifications; all of a device that is unbound; and whatever
+    /// lies on them.
     ///
     /// # Examples
     /// ```
@@ -50,8 +56,7 @@ impl Scenario {
     /// ```
     #[must_use]
     pub fn layers(&self) -> Vec<Layer> {
-        let bad = self.bad();
-        let on = |device: usize| bad.get(&device).cloned().unwrap_or_default();
+        let mut bad = self.bad();
         let mut layers: Vec<Layer> = Vec::new();
         for (index, device) in self.devices.iter().enumerate() {
             let kind = match &device.kind {
@@ -61,11 +66,13 @@ impl Scenario {
                 DeviceKind::Partition { .. } => "partition".to_owned(),
                 DeviceKind::Dm { .. } => "dm".to_owned(),
             };
+            let on = bad.remove(&index).unwrap_or_default();
             layers.push(Layer {
                 name: device.name.clone(),
                 what: format!("{kind}, {} bytes", device.size),
                 below: device.kind.below().to_vec(),
-                bad: on(index),
+                bad: on.ranges,
+                unlisted: on.unlisted,
             });
         }
         for fs in &self.filesystems {
@@ -74,63 +81,47 @@ impl Scenario {
             below.extend(fs.rt);
             below.dedup();
             let what = format!("filesystem, {} extents", fs.extents.len());
-            layers.push(Layer { name: fs.name.clone(), what, below, bad: Vec::new() });
+            let (bad, unlisted) = (Vec::new(), 0);
+            layers.push(Layer { name: fs.name.clone(), what, below, bad, unlisted });
         }
         layers
     }
 
-    /// Bad bytes by device.
-    fn bad(&self) -> BTreeMap<usize, Vec<(u64, u64)>> {
+    /// Bad bytes by device, with the number of ranges that are not listed.
+    fn bad(&self) -> BTreeMap<usize, Bad> {
         let machine = Machine::new(self, Quirks::new(Version::V7_2));
-        let mut bad: BTreeMap<usize, Vec<(u64, u64)>> = BTreeMap::new();
-        for (phys, len) in self.events.iter().flat_map(memory) {
-            for (index, device) in self.devices.iter().enumerate() {
-                let Some((start, size)) = data(device) else { continue };
-                let (from, to) =
-                    (phys.max(start), phys.saturating_add(len).min(start.saturating_add(size)));
-                if let Some(bytes) = to.checked_sub(from).filter(|bytes| *bytes > 0) {
-                    for (device, at, len) in machine.above(index, from.saturating_sub(start), bytes)
-                    {
-                        bad.entry(device).or_default().push((at, len));
-                    }
-                }
-            }
+        let mut bad: BTreeMap<usize, Bad> = BTreeMap::new();
+        let places = self.events.iter().flat_map(|event| places(&machine, event));
+        for (device, piece) in places.flat_map(|place| pieces(&machine, place)) {
+            bad.entry(device).or_default().add(piece.here());
         }
-        for event in &self.events {
-            if let Event::Notify { device, start, len, .. } = event {
-                let disk = machine.disk(*device);
-                let size = self.devices.get(disk).map_or(0, |device| device.size);
-                let len = size.saturating_sub(*start).min(*len);
-                for (device, at, len) in machine.above(disk, *start, len) {
-                    bad.entry(device).or_default().push((at, len));
-                }
-            }
-        }
-        bad.values_mut().for_each(join);
-        bad.retain(|_, ranges| !ranges.is_empty());
+        bad.values_mut().for_each(|bad| join(&mut bad.ranges));
         bad
     }
 }
 
-/// Bytes of memory that an event says are bad: (first, count).
-fn memory(event: &Event) -> Vec<(u64, u64)> {
-    let bytes = |(first, pages): (u64, u64)| {
-        Some((first.checked_mul(PAGE_SIZE)?, pages.checked_mul(PAGE_SIZE)?))
-    };
-    match event {
-        Event::MemoryFailure { pfn, .. } => bytes((*pfn, 1)).into_iter().collect(),
-        Event::Storm(storm) => storm
-            .ranges()
-            .into_iter()
-            .filter_map(|(first, end)| bytes((first, end.checked_sub(first)?)))
-            .collect(),
-        Event::MachineCheck { phys, .. } => frames(*phys, 1).and_then(bytes).into_iter().collect(),
-        Event::Madvise { .. }
-        | Event::Notify { .. }
-        | Event::Unbind { .. }
-        | Event::Mount { .. }
-        | Event::Touch { .. }
-        | Event::Io { .. } => Vec::new(),
+/// Bad bytes of a device.
+#[derive(Default)]
+struct Bad {
+    ranges: Vec<(u64, u64)>,
+    unlisted: u64,
+}
+
+impl Bad {
+    /// Nobody reads more chunks of a stripe than this.
+    const MOST: usize = 1 << 12;
+
+    fn add(&mut self, run: Run<DevOffset>) {
+        let bytes = |part: Extent<DevOffset>| (part.start().get(), part.len());
+        if let Some(all) = run.as_extent() {
+            self.ranges.push(bytes(all));
+            return;
+        }
+        let listed = self.ranges.len();
+        self.ranges.extend(run.elements().take(Self::MOST).map(bytes));
+        let listed = self.ranges.len().saturating_sub(listed);
+        let rest = run.count().saturating_sub(u64::try_from(listed).unwrap_or(u64::MAX));
+        self.unlisted = self.unlisted.saturating_add(rest);
     }
 }
 

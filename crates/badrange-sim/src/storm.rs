@@ -90,25 +90,6 @@ impl Storm {
         Box::new((0..self.count).filter_map(pfn))
     }
 
-    /// Lets every failure happen as an event of its own, until one kills the kernel, and counts.
-    pub(crate) fn run(&self, happen: &mut dyn FnMut(&Event) -> EventOutcome) -> EventOutcome {
-        let mut counts = StormOutcome::default();
-        let mut last = EventOutcome::default();
-        for pfn in self.pfns() {
-            last = happen(&Event::MemoryFailure { pfn, flags: self.flags, by: None });
-            if !counts.event(&last) {
-                break;
-            }
-        }
-        let storm = Some(Box::new(counts.finish(self)));
-        EventOutcome {
-            storm,
-            crash: last.crash,
-            badblocks: last.badblocks,
-            ..EventOutcome::default()
-        }
-    }
-
     /// The pages, each once, as `[start, end)` ranges of frames.
     pub(crate) fn ranges(&self) -> Vec<(u64, u64)> {
         let mut pfns: Vec<u64> = self.pfns().collect();
@@ -122,6 +103,11 @@ impl Storm {
         }
         ranges
     }
+}
+
+/// One failure of a storm as an event of its own.
+pub(crate) const fn page_failure(pfn: u64, flags: MfFlags) -> Event {
+    Event::MemoryFailure { pfn, flags, by: None }
 }
 
 /// `memory_failure_range`: bytes of memory, page by page.

@@ -2,13 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use badrange_core::PAGE_SIZE;
+use badrange_core::{DevOffset, Extent, PAGE_SIZE};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Profile, Scenario, ScenarioError, ScenarioErrorKind as Kind,
-    kernel::{Happened, Quirks, Ready, Version, errno::EOPNOTSUPP},
-    machine::Machine,
+    kernel::{
+        Ready,
+        design::{
+            log::{Key, Marked},
+            reach::{Place, hits, pieces, truth},
+        },
+    },
     prng::Prng,
     scenario::{MAX_STORM_PAGES, Owner},
     storm::{Storm, data, frames},
@@ -44,7 +49,7 @@ pub struct SweepLine {
     pub killed: u64,
     /// Files that own bad bytes.
     pub owners: u64,
-    /// Those of them that no notification reached; `None` where that is not known.
+    /// Those of them that were not told of all of them; `None` when the kernel died.
     pub owners_missed: Option<u64>,
     /// Calls to shut a filesystem down.
     pub shutdowns: u64,
@@ -53,6 +58,9 @@ pub struct SweepLine {
     /// Whether the kernel died.
     pub crashed: bool,
 }
+
+/// (filesystem, inode)
+type Files = BTreeSet<(usize, u64)>;
 
 /// A scenario under random failures.
 ///
@@ -80,8 +88,6 @@ pub struct Sweep<'a> {
     profile: Profile,
     bad_len: u64,
     ready: Ready<'a>,
-    /// To look up whose bytes are bad.
-    machine: Machine<'a>,
     places: u64,
 }
 
@@ -107,24 +113,18 @@ impl<'a> Sweep<'a> {
             let message = format!("no pmem device has room for a failure of {bad_len} bytes");
             return Err(ScenarioError::new(Kind::BadValue, "devices", message));
         }
-        Ok(Self {
-            scenario,
-            profile,
-            bad_len,
-            ready: Ready::new(scenario, profile),
-            machine: Machine::new(scenario, Quirks::new(Version::V7_2)),
-            places,
-        })
+        Ok(Self { scenario, profile, bad_len, ready: Ready::new(scenario, profile), places })
     }
 
     /// The failure of a seed, and what it does.
     #[must_use]
     pub fn run(&self, seed: u64) -> SweepLine {
         let (device, start) = self.place(seed);
-        let phys = self.machine.phys(device, start).unwrap_or(0);
+        let machine = self.ready.machine();
+        let phys = machine.phys(device, start).unwrap_or(0);
         let area = frames(phys, self.bad_len).unwrap_or((0, 1));
-        let happened = self.ready.fail(&Storm::in_order(area));
-        let owners = self.owners(device, start);
+        let happened = self.ready.fail(Storm::in_order(area));
+        let (owners, missed) = self.owners(device, start, &happened.told);
         let counts = &happened.counts;
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         SweepLine {
@@ -132,14 +132,14 @@ impl<'a> Sweep<'a> {
             scenario: self.scenario.name().to_owned(),
             seed,
             profile: self.profile.to_string(),
-            device: self.machine.device_name(device).to_owned(),
+            device: machine.device_name(device).to_owned(),
             start,
             bad: self.bad_len,
             unmapped: counts.unmapped,
             signals: counts.signals.values().fold(0, |sum, n| sum.saturating_add(*n)),
             killed: count(counts.killed.len()),
             owners: count(owners.len()),
-            owners_missed: self.missed(&owners, &happened),
+            owners_missed: happened.crash.is_none().then_some(count(missed.len())),
             shutdowns: counts.shutdown.values().fold(0, |sum, n| sum.saturating_add(*n)),
             upcalls: counts.upcalls,
             crashed: happened.crash.is_some(),
@@ -161,40 +161,25 @@ impl<'a> Sweep<'a> {
         (0, 0)
     }
 
-    /// Files, (filesystem, inode), with bad bytes, through all devices above.
-    fn owners(&self, pmem: usize, start: u64) -> BTreeSet<(usize, u64)> {
-        let mut owners = BTreeSet::new();
-        for (device, from, len) in self.machine.above(pmem, start, self.bad_len) {
-            let to = from.saturating_add(len);
-            for (fs, state) in self.machine.filesystems.iter().enumerate() {
-                let extents = state.extents.at_place(device, from, to);
-                owners.extend(extents.into_iter().filter(|_| state.mounted).filter_map(|extent| {
-                    match extent.owner {
-                        Owner::Inode { ino, .. } => Some((fs, ino)),
-                        Owner::Special(_) => None,
-                    }
-                }));
+    /// Files, (filesystem, inode), with bad bytes, through all devices above; and those of them
+    /// that were not told of all of their bad bytes.
+    fn owners(&self, pmem: usize, start: u64, told: &Marked) -> (Files, Files) {
+        let machine = self.ready.machine();
+        let bytes = Extent::new(DevOffset::new(start), self.bad_len);
+        let place = bytes.map(|range| Place::Device { device: pmem, range });
+        let hits = place.map(|place| hits(machine, &pieces(machine, place))).unwrap_or_default();
+        let mut marked = truth(&hits);
+        marked.extend(told);
+        let (mut owners, mut missed) = (Files::new(), Files::new());
+        for (key, sums) in marked.sums(machine).filter(|(_, sums)| sums.bad > 0) {
+            let Key::Extent { fs, index } = key else { continue };
+            let state = machine.filesystems.get(fs);
+            let extent = state.and_then(|state| state.extents.get(index));
+            if let Some(Owner::Inode { ino, .. }) = extent.map(|extent| extent.owner) {
+                owners.insert((fs, ino));
+                missed.extend((sums.untold > 0).then_some((fs, ino)));
             }
         }
-        owners
-    }
-
-    /// A page that is handled by itself says nothing of files, and neither do designs.
-    fn missed(&self, owners: &BTreeSet<(usize, u64)>, happened: &Happened) -> Option<u64> {
-        if owners.is_empty() {
-            return Some(0);
-        }
-        let mut left = owners.clone();
-        for call in happened.calls.as_ref().filter(|_| happened.crash.is_none())? {
-            let holder = call.notified.holder.as_ref().and_then(|holder| holder.ret);
-            if holder == Some(EOPNOTSUPP) && call.ret == 0 {
-                return None;
-            }
-            for told in &call.notified.owners {
-                let fs = self.scenario.filesystems.iter().position(|fs| fs.name == told.fs);
-                left.remove(&(fs?, told.ino));
-            }
-        }
-        u64::try_from(left.len()).ok()
+        (owners, missed)
     }
 }

@@ -10,9 +10,12 @@
 //! check_bytes::<Tables>(&[7; 100]);
 //! ```
 
+mod badblocks;
 mod build;
 mod fsmap;
+mod interleave;
 mod ranges;
+mod recovery;
 mod registry;
 mod stacks;
 mod tables;
@@ -21,9 +24,12 @@ mod tables;
 mod tests;
 
 pub use self::{
+    badblocks::{BadblocksOp, BadblocksOps},
     build::{Answer, GroundPlan, HolderPlan, LayerPlan, SettlePlan, StackPlan},
     fsmap::FsMap,
+    interleave::Interleaves,
     ranges::{DrawnExtent, DrawnRun, Ranges},
+    recovery::{RecoveryOp, RecoveryOps},
     registry::{Op, RegistryOps},
     stacks::{Event, WholeStack},
     tables::{TableText, Tables},

@@ -126,7 +126,7 @@ impl<S: Space, H: Holder<S>> Holder<S> for Countdown<H> {
     }
 }
 
-/// Panics at one call, after what `inner` settled at it, and passes all others on.
+/// Panics at one call, after what `inner` settled at it, and passes all others on; or panics at each.
 ///
 /// # Examples
 /// ```
@@ -148,23 +148,41 @@ impl<S: Space, H: Holder<S>> Holder<S> for Countdown<H> {
 pub struct Panics<H> {
     inner: H,
     calls: Calls,
-    at: u64,
+    at: Option<u64>,
 }
 
 impl<H> Panics<H> {
     /// Panics at call number `at`, counted from 0.
     #[must_use]
     pub fn new(inner: H, at: u64) -> Self {
-        Self { inner, calls: Calls::default(), at }
+        Self { inner, calls: Calls::default(), at: Some(at) }
+    }
+
+    /// Panics at every call.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, Outcome};
+    /// use badrange_testkit::{conformance::{self, Config, Law}, fake::{Panics, Recorder}};
+    /// let holder = Panics::always(Recorder::new(Outcome::Handled));
+    /// let on = Extent::new(DevOffset::new(0), 4096)?;
+    /// let violation = conformance::holder(&holder, on, &Config::default()).unwrap_err();
+    /// assert_eq!(violation.law(), Law::Survives);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
+    #[must_use]
+    pub fn always(inner: H) -> Self {
+        Self { inner, calls: Calls::default(), at: None }
     }
 }
 
 impl<S: Space, H: Holder<S>> Holder<S> for Panics<H> {
     /// # Panics
-    /// At that one call: it is made to.
+    /// At that one call, or at each: it is made to.
     fn corrupted_range(&self, what: &Corruption<'_, S>) -> Outcome {
         let answer = self.inner.corrupted_range(what);
-        if self.calls.count() == self.at {
+        let call = self.calls.count();
+        if self.at.is_none_or(|at| at == call) {
             // Past the panic hook: a panic that is wanted needs no message.
             std::panic::resume_unwind(Box::new("a holder made to panic"));
         }

@@ -86,6 +86,9 @@
 //!   be wrong, and independent of the code that they are compared with.
 //! * [`case`]: structured input drawn from bytes, with a `check` each, for smoke tests, proptest
 //!   and fuzz targets.
+//! * [`fuzz`]: all fuzz targets of the workspace in one table, and the smallest input that fails.
+//! * `text` (feature `text`, which brings the readers): cases of saved text, stack descriptions and
+//!   scenarios.
 //! * [`strategy`]: strategies for proptest, from extents to stacks with failures.
 //! * [`fake`]: holders that refuse, panic or re-enter, one that records, and a recording fallback.
 //!
@@ -94,9 +97,16 @@
 //! between. The twins cost one entry per slot and are for small devices. Both are for tests: they
 //! panic, and they do not hurry.
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/testing-your-layer.md")]
+struct TestingYourLayer;
+
 pub mod case;
 pub mod conformance;
 mod draw;
 pub mod fake;
+pub mod fuzz;
 pub mod strategy;
+#[cfg(feature = "text")]
+pub mod text;
 pub mod twin;

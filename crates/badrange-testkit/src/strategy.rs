@@ -72,10 +72,7 @@ pub fn drawn_run() -> impl Strategy<Value = DrawnRun> {
 /// });
 /// ```
 pub fn extent<S: Space>(unit: u64) -> impl Strategy<Value = Extent<S>> {
-    drawn_extent().prop_filter_map("beyond 64 bits", move |drawn| {
-        let start = drawn.start.checked_mul(unit)?;
-        Extent::new(S::from_raw(start), drawn.len.checked_mul(unit)?).ok()
-    })
+    drawn_extent().prop_filter_map("beyond 64 bits", move |drawn| drawn.build(unit))
 }
 
 /// A run of a space, in units of `unit`.
@@ -90,12 +87,7 @@ pub fn extent<S: Space>(unit: u64) -> impl Strategy<Value = Extent<S>> {
 /// });
 /// ```
 pub fn run<S: Space>(unit: u64) -> impl Strategy<Value = Run<S>> {
-    drawn_run().prop_filter_map("beyond 64 bits", move |drawn| {
-        let start = drawn.start.checked_mul(unit)?;
-        let first = Extent::new(S::from_raw(start), drawn.len.checked_mul(unit)?).ok()?;
-        let stride = drawn.len.checked_add(drawn.gap)?.checked_mul(unit)?;
-        Run::new(first, stride, drawn.count).ok()
-    })
+    drawn_run().prop_filter_map("beyond 64 bits", move |drawn| drawn.build(unit))
 }
 
 fn place() -> impl Strategy<Value = Place> {

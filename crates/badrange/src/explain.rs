@@ -38,13 +38,18 @@
 mod answer;
 mod assemble;
 mod build;
-mod ground;
-mod location;
+pub(crate) mod descent;
+pub(crate) mod ground;
+mod holders;
+pub(crate) mod location;
+mod logged;
+mod protect;
 mod verdict;
 
 pub use self::{
     answer::{Answer, Explanation, OwnerFound, PieceFound, Position, Redundancy, Summary},
     build::{BuildError, Explainer},
     location::{LocationError, LocationErrorKind, Query, Target},
+    logged::Located,
     verdict::Verdict,
 };

@@ -139,3 +139,11 @@ pub use badrange_stack as stack;
 
 #[cfg(feature = "explain")]
 pub mod explain;
+#[cfg(feature = "explain")]
+pub mod inject;
+#[cfg(feature = "explain")]
+pub mod locate;
+#[cfg(feature = "explain")]
+pub mod plan;
+#[cfg(feature = "explain")]
+pub mod report;

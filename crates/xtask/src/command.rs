@@ -118,6 +118,14 @@ impl Cmd {
         self.wait(budget, &Streams::Log(log.as_file())).map(|status| status.success())
     }
 
+    /// Runs it; whether it ended well, and what it printed on both streams.
+    pub(crate) fn transcript(&self, budget: &Budget) -> Result<(bool, String), Failure> {
+        let log = tempfile::NamedTempFile::new().doing("cannot create a log file")?;
+        let status = self.wait(budget, &Streams::Log(log.as_file()))?;
+        let printed = fs::read(log.path()).doing("cannot read a log file")?;
+        Ok((status.success(), String::from_utf8_lossy(&printed).into_owned()))
+    }
+
     /// Runs it and returns its standard output; `None` when it cannot run or does not succeed.
     pub(crate) fn output(&self, budget: &Budget) -> Option<String> {
         let log = tempfile::NamedTempFile::new().ok()?;

@@ -8,11 +8,14 @@
 
 mod api;
 mod bench;
+mod browser;
 mod ci;
 mod command;
 mod failure;
 mod features;
+mod fuzz;
 mod loom;
+mod mutants;
 mod package;
 mod steps;
 mod tidy;
@@ -46,6 +49,10 @@ enum Task {
         #[arg(long)]
         mutants: bool,
     },
+    /// Build and run the fuzz targets; keep the inputs that reach something new.
+    Fuzz(fuzz::Options),
+    /// Change the code in small ways, one at a time, and see whether a test notices.
+    Mutants(mutants::Options),
     /// Measure badrange beside other crates and the machine's own limits.
     BenchCompare(bench::Options),
     /// Compare the public API of every published library with `docs/api/*.txt`.
@@ -73,6 +80,12 @@ fn run(task: Task) -> Result<(), Failure> {
         Task::Loom { mutants } => {
             let check = if mutants { loom::mutants } else { loom::models };
             say("loom", check)
+        }
+        Task::Fuzz(options) => {
+            say("fuzz", |workspace, budget| fuzz::run(workspace, budget, &options))
+        }
+        Task::Mutants(options) => {
+            say("mutants", |workspace, budget| mutants::run(workspace, budget, &options))
         }
         Task::BenchCompare(options) => {
             say("bench-compare", |workspace, budget| bench::compare(&options, workspace, budget))

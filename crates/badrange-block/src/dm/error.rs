@@ -9,7 +9,7 @@ const SHOWN_CHARS: usize = 80;
 /// # Examples
 /// ```
 /// use badrange_block::dm::{Table, TableErrorKind};
-/// let err = Table::parse("0 100 snapshot-origin 254:3").unwrap_err();
+/// let err = Table::parse("0 100 cache 254:3").unwrap_err();
 /// assert_eq!(err.kind(), TableErrorKind::Unsupported);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,6 +81,12 @@ impl TableError {
     #[cold]
     pub(crate) fn of(self, target: &'static str) -> Self {
         Self { target, ..self }
+    }
+
+    /// The same error, found in this line.
+    #[must_use]
+    pub fn in_line(self, line: u64) -> Self {
+        self.at(line)
     }
 
     /// Whether the line is fine but for what its target type is.

@@ -25,6 +25,8 @@ pub enum LinearKind {
     Dust,
     /// `dm-delay`, when reads, writes and flushes go to the same place.
     Delay,
+    /// `dm-snapshot-origin`: a device that has snapshots, all of it.
+    SnapshotOrigin,
 }
 
 impl LinearKind {
@@ -37,6 +39,7 @@ impl LinearKind {
             Self::Flakey => "flakey",
             Self::Dust => "dust",
             Self::Delay => "delay",
+            Self::SnapshotOrigin => "snapshot-origin",
         }
     }
 }
@@ -136,6 +139,9 @@ impl fmt::Display for Linear {
         f.write_str(self.kind.as_str())?;
         if !before.is_empty() {
             write!(f, " {before}")?;
+        }
+        if self.kind == LinearKind::SnapshotOrigin {
+            return write!(f, " {}", self.area.device()); // it has no offset
         }
         write!(f, " {}", self.area)?;
         if !after.is_empty() {

@@ -120,6 +120,12 @@ impl Striped {
         u32::try_from(self.areas.len()).unwrap_or(MAX_LEGS_PER_TARGET)
     }
 
+    /// Bytes from `by`, counted from the start of the target, to the end of its chunk.
+    pub(crate) fn chunk_left(&self, by: u64) -> u64 {
+        // NO-OVERFLOW: a remainder is smaller than what it is of.
+        self.chunk_bytes.get().wrapping_sub(by % self.chunk_bytes)
+    }
+
     pub(crate) fn area(&self, leg: u32) -> Option<&Area> {
         self.areas.get(usize::try_from(leg).ok()?)
     }

@@ -3,7 +3,10 @@ use core::{fmt, ops::ControlFlow};
 use badrange_core::{DevOffset, Extent, Leg, Mapped, Mapping, Piece, Rmapped, Sector};
 
 use super::{TableError, TableErrorKind, Target};
-use crate::leg::{LegRuns, Sink, map_beyond};
+use crate::{
+    leg::{Sink, map_beyond},
+    md::Array,
+};
 
 /// How many targets one table may have.
 pub const MAX_TARGETS: usize = 1_000_000;
@@ -120,9 +123,29 @@ impl Table {
         Some((placed, leg.index().checked_sub(placed.first_leg)?))
     }
 
-    fn leg_runs(&self, leg: Leg) -> Option<LegRuns> {
+    /// The target that holds a byte of the device: its place, its first leg, and itself.
+    pub(super) fn target_at(&self, at: DevOffset) -> Option<(Extent<DevOffset>, u32, &Target)> {
+        let before = self.targets.partition_point(|placed| placed.at.end() <= at);
+        let placed = self.targets.get(before)?;
+        Some((placed.at, placed.first_leg, &placed.target))
+    }
+
+    /// The array that a leg belongs to, and its number there; `None` for legs of other targets.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_block::dm::Table;
+    /// use badrange_core::Leg;
+    /// let table = Table::parse("0 8 linear a 0\n8 8 mirror core 1 1024 2 b 0 c 16")?;
+    /// assert!(table.array_of(Leg::new(0)).is_none());
+    /// assert_eq!(table.array_of(Leg::new(2)).unwrap().1, Leg::new(1));
+    /// # Ok::<(), badrange_block::dm::TableError>(())
+    /// ```
+    #[must_use]
+    pub fn array_of(&self, leg: Leg) -> Option<(&Array, Leg)> {
         let (placed, i) = self.find(leg)?;
-        placed.target.leg_runs(i, placed.at)
+        let Target::Raid(raid) = &placed.target else { return None };
+        Some((raid.array(), Leg::new(i)))
     }
 }
 
@@ -150,15 +173,15 @@ impl Mapping for Table {
     }
 
     fn rmap(&self, leg: Leg, lower: Extent<DevOffset>, sink: Sink<'_, Rmapped>) -> ControlFlow<()> {
-        match self.leg_runs(leg) {
-            Some(runs) => runs.rmap(lower, sink),
+        match self.find(leg) {
+            Some((placed, i)) => placed.target.rmap(i, placed.at, lower, sink),
             None => ControlFlow::Continue(()),
         }
     }
 
     fn rmap_run(&self, leg: Leg, lower: &Piece, sink: Sink<'_, Piece>) -> ControlFlow<()> {
-        match self.leg_runs(leg) {
-            Some(runs) => runs.rmap_run(lower, sink),
+        match self.find(leg) {
+            Some((placed, i)) => placed.target.rmap_run(i, placed.at, lower, sink),
             None => ControlFlow::Continue(()),
         }
     }

@@ -1,9 +1,13 @@
 use core::{fmt, num::NonZeroU64, ops::ControlFlow};
 
-use badrange_core::{DevOffset, Extent, HoleKind, Leg, Mapped, SECTOR_SIZE, Sector};
+use badrange_core::{
+    DevOffset, Extent, HoleKind, Leg, Mapped, Piece, Rmapped, SECTOR_SIZE, Sector,
+};
 
-use super::{Linear, Striped, TableError, TableErrorKind};
+use super::{Linear, Raid, Striped, TableError, TableErrorKind};
 use crate::leg::{LegRuns, Sink};
+
+const NOTHING: ControlFlow<()> = ControlFlow::Continue(());
 
 /// How many legs one target may have.
 pub const MAX_LEGS_PER_TARGET: u32 = 65_536;
@@ -25,13 +29,15 @@ pub const MAX_LEGS_PER_TARGET: u32 = 65_536;
 /// assert_eq!((error.to_string().as_str(), error.legs()), ("error", 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Target {
     /// All bytes in order on one device.
     Linear(Linear),
     /// Chunk by chunk on several devices in turn.
     Striped(Striped),
+    /// An array with copies or parity.
+    Raid(Raid),
     /// Every access fails.
     Error {
         /// How many 512-byte sectors.
@@ -59,6 +65,7 @@ impl Target {
         match self {
             Self::Linear(linear) => linear.on().len() / SECTOR_SIZE,
             Self::Striped(striped) => striped.len_sectors(),
+            Self::Raid(raid) => raid.len_sectors(),
             Self::Error { len_sectors }
             | Self::Zero { len_sectors }
             | Self::Opaque { len_sectors, .. } => len_sectors.get(),
@@ -71,6 +78,7 @@ impl Target {
         match self {
             Self::Linear(_) => 1,
             Self::Striped(striped) => striped.legs(),
+            Self::Raid(raid) => raid.legs(),
             Self::Error { .. } | Self::Zero { .. } | Self::Opaque { .. } => 0,
         }
     }
@@ -80,16 +88,61 @@ impl Target {
         match self {
             Self::Linear(linear) => (leg == 0).then_some(linear.area()),
             Self::Striped(striped) => striped.area(leg),
+            Self::Raid(raid) => raid.area(leg),
             Self::Error { .. } | Self::Zero { .. } | Self::Opaque { .. } => None,
         }
     }
 
-    /// One of its legs as both sides see it, when the target lies at `at`.
-    pub(crate) fn leg_runs(&self, leg: u32, at: Extent<DevOffset>) -> Option<LegRuns> {
+    /// Lower to upper for one of its legs, when the target lies at `at`.
+    pub(crate) fn rmap(
+        &self,
+        leg: u32,
+        at: Extent<DevOffset>,
+        lower: Extent<DevOffset>,
+        sink: Sink<'_, Rmapped>,
+    ) -> ControlFlow<()> {
+        if let Self::Raid(raid) = self {
+            return raid.array().rmap_from(Leg::new(leg), at.start(), lower, sink);
+        }
+        self.leg_runs(leg, at).map_or(NOTHING, |runs| runs.rmap(lower, sink))
+    }
+
+    /// The same for a piece of a report.
+    pub(crate) fn rmap_run(
+        &self,
+        leg: u32,
+        at: Extent<DevOffset>,
+        lower: &Piece,
+        sink: Sink<'_, Piece>,
+    ) -> ControlFlow<()> {
+        if let Self::Raid(raid) = self {
+            return raid.array().rmap_run_from(Leg::new(leg), at.start(), lower, sink);
+        }
+        self.leg_runs(leg, at).map_or(NOTHING, |runs| runs.rmap_run(lower, sink))
+    }
+
+    /// One of its legs as both sides see it, where that is one run, and the target lies at `at`.
+    fn leg_runs(&self, leg: u32, at: Extent<DevOffset>) -> Option<LegRuns> {
         match self {
             Self::Linear(linear) => (leg == 0).then(|| LegRuns::window(linear.on(), at)),
             Self::Striped(striped) => striped.leg_runs(leg, at),
-            Self::Error { .. } | Self::Zero { .. } | Self::Opaque { .. } => None,
+            Self::Raid(_) | Self::Error { .. } | Self::Zero { .. } | Self::Opaque { .. } => None,
+        }
+    }
+
+    /// Bytes that are left in the chunk of a byte, counted from the start of the target; `None`
+    /// for a target without chunks.
+    ///
+    /// # Kernel
+    /// `max_io_len` of `dm-stripe`, which one stripe has too.
+    pub(crate) fn chunk_left(&self, by: u64) -> Option<u64> {
+        match self {
+            Self::Striped(striped) => Some(striped.chunk_left(by)),
+            Self::Linear(_)
+            | Self::Raid(_)
+            | Self::Error { .. }
+            | Self::Zero { .. }
+            | Self::Opaque { .. } => None,
         }
     }
 
@@ -105,6 +158,7 @@ impl Target {
         match self {
             Self::Linear(linear) => linear.map(at, Leg::new(first_leg), upper, sink),
             Self::Striped(striped) => striped.map(at, first_leg, upper, sink),
+            Self::Raid(raid) => raid.array().map_from(at, first_leg, upper, sink),
             Self::Error { .. } => sink(Mapped::Hole { kind: HoleKind::Error, upper }),
             Self::Zero { .. } => sink(Mapped::Hole { kind: HoleKind::Zero, upper }),
             Self::Opaque { .. } => sink(Mapped::Hole { kind: HoleKind::Unmapped, upper }),
@@ -115,6 +169,12 @@ impl Target {
 impl From<Linear> for Target {
     fn from(linear: Linear) -> Self {
         Self::Linear(linear)
+    }
+}
+
+impl From<Raid> for Target {
+    fn from(raid: Raid) -> Self {
+        Self::Raid(raid)
     }
 }
 
@@ -130,6 +190,7 @@ impl fmt::Display for Target {
         match self {
             Self::Linear(linear) => linear.fmt(f),
             Self::Striped(striped) => striped.fmt(f),
+            Self::Raid(raid) => raid.fmt(f),
             Self::Error { .. } => f.write_str("error"),
             Self::Zero { .. } => f.write_str("zero"),
             Self::Opaque { words, .. } => f.write_str(words),

@@ -3,13 +3,13 @@ use core::num::NonZeroU64;
 use badrange_core::Sector;
 
 use super::{
-    Linear, LinearKind, Striped, Table, TableError, TableErrorKind, Target, striped::no_length,
-    table::Builder, target::Area,
+    Linear, LinearKind, Raid, Striped, Table, TableError, TableErrorKind, Target,
+    striped::no_length, table::Builder, target::Area,
 };
 
 /// Target types that exist but are not placed here: most by metadata, by copies, or by choice between
 /// devices.
-const UNSUPPORTED: [&str; 22] = [
+const UNSUPPORTED: [&str; 19] = [
     "bow",
     "cache",
     "clone",
@@ -17,13 +17,10 @@ const UNSUPPORTED: [&str; 22] = [
     "era",
     "integrity",
     "log-writes",
-    "mirror",
     "multipath",
     "pcache",
-    "raid",
     "snapshot",
     "snapshot-merge",
-    "snapshot-origin",
     "switch",
     "thin",
     "thin-pool",
@@ -162,6 +159,9 @@ fn target(len: NonZeroU64, kind: &str, args: &[&str]) -> Result<Target, TableErr
         "flakey" => linear_as(LinearKind::Flakey, flakey),
         "dust" => linear_as(LinearKind::Dust, dust),
         "delay" => linear_as(LinearKind::Delay, delay),
+        "snapshot-origin" => linear_as(LinearKind::SnapshotOrigin, snapshot_origin),
+        "raid" => Raid::of_raid(len, args).map(Target::Raid).map_err(|err| err.of("raid")),
+        "mirror" => Raid::of_mirror(len, args).map(Target::Raid).map_err(|err| err.of("mirror")),
         "striped" => striped(len, args).map(Target::Striped).map_err(|err| err.of("striped")),
         "error" => {
             none(args).map(|()| Target::Error { len_sectors: len }).map_err(|e| e.of("error"))
@@ -195,6 +195,13 @@ fn crypt(len: NonZeroU64, args: &[&str]) -> Result<Linear, TableError> {
     };
     number("iv_offset", iv_offset)?;
     plain(len, LinearKind::Crypt, device, offset, &[cipher, key, iv_offset], options)
+}
+
+fn snapshot_origin(len: NonZeroU64, args: &[&str]) -> Result<Linear, TableError> {
+    match args {
+        [device] => plain(len, LinearKind::SnapshotOrigin, device, "0", &[], &[]),
+        _ => Err(count(args, "takes 1: device")),
+    }
 }
 
 fn flakey(len: NonZeroU64, args: &[&str]) -> Result<Linear, TableError> {
@@ -267,12 +274,12 @@ fn none(args: &[&str]) -> Result<(), TableError> {
 }
 
 #[cold]
-fn count(args: &[&str], hint: impl Into<std::borrow::Cow<'static, str>>) -> TableError {
+pub(super) fn count(args: &[&str], hint: impl Into<std::borrow::Cow<'static, str>>) -> TableError {
     TableError::new(TableErrorKind::ArgumentCount, "arguments", args.join(" "), hint)
 }
 
 /// Decimal digits only: no sign, no other base, as the kernel prints them.
-fn number(field: &'static str, word: &str) -> Result<u64, TableError> {
+pub(super) fn number(field: &'static str, word: &str) -> Result<u64, TableError> {
     if !word.bytes().all(|b| b.is_ascii_digit()) {
         let hint = "must be a decimal number";
         return Err(TableError::new(TableErrorKind::BadNumber, field, word, hint));

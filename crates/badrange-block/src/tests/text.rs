@@ -298,13 +298,62 @@ fn refused_targets_like_linear_say_what_and_where() {
 
 #[test]
 fn types_known_but_not_placed_are_refused_by_name() {
-    for name in "thin thin-pool raid mirror snapshot snapshot-origin snapshot-merge cache era \
-                 multipath verity integrity log-writes clone writecache switch unstriped vdo zoned"
+    for name in "thin thin-pool snapshot snapshot-merge cache era multipath verity \
+                 integrity log-writes clone writecache switch unstriped vdo zoned"
         .split_whitespace()
     {
         let err = Table::parse(&format!("0 8 {name} 1 2 3")).unwrap_err();
         assert_eq!((err.kind(), err.field(), err.value()), (K::Unsupported, "type", name));
     }
+}
+
+#[test]
+fn arrays_are_read_and_printed() {
+    // Real lines: a log in memory, a log on a device, options behind the devices; lvm's raid types.
+    for (line, legs, upper) in [
+        ("0 96 mirror core 2 1024 nosync 2 A 8 B 0 1 handle_errors", 2, 96),
+        ("0 96 mirror disk 3 L 1024 sync 3 A 8 B 0 C 0", 3, 96),
+        ("0 96 raid raid1 4 0 nosync region_size 1024 2 M A - -", 1, 96),
+        ("0 96 raid raid5_ls 3 16 region_size 1024 3 M A N B O C", 3, 96),
+        ("0 96 raid raid6_zr 5 16 region_size 1024 rebuild 1 4 M A N B O C P D", 4, 96),
+        (
+            "0 96 raid raid10 7 16 raid10_copies 2 raid10_format far region_size 1024 2 M A N B",
+            2,
+            96,
+        ),
+        ("0 96 raid raid0 1 16 2 - A - B", 2, 96),
+        ("0 96 snapshot-origin A", 1, 96),
+    ] {
+        let table = Table::parse(line).unwrap_or_else(|err| panic!("{line}: {err}"));
+        assert_eq!(table.to_string(), line);
+        assert_eq!((table.legs(), table.extent()), (legs, sectors(0, upper)), "{line}");
+    }
+    let kind = |line: &str| Table::parse(line).unwrap_err().kind();
+    assert_eq!(kind("0 96 raid raid9 1 16 2 - A - B"), K::Unsupported);
+    assert_eq!(kind("0 96 raid raid1 3 0 new_word 1 2 - A - B"), K::Unsupported);
+    assert_eq!(kind("0 96 raid raid5_ls 3 16 delta_disks 1 3 M A N B O C"), K::Unsupported);
+    assert_eq!(kind("0 96 raid raid1 1 0 2 - A -"), K::ArgumentCount);
+    assert_eq!(kind("0 96 raid raid1 1 0 2 - - - -"), K::Uneven);
+    assert_eq!(kind("0 97 raid raid5_ls 1 16 3 M A N B O C"), K::Uneven);
+    assert_eq!(kind("0 96 mirror core 1 1024 2 A 8 B"), K::ArgumentCount);
+    assert_eq!(kind("0 96 snapshot-origin A 0"), K::ArgumentCount);
+}
+
+#[test]
+fn an_array_beside_other_targets_begins_where_it_stands() {
+    let table = Table::parse("0 8 linear A 0\n8 8 mirror core 1 1024 2 B 100 C 200").unwrap();
+    let parts = map(&table, sectors(4, 8));
+    let to = |leg, upper, lower| Mapped::To { leg: Leg::new(leg), upper, lower };
+    assert_eq!(
+        parts,
+        [
+            to(0, sectors(4, 4), sectors(4, 4)),
+            to(1, sectors(8, 4), sectors(100, 4)),
+            to(2, sectors(8, 4), sectors(200, 4)),
+        ]
+    );
+    let back = rmap(&table, 2, sectors(190, 12));
+    assert_eq!(back, [Rmapped { lower: sectors(200, 2), upper: sectors(8, 2) }]);
 }
 
 #[test]

@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use badrange_block::{
     Partition,
-    dm::{Table, TableError},
+    dm::{Table, TableError, Target, Thin, ThinPool},
 };
 use badrange_core::{DevOffset, Extent, Mapping, SECTOR_SIZE};
 
 use super::{
     Device, Layer,
     load::{Loader, in_file, sectors},
-    lvm,
+    lvm, md, thin,
 };
 use crate::{
-    DmDevice, Format, PartitionKind, PartitionTable, PhysicalVolume, StackError, VolumeGroup,
+    Area, DmDevice, Format, PartitionKind, PartitionTable, PhysicalVolume, StackError, VolumeGroup,
     parse_dm_table, parse_lvs_json, parse_pvs_json, parse_sfdisk_dump, parse_sfdisk_json,
     parse_vgcfg,
-    stackfile::{DmEntry, LvmEntry, PartitionsEntry, StackFile, Text},
+    stackfile::{DmEntry, LvmEntry, MdEntry, PartitionsEntry, StackFile, Text},
 };
 
 /// A device that something lies on: how the text names it, and which device here that is.
@@ -59,6 +59,9 @@ enum What {
     Partition { at: Extent<DevOffset>, name: Text },
     Group { group: VolumeGroup },
     Dm { table: Table },
+    ThinPool { pool: ThinPool },
+    Thin { thin: Thin },
+    Md { superblocks: Vec<md::Superblock> },
 }
 
 impl Loader<'_> {
@@ -83,7 +86,20 @@ impl Loader<'_> {
         for entry in &file.dm {
             jobs.extend(self.dm_devices(entry)?);
         }
+        for entry in &file.md {
+            jobs.push(self.md_array(entry)?);
+        }
         Ok(jobs)
+    }
+
+    fn md_array(&self, entry: &MdEntry) -> Result<Job, StackError> {
+        let superblocks = md::superblocks(self, entry)?;
+        Ok(Job {
+            place: self.place(&entry.name),
+            needs: entry.devices.get_ref().iter().map(Wanted::here).collect(),
+            makes: vec![entry.name.get_ref().clone()],
+            what: What::Md { superblocks },
+        })
     }
 
     fn place(&self, at: &Text) -> Place {
@@ -227,34 +243,68 @@ impl Loader<'_> {
                 return Err(StackError::new(file, line, message));
             }
         };
+        if let Some(job) = self.thin_device(entry, device, &name)? {
+            return Ok(job);
+        }
         let lines = device.lines.iter().map(|l| (l.line, l.text.as_str()));
         let (table, refused) = Table::parse_known(lines).map_err(|err| in_table(file, &err))?;
         for err in &refused {
             self.topology.notes.push(dm_note(file, &name, err));
         }
-        let needs = self.dm_legs(entry, &table, line)?;
+        for (_, target) in table.targets() {
+            let Target::Raid(raid) = target else { continue };
+            let metadata = raid.metadata().filter_map(|named| resolve(entry, named));
+            self.metadata.extend(metadata.map(|name| (name, Area::MdMetadata)));
+        }
+        let needs = table.legs_info().map(|leg| self.dm_leg(entry, leg.device, line));
+        let needs = needs.collect::<Result<_, _>>()?;
         let place = Place { file: file.clone(), line };
         Ok(Job { place, needs, makes: vec![name], what: What::Dm { table } })
     }
 
-    fn dm_legs(
+    /// A thin pool or one of its volumes: these have one line.
+    fn thin_device(
+        &mut self,
+        entry: &DmEntry,
+        device: &DmDevice,
+        name: &str,
+    ) -> Result<Option<Job>, StackError> {
+        let [only] = device.lines.as_slice() else { return Ok(None) };
+        let (file, line) = (entry.table.get_ref(), Some(only.line));
+        let refused = |err: &TableError| in_table(file, &err.clone().in_line(only.line));
+        let job = |needs, what| {
+            let place = Place { file: file.clone(), line };
+            Some(Job { place, needs, makes: vec![name.to_owned()], what })
+        };
+        if let Some(pool) = ThinPool::parse(&only.text).map_err(|err| refused(&err))? {
+            // Nothing leads through the metadata: a device that is not described may be missing.
+            let metadata = resolve(entry, &pool.metadata);
+            self.metadata.extend(metadata.map(|name| (name, Area::ThinMetadata)));
+            let needs = vec![self.dm_leg(entry, &pool.data, line)?];
+            return Ok(job(needs, What::ThinPool { pool }));
+        }
+        let Some(thin) = Thin::parse(&only.text).map_err(|err| refused(&err))? else {
+            return Ok(None);
+        };
+        let named = core::iter::once(&thin.pool).chain(&thin.origin);
+        let needs = named.map(|named| self.dm_leg(entry, named, line)).collect::<Result<_, _>>()?;
+        Ok(job(needs, What::Thin { thin }))
+    }
+
+    fn dm_leg(
         &self,
         entry: &DmEntry,
-        table: &Table,
+        named: &str,
         line: Option<u64>,
-    ) -> Result<Vec<Wanted>, StackError> {
-        let mut needs = Vec::new();
-        for leg in table.legs_info() {
-            let device = resolve(entry, leg.device).ok_or_else(|| {
-                let message = format!(
-                    "device {0} is not known here: add \"{0}\" = \"<device>\" to devices in {1}",
-                    leg.device, self.toml.name
-                );
-                StackError::new(entry.table.get_ref(), line, message)
-            })?;
-            needs.push(Wanted { shown: leg.device.to_owned(), device });
-        }
-        Ok(needs)
+    ) -> Result<Wanted, StackError> {
+        let device = resolve(entry, named).ok_or_else(|| {
+            let message = format!(
+                "device {named} is not known here: add \"{named}\" = \"<device>\" to devices in {}",
+                self.toml.name
+            );
+            StackError::new(entry.table.get_ref(), line, message)
+        })?;
+        Ok(Wanted { shown: named.to_owned(), device })
     }
 }
 
@@ -309,10 +359,33 @@ fn dm_note(file: &str, name: &str, err: &TableError) -> StackError {
     StackError::new(file, why.line(), message)
 }
 
+/// What lies on a view (LVM's placeholder above a thin pool) is on nobody's way up either.
+fn seen_through(loader: &Loader<'_>, device: &Device) -> Option<Layer> {
+    let Layer::Mapped { table, legs } = &device.layer else { return None };
+    let views = legs.iter().filter_map(|leg| {
+        let Layer::View { of, at } = loader.device(*leg)?.layer else { return None };
+        Some((of, at))
+    });
+    let (of, at) = views.into_iter().next()?;
+    let mut targets = table.legs_info();
+    match (targets.next(), targets.next()) {
+        (Some(only), None) if table.extent().len() == only.on.len() => {
+            let at = only.on.rebase(DevOffset::new(0), at.start())?;
+            Some(Layer::View { of, at })
+        }
+        _ => Some(Layer::Opaque),
+    }
+}
+
 impl Job {
     /// The first device it needs that is not there yet.
     pub(super) fn missing(&self, loader: &Loader<'_>) -> Option<Wanted> {
         self.needs.iter().find(|w| loader.find(&w.device).is_none()).cloned()
+    }
+
+    /// Whether it is a device of a device-mapper table.
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.what, What::Dm { .. } | What::ThinPool { .. } | What::Thin { .. })
     }
 
     pub(super) fn makes(&self) -> impl Iterator<Item = &str> {
@@ -337,6 +410,12 @@ impl Job {
             }
             What::Group { group } => lvm::make(loader, self, group, &below),
             What::Dm { table } => self.make_dm(loader, &below, table),
+            What::ThinPool { pool } => match *below {
+                [data] => thin::make_pool(loader, self, pool, data),
+                _ => Ok(()),
+            },
+            What::Thin { thin } => thin::make_volume(loader, self, thin, &below),
+            What::Md { superblocks } => md::make(loader, self, superblocks, &below),
         }
     }
 
@@ -416,7 +495,7 @@ impl Job {
         Ok(Device { layer: Layer::View { of, at }, ..plain })
     }
 
-    fn fits(
+    pub(super) fn fits(
         &self,
         loader: &Loader<'_>,
         on: usize,
@@ -443,7 +522,10 @@ impl Job {
         table: &Table,
     ) -> Result<(), StackError> {
         let name = self.makes.first().cloned().unwrap_or_default();
-        let device = self.mapped(loader, name, table.clone(), below)?;
+        let mut device = self.mapped(loader, name, table.clone(), below)?;
+        if let Some(layer) = seen_through(loader, &device) {
+            device.layer = layer;
+        }
         loader.add_from(device, self.error("")).map(|_| ())
     }
 

@@ -1,7 +1,7 @@
 //! From the entries of a `stack.toml` to devices, in whatever order they lean on one another.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     io::Read,
 };
 
@@ -12,12 +12,13 @@ use toml::Spanned;
 use super::{
     Device, Layer, Topology, fs, gaps,
     jobs::{Job, Wanted},
+    thin,
 };
 use crate::{
     Area, Files, Format, ParseError, ParseErrorKind, PartitionTable, PhysicalVolume, StackError,
     parse_badblocks, recognise,
     sniff::RECOGNISE_BYTES,
-    stackfile::{DiskEntry, Number, PmemEntry, StackFile, Text, Toml},
+    stackfile::{DiskEntry, Number, PmemEntry, Text, Toml},
 };
 
 /// Logical block size of a device of which nothing says otherwise.
@@ -39,13 +40,23 @@ pub(super) struct Loader<'a> {
     blocks_given: HashMap<usize, u64>,
     /// The volume group of each device that is a physical volume.
     pv_groups: HashMap<usize, String>,
+    /// Thin pools, and what is mapped in them.
+    pub(super) pools: thin::Pools,
+    /// Devices that a table of device-mapper describes, by name.
+    pub(super) from_tables: HashSet<String>,
+    /// Devices that hold nothing but metadata, by name: of no use above, so they may be missing.
+    pub(super) metadata: Vec<(String, Area)>,
 }
 
 pub(super) fn load(name: &str, text: &str, files: &dyn Files) -> Result<Topology, StackError> {
     let toml = Toml { name, text };
     let file = toml.parse()?;
-    refuse_later_stages(&toml, &file)?;
-    let topology = Topology { devices: Vec::new(), filesystems: Vec::new(), notes: Vec::new() };
+    let topology = Topology {
+        devices: Vec::new(),
+        filesystems: Vec::new(),
+        notes: Vec::new(),
+        numbers: numbers(&file),
+    };
     let mut loader = Loader {
         toml,
         files,
@@ -54,7 +65,11 @@ pub(super) fn load(name: &str, text: &str, files: &dyn Files) -> Result<Topology
         tables: BTreeMap::new(),
         blocks_given: HashMap::new(),
         pv_groups: HashMap::new(),
+        pools: thin::Pools::default(),
+        metadata: Vec::new(),
+        from_tables: HashSet::new(),
     };
+    loader.pools = thin::mappings(&loader, &file)?;
     for disk in &file.disk {
         loader.disk(disk)?;
     }
@@ -62,8 +77,12 @@ pub(super) fn load(name: &str, text: &str, files: &dyn Files) -> Result<Topology
         loader.pmem(pmem)?;
     }
     let jobs = loader.jobs(&file)?;
+    let tables = jobs.iter().filter(|job| job.is_table());
+    loader.from_tables = tables.flat_map(Job::makes).map(str::to_owned).collect();
     loader.run(jobs)?;
     loader.describe_partitioned();
+    thin::describe(&mut loader)?;
+    loader.describe_metadata();
     for entry in &file.fs {
         let filesystem = fs::load(&loader, entry)?;
         loader.mount(filesystem, &entry.device)?;
@@ -71,17 +90,12 @@ pub(super) fn load(name: &str, text: &str, files: &dyn Files) -> Result<Topology
     Ok(loader.topology)
 }
 
-fn refuse_later_stages(toml: &Toml<'_>, file: &StackFile) -> Result<(), StackError> {
-    let later = [("thin", file.thin.first()), ("md", file.md.first())];
-    for (kind, entry) in later {
-        if let Some(at) = entry {
-            let message = format!(
-                "[[{kind}]] is not supported yet: remove it, and what lies on it stays unexplained"
-            );
-            return Err(toml.error(at, message));
-        }
-    }
-    Ok(())
+/// Keys like `8:2` of every `devices` of `[[dm]]`.
+fn numbers(file: &crate::stackfile::StackFile) -> BTreeMap<String, String> {
+    let digits = |key: &str| key.bytes().all(|b| b == b':' || b.is_ascii_digit());
+    let all = file.dm.iter().flat_map(|entry| &entry.devices);
+    let numbered = all.filter(|(key, _)| key.contains(':') && digits(key));
+    numbered.map(|(key, name)| (key.clone(), name.get_ref().clone())).collect()
 }
 
 impl Loader<'_> {
@@ -141,6 +155,22 @@ impl Loader<'_> {
                 Some(pv.line),
                 format!("the device of this physical volume is one of group {other:?} already"),
             )),
+        }
+    }
+
+    /// A device is a member of one array at most, and of no volume group at the same time.
+    pub(super) fn claim_for(
+        &mut self,
+        place: usize,
+        array: &str,
+        job: &Job,
+    ) -> Result<(), StackError> {
+        let name = self.device(place).map_or_else(String::new, |d| d.name.clone());
+        match self.pv_groups.insert(place, array.to_owned()) {
+            None => Ok(()),
+            Some(other) => {
+                Err(job.error(format!("{name} is a part of {other:?} already, not of {array:?}")))
+            }
         }
     }
 
@@ -361,6 +391,25 @@ impl Loader<'_> {
         }
     }
 
+    fn describe_metadata(&mut self) {
+        for (name, area) in core::mem::take(&mut self.metadata) {
+            let Some(place) = self.find(&name) else { continue };
+            let whole = self.device(place).map(|device| (device.extent, area));
+            self.add_areas(place, whole.into_iter().collect());
+        }
+    }
+
+    /// Adds areas to those a device has; where both are, the older ones stay.
+    pub(super) fn add_areas(&mut self, place: usize, new: Vec<(Extent<DevOffset>, Area)>) {
+        let Some(device) = self.topology.devices.get_mut(place) else { return };
+        let old: Vec<_> = device.areas.iter().map(|(part, _)| *part).collect();
+        for (part, area) in new {
+            let free = gaps(part, old.clone());
+            device.areas.extend(free.into_iter().map(|part| (part, area)));
+        }
+        device.areas.sort_by_key(|(part, _)| part.start());
+    }
+
     fn mount(&mut self, new: super::Filesystem, at: &Text) -> Result<(), StackError> {
         if self.topology.filesystems.iter().any(|old| old.device == new.device) {
             let message = format!("{:?} has two filesystems: give all maps in one", at.get_ref());
@@ -384,7 +433,9 @@ fn likely(head: &[u8], wanted: &[Format]) -> Format {
     let text = String::from_utf8_lossy(head);
     let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     let looks_like = |format: &&Format| match format {
-        Format::SfdiskJson | Format::LvsJson | Format::PvsJson => first.starts_with(['{', '[']),
+        Format::SfdiskJson | Format::LvsJson | Format::PvsJson | Format::Lsblk => {
+            first.starts_with(['{', '['])
+        }
         Format::Filefrag => first.starts_with("File"),
         Format::XfsBmap => first.ends_with(':'),
         Format::FsmapVerbose => first.starts_with("EXT:"),
@@ -392,6 +443,8 @@ fn likely(head: &[u8], wanted: &[Format]) -> Format {
         Format::SfdiskDump
         | Format::VgCfg
         | Format::DmTable
+        | Format::MdExamine
+        | Format::ThinDump
         | Format::FsmapPlain
         | Format::Badblocks
         | Format::InodePaths => true,

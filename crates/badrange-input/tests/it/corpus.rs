@@ -1,8 +1,9 @@
 //! Every fixture is recognised by content, and every one of a known format parses.
 
 use badrange_input::{
-    Format, InodePaths, ParseError, ParseErrorKind, parse_badblocks, parse_dm_table,
-    parse_lvs_json, parse_pvs_json, parse_sfdisk_dump, parse_sfdisk_json, parse_vgcfg, recognise,
+    Format, InodePaths, ParseError, ParseErrorKind, parse_badblocks, parse_dm_table, parse_lsblk,
+    parse_lvs_json, parse_mdadm_examine, parse_pvs_json, parse_sfdisk_dump, parse_sfdisk_json,
+    parse_thin_dump, parse_vgcfg, recognise,
 };
 
 use super::{bmap, filefrag, fixture, fsmap};
@@ -19,6 +20,9 @@ pub(crate) fn count(format: Format, text: &[u8]) -> Result<usize, ParseError> {
         Format::FsmapPlain | Format::FsmapVerbose | Format::FsmapMachine => fsmap(text)?.len(),
         Format::XfsBmap => bmap(text)?.iter().map(|f| f.extents.len()).sum(),
         Format::Filefrag => filefrag(text)?.iter().map(|f| f.extents.len()).sum(),
+        Format::Lsblk => parse_lsblk(text)?.len(),
+        Format::MdExamine => parse_mdadm_examine(text)?.len(),
+        Format::ThinDump => parse_thin_dump(text)?.devices.iter().map(|d| d.ranges.len()).sum(),
         Format::Badblocks => parse_badblocks(text)?.ranges.len(),
         Format::InodePaths => InodePaths::new(text).collect::<Result<Vec<_>, _>>()?.len(),
         other => panic!("{other} has no reader here"),
@@ -49,6 +53,8 @@ pub(crate) const KNOWN: &[(&str, Format, usize)] = &[
     ("3-dos-4kn/fsmap_v.k3.txt", Format::FsmapVerbose, 57),
     ("3-dos-4kn/dmsetup_table.txt", Format::DmTable, 0),
     ("4-thin/dmsetup_table.txt", Format::DmTable, 6),
+    ("4-thin/thin_dump.xml", Format::ThinDump, 32),
+    ("6-md/mdadm_examine.A.txt", Format::MdExamine, 1),
     ("4-thin/xfs_bmap_v.snap.txt", Format::XfsBmap, 5),
     ("4-thin/fsmap_v.snap.txt", Format::FsmapVerbose, 37),
     ("6-md/filefrag_v.md0.txt", Format::Filefrag, 2),
@@ -58,6 +64,7 @@ pub(crate) const KNOWN: &[(&str, Format, usize)] = &[
     ("8-log/vgcfg.vg.txt", Format::VgCfg, 2),
     ("8-log/sfdisk_d.4096.txt", Format::SfdiskDump, 1),
     ("8-log/sfdisk.4096.json", Format::SfdiskJson, 1),
+    ("formats/vm/lsblk-J-b-cols.json", Format::Lsblk, 7),
     ("formats/ext4_fsmap.txt", Format::FsmapPlain, 19),
     ("formats/filefrag_v_b512_xfs.txt", Format::Filefrag, 2),
     ("formats/filefrag_v_ext4.txt", Format::Filefrag, 4),
@@ -116,7 +123,6 @@ const OTHERS: &[(&str, &str)] = &[
     ("3-dos-4kn/lsblk.txt", "this is lsblk;"),
     ("3-dos-4kn/xfs_info.a6.txt", "this is xfs_info;"),
     ("formats/vm/lsblk-P.txt", "this is lsblk -P;"),
-    ("formats/vm/lsblk-J-b-cols.json", "this is lsblk;"),
     ("formats/vm/ndctl-list-idle.json", "this is ndctl or daxctl list; give it to --log"),
     ("formats/vm/iomem.txt", "this is /proc/iomem;"),
     ("formats/vm/dmsetup-status.txt", "this is dmsetup status; give dmsetup table"),
@@ -124,10 +130,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("formats/vm/dmsetup-deps.txt", "this is dmsetup deps; give dmsetup table"),
     ("formats/vm/dmsetup-ls-tree.txt", "this is dmsetup ls; give dmsetup table"),
     ("formats/vm/dmsetup-info-c.txt", "this is dmsetup info -c; give dmsetup table"),
-    ("4-thin/thin_dump.xml", "this is thin_dump; it is not read yet"),
     ("4-thin/thin_dump_human.txt", "give thin_dump"),
     ("4-thin/thin_rmap.txt", "this is thin_rmap; give thin_dump"),
-    ("6-md/mdadm_examine.A.txt", "this is mdadm --examine; it is not read yet"),
     ("6-md/mdadm_detail.md0.txt", "this is mdadm --detail; give mdadm --examine"),
     ("6-md/mdstat.txt", "this is /proc/mdstat; give mdadm --examine"),
     ("8-log/log-e2xfs-direct-512.txt", "this is a kernel log; give it to --log"),

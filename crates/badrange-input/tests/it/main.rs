@@ -7,10 +7,12 @@
     reason = "small numbers, and a panic is a failed test"
 )]
 
+mod arrays;
 mod corpus;
 mod errors;
 mod laws;
 mod numbers;
+mod ranges;
 
 use badrange_input::{
     FileExtents, Filefrag, Fsmap, FsmapRecord, ParseError, XfsBmap, collect_files,

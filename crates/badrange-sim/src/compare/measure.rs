@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use badrange_core::{DevOffset, Extent, FileOffset, PAGE_SIZE, Run};
+use badrange_core::{Extent, FileOffset, PAGE_SIZE, Run};
 use badrange_fs::Fork;
 
 use super::{EventReport, Missed, Tally, aftermath};
@@ -55,7 +55,7 @@ impl Measured {
 
     /// Bad pages in the page table of a process.
     fn look(&mut self, machine: &Machine<'_>, process: usize, wants: bool) {
-        let maps = machine.processes.get(process).map_or(&[][..], |state| &state.maps);
+        let maps = machine.processes.get(process).map_or(&[][..], |state| &**state.maps);
         let mut bytes = 0_u64;
         for (index, map) in maps.iter().enumerate() {
             let Some(bad) = self.files.get(&map.file) else { continue };
@@ -97,11 +97,13 @@ impl Measured {
         report.tally.cost = log.cost;
         self.owners(machine, &log, &mut report);
         if let Some(effects) = effects {
-            report.shutdowns = effects.shutdown.clone().unwrap_or_default();
-            report.tally.shutdowns = count(report.shutdowns.len());
+            report.shutdown = effects.shutdown.clone().unwrap_or_default();
+            report.tally.shutdowns = count(report.shutdown.len());
             self.signals(machine, &effects.signals, &mut report.tally);
             let gone = effects.unmapped.iter().flat_map(|unmapped| &unmapped.ranges);
-            report.tally.unmapped_bytes = gone.map(|(_, len)| *len).fold(0, u64::saturating_add);
+            let gone = gone.map(|(_, len)| *len).fold(0, u64::saturating_add);
+            let counted = outcome.storm.as_ref().map(|storm| storm.unmapped);
+            report.tally.unmapped_bytes = counted.unwrap_or(gone);
         } else {
             report.tally.missed_signals = count(self.expected.len());
         }
@@ -131,28 +133,23 @@ impl Measured {
         self.bad.extend(&log.told);
         let mut missed: BTreeMap<String, u64> = BTreeMap::new();
         let tally = &mut report.tally;
-        for (key, cover) in self.bad.iter() {
-            let Some(window) = window(machine, key) else { continue };
-            let sum = |which: &dyn Fn(Marks) -> bool| {
-                let runs = cover.resolve(window).into_iter();
-                let found = runs.filter(|(_, marks)| marks.is_some_and(which));
-                found.map(|(run, _)| run.total_len()).fold(0, u64::saturating_add)
-            };
-            let bad = sum(&|marks| marks.has(Marks::BAD));
-            let untold = sum(&|marks| !marks.has(Marks::TOLD));
-            let wrong = sum(&|marks| !marks.has(Marks::BAD));
-            tally.owned_bytes = tally.owned_bytes.saturating_add(bad);
-            tally.missed_bytes = tally.missed_bytes.saturating_add(untold);
-            tally.wrong_bytes = tally.wrong_bytes.saturating_add(wrong);
-            if bad > 0 {
+        for (key, sums) in self.bad.sums(machine) {
+            tally.owned_bytes = tally.owned_bytes.saturating_add(sums.bad);
+            tally.missed_bytes = tally.missed_bytes.saturating_add(sums.untold);
+            tally.wrong_bytes = tally.wrong_bytes.saturating_add(sums.wrong);
+            if sums.bad > 0 {
                 let sum = missed.entry(owner_name(machine, key)).or_default();
-                *sum = sum.saturating_add(untold);
+                *sum = sum.saturating_add(sums.untold);
             }
         }
         tally.owners = count(missed.len());
         tally.told_owners = count(missed.values().filter(|bytes| **bytes == 0).count());
-        let missed = missed.into_iter().filter(|(_, bytes)| *bytes > 0);
-        report.missed = missed.map(|(owner, bytes)| Missed { owner, bytes }).collect();
+        for (owner, bytes) in missed {
+            match bytes {
+                0 => report.told.push(owner),
+                bytes => report.missed.push(Missed { owner, bytes }),
+            }
+        }
     }
 
     fn signals(&self, machine: &Machine<'_>, signals: &[Signal], tally: &mut Tally) {
@@ -186,7 +183,7 @@ impl Measured {
             if Some(process) != injector {
                 tally.bad_mapped_bytes = tally.bad_mapped_bytes.saturating_add(bad);
             }
-            for map in &state.maps {
+            for map in &*state.maps {
                 let Some(bad) = self.files.get(&map.file) else { continue };
                 let left = bad_pages(map, bad);
                 let pages = left.ranges().map(|range| range.end.saturating_sub(range.start));
@@ -209,21 +206,6 @@ fn signalled(machine: &Machine<'_>, signal: &Signal) -> Option<Unit> {
         let page = map.first.checked_add(inside).filter(|_| inside < map.pages)?;
         Some((process, index, size.around(page).start, size))
     })
-}
-
-fn window(machine: &Machine<'_>, key: Key) -> Option<Extent<DevOffset>> {
-    let (start, len) = match key {
-        Key::Device(device) => (0, machine.scenario.devices.get(device)?.size),
-        Key::Extent { fs, index: usize::MAX } => {
-            let log = machine.scenario.filesystems.get(fs)?.log?;
-            (log.start, log.len)
-        }
-        Key::Extent { fs, index } => {
-            let extent = machine.filesystems.get(fs)?.extents.get(index)?;
-            (extent.start, extent.len)
-        }
-    };
-    Extent::new(DevOffset::new(start), len).ok()
 }
 
 fn owner_name(machine: &Machine<'_>, key: Key) -> String {

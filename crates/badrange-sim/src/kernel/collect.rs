@@ -33,7 +33,7 @@ impl Linux<'_> {
         let victims = self.collect(file, page, current, everyone);
         // KERNEL: nothing is unmapped when nobody was collected, whoever else maps the page.
         let Some(size) = victims.iter().map(|victim| victim.size).max() else { return };
-        self.unmap(file, size.around(page));
+        self.machine.unmap(file, &size.around(page));
         for victim in victims {
             self.send(victim, current, report);
         }
@@ -47,14 +47,12 @@ impl Linux<'_> {
         everyone: bool,
     ) -> Vec<Victim> {
         let mut victims = Vec::new();
-        for (process, state) in self.machine.processes.iter().enumerate() {
-            let Some(tid) = self.chosen_thread(process, current, everyone) else { continue };
-            for map in state.maps.iter().filter(|map| map.file == file) {
-                let copy = self.machine.quirks.collects_private_copies() && map.has_copy(page);
-                let size = map.level(page).or(copy.then_some(PageSize::Small));
-                if let (Some(size), Some(address)) = (size, map.address(page)) {
-                    victims.push(Victim { process, tid, address, size });
-                }
+        for (process, _, map) in self.machine.maps_of(file) {
+            let copy = self.machine.quirks.collects_private_copies() && map.has_copy(page);
+            let size = map.level(page).or(copy.then_some(PageSize::Small));
+            let Some((size, address)) = size.zip(map.address(page)) else { continue };
+            if let Some(tid) = self.chosen_thread(process, current, everyone) {
+                victims.push(Victim { process, tid, address, size });
             }
         }
         victims
@@ -83,14 +81,6 @@ impl Linux<'_> {
         };
         let index = what.threads.iter().position(|(_, policy)| wants(*policy))?;
         Some(what.threads.get(index).filter(|_| index > 0).map(|(tid, _)| *tid))
-    }
-
-    /// Removes pages of a file from all page tables.
-    pub(super) fn unmap(&mut self, file: FileId, pages: Range<u64>) {
-        let maps = self.machine.processes.iter_mut().flat_map(|process| &mut process.maps);
-        for map in maps.filter(|map| map.file == file) {
-            map.unmap(pages.clone());
-        }
     }
 
     /// KERNEL: `kill_proc()`: the current task is forced, everybody else is only sent the signal.
@@ -138,13 +128,11 @@ impl Linux<'_> {
     ) -> Option<u64> {
         let copies = self.machine.quirks.collects_private_copies();
         let mut first = None;
-        for (process, state) in self.machine.processes.iter().enumerate() {
-            if self.chosen_thread(process, current, everyone).is_none() {
-                continue;
-            }
-            for map in state.maps.iter().filter(|map| map.file == file) {
-                let found = map.first_present(pages.clone(), copies);
-                first = [first, found].into_iter().flatten().min();
+        for (process, _, map) in self.machine.maps_of(file) {
+            let found = map.first_present(pages.clone(), copies);
+            let better = found.filter(|page| first.is_none_or(|first| *page < first));
+            if better.is_some() && self.chosen_thread(process, current, everyone).is_some() {
+                first = better;
             }
         }
         first

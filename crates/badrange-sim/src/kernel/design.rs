@@ -6,7 +6,7 @@
 
 mod bdev;
 mod chain;
-mod exact;
+pub(super) mod exact;
 pub(crate) mod log;
 mod owners;
 pub(crate) mod pages;
@@ -33,10 +33,12 @@ use crate::{
 };
 
 /// A way to let everybody know.
-trait Design {
+pub(super) trait Design: Send {
     /// Whether failures of many pages come as one range. If not, they come page by page, and of a
     /// hardware error only its first page comes.
-    fn takes_ranges(&self) -> bool;
+    fn takes_ranges(&self) -> bool {
+        false
+    }
 
     /// Whether the driver of a failed page is notified at all.
     fn notifies(&self) -> bool {
@@ -45,7 +47,7 @@ trait Design {
 
     /// Whether a device that goes away is told from one that fails.
     fn knows_removal(&self) -> bool {
-        true
+        false
     }
 
     /// A range failed, of memory or of a device: 0, or `-errno` for the reporter.
@@ -59,11 +61,18 @@ trait Design {
 
     /// Something else than a failure happened to the machine.
     fn changed(&mut self) {}
+
+    /// Makes ready for a machine, so that the first failure does not have to.
+    fn prepare(&mut self, _: &Machine<'_>) {}
+
+    /// The same, as ready as this one, for another machine of the same shape. Only one of the two
+    /// may work at a time.
+    fn fork(&self) -> Box<dyn Design>;
 }
 
 /// What is reported.
 #[derive(Debug, Clone, Copy)]
-struct Failure {
+pub(super) struct Failure {
     place: Place,
     flags: MfFlags,
     current: Option<usize>,
@@ -94,21 +103,10 @@ pub(crate) struct Bench<'a> {
     linux: Linux<'a>,
     /// `None`: a real kernel, as it is.
     design: Option<Box<dyn Design>>,
-    /// Whether outcomes say what they cost.
-    verbose: bool,
 }
 
 impl<'a> Bench<'a> {
     pub(crate) fn new(scenario: &'a Scenario, profile: Profile) -> Self {
-        let design: Option<Box<dyn Design>> = match profile {
-            Profile::Linux6_1 | Profile::Linux6_12 | Profile::Linux7_2 => None,
-            Profile::PerPfn => Some(Box::new(per_pfn::PerPfn)),
-            Profile::CorruptedRange => Some(Box::new(bdev::CorruptedRange)),
-            Profile::MemoryFailureRegister => Some(Box::new(register::Register)),
-            Profile::RangeOwners => Some(Box::new(chain::Chain::FIRST)),
-            Profile::LateNotifiers => Some(Box::new(chain::Chain::AFTERWARDS)),
-            Profile::Ranged => Some(Box::new(ranged::Ranged::default())),
-        };
         let quirks = match profile {
             Profile::Linux6_1 => Quirks::new(Version::V6_1),
             Profile::Linux6_12 => Quirks::new(Version::V6_12),
@@ -120,8 +118,34 @@ impl<'a> Bench<'a> {
             | Profile::LateNotifiers
             | Profile::Ranged => Quirks::of_designs(),
         };
-        let linux = Linux { machine: Machine::new(scenario, quirks) };
-        Self { linux, design, verbose: profile == Profile::Ranged }
+        Self::on(Machine::new(scenario, quirks), profile, Self::design(profile))
+    }
+
+    /// On a machine that has the rules of the profile already.
+    pub(super) fn on(
+        machine: Machine<'a>,
+        profile: Profile,
+        design: Option<Box<dyn Design>>,
+    ) -> Self {
+        debug_assert_eq!(design.is_none(), Self::design(profile).is_none(), "{profile}");
+        Self { linux: Linux { machine }, design }
+    }
+
+    /// `None` for a real kernel.
+    pub(super) fn design(profile: Profile) -> Option<Box<dyn Design>> {
+        Some(match profile {
+            Profile::Linux6_1 | Profile::Linux6_12 | Profile::Linux7_2 => return None,
+            Profile::PerPfn => Box::new(per_pfn::PerPfn),
+            Profile::CorruptedRange => Box::new(bdev::CorruptedRange),
+            Profile::MemoryFailureRegister => Box::new(register::Register),
+            Profile::RangeOwners => Box::new(chain::Chain::FIRST),
+            Profile::LateNotifiers => Box::new(chain::Chain::AFTERWARDS),
+            Profile::Ranged => Box::new(ranged::Ranged::default()),
+        })
+    }
+
+    pub(super) fn into_machine(self) -> Machine<'a> {
+        self.linux.machine
     }
 
     pub(crate) fn machine(&self) -> &Machine<'a> {
@@ -173,20 +197,31 @@ impl<'a> Bench<'a> {
         outcome
     }
 
-    /// Many failures of a page each; what they did together is noted.
+    /// Many failures of a page each; what they did together is noted, but for what was unmapped,
+    /// which is only counted.
     fn observe_pages(&mut self, storm: &Storm, log: &mut Log) -> EventOutcome {
         let mut all = Effects { shutdown: Some(Vec::new()), ..Effects::default() };
-        let outcome = storm.run(&mut |failure| {
-            let outcome = self.observe_one(failure, log);
-            if let Some(effects) = &outcome.effects {
-                all.signals.extend_from_slice(&effects.signals);
-                all.killed.extend_from_slice(&effects.killed);
-                all.unmapped.extend_from_slice(&effects.unmapped);
-                let calls = effects.shutdown.iter().flatten().cloned();
-                all.shutdown.get_or_insert_default().extend(calls);
-            }
-            outcome
-        });
+        let mut gather = |outcome: EventOutcome| {
+            let Some(effects) = outcome.effects else { return };
+            all.signals.extend(effects.signals);
+            all.killed.extend(effects.killed);
+            all.shutdown.get_or_insert_default().extend(effects.shutdown.into_iter().flatten());
+        };
+        let outcome = match &mut self.design {
+            None => self.linux.storm_noted(storm, log, &mut gather),
+            Some(design) => self.linux.storm_by(
+                storm,
+                &mut |linux, pfn, report| {
+                    let mut run = Run { linux, design: &mut **design, report, log: &mut *log };
+                    let call = run.memory_failure(pfn, page(pfn), storm.flags, None);
+                    if !report.shutdown.is_empty() {
+                        design.changed();
+                    }
+                    call
+                },
+                &mut |_, _, outcome| gather(outcome),
+            ),
+        };
         log.storm = Some(all);
         outcome
     }
@@ -237,9 +272,12 @@ impl<'a> Bench<'a> {
 
 impl Kernel for Bench<'_> {
     fn event(&mut self, event: &Event) -> EventOutcome {
+        if self.design.is_none() {
+            return self.linux.event(event);
+        }
         let mut log = Log::default();
         let mut outcome = self.observe(event, &mut log);
-        if self.verbose && is_failure(event) {
+        if is_failure(event) {
             outcome.trail = Some(log.messages.iter().map(ToString::to_string).collect());
             outcome.cost = Some(log.cost);
         }
@@ -562,7 +600,7 @@ impl Run<'_, '_> {
         if let Some(state) = self.linux.machine.devices.get_mut(device) {
             (state.dead, state.holder) = (true, None);
         }
-        self.linux.unmap(FileId::Device(device), 0..u64::MAX);
+        self.linux.machine.unmap(FileId::Device(device), &(0..u64::MAX));
         self.design.changed();
         Ok(EventOutcome { notified: Some(notified), ..EventOutcome::default() })
     }

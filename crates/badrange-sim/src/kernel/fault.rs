@@ -4,6 +4,7 @@
 // arithmetic saturates, it never does.
 
 use core::ops::Range;
+use std::sync::Arc;
 
 use badrange_core::{PAGE_SIZE, SECTOR_SIZE};
 
@@ -146,7 +147,7 @@ impl Linux<'_> {
         }
         self.add_entry(fs, ino, page, false);
         if shared && self.machine.quirks.shared_fault_unmaps() {
-            self.unmap(FileId::Inode { fs, ino }, page..page.saturating_add(1));
+            self.machine.unmap(FileId::Inode { fs, ino }, &(page..page.saturating_add(1)));
         }
         Fault::Mapped(Some(place))
     }
@@ -165,7 +166,7 @@ impl Linux<'_> {
             state.move_away(ino, byte, byte.saturating_add(PAGE_SIZE));
         }
         self.add_entry(fs, ino, page, true);
-        self.unmap(FileId::Inode { fs, ino }, page..page.saturating_add(1));
+        self.machine.unmap(FileId::Inode { fs, ino }, &(page..page.saturating_add(1)));
         Fault::Mapped(None)
     }
 
@@ -175,7 +176,8 @@ impl Linux<'_> {
             let stamp = self.machine.tick();
             let entry = Entry { stamp, cow };
             if let Some(state) = self.machine.filesystems.get_mut(fs) {
-                state.entries.entry(ino).or_default().replace(pages, entry);
+                let entries = Arc::make_mut(&mut state.entries).entry(ino).or_default();
+                entries.replace(pages, entry);
             }
         } else {
             self.machine.touch(FileId::Inode { fs, ino }, pages, false);
@@ -212,7 +214,7 @@ impl Linux<'_> {
         }
         self.machine.touch(FileId::Inode { fs, ino }, unit.clone(), false);
         if let Some(state) = self.machine.filesystems.get_mut(fs) {
-            state.entries.entry(ino).or_default().add_huge(unit);
+            Arc::make_mut(&mut state.entries).entry(ino).or_default().add_huge(unit);
         }
         (fault, PageSize::Huge)
     }

@@ -295,7 +295,7 @@ impl Linux<'_> {
             state.move_away(ino, from, to);
         }
         self.machine.invalidate(fs, ino, pages.clone());
-        self.unmap(FileId::Inode { fs, ino }, pages);
+        self.machine.unmap(FileId::Inode { fs, ino }, &pages);
         Ok(all)
     }
 

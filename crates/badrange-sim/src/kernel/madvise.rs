@@ -106,7 +106,7 @@ impl Linux<'_> {
     }
 
     fn map(&self, process: usize, map: usize) -> Option<&MapState> {
-        self.machine.processes.get(process)?.maps.get(map)
+        Some(self.machine.processes.get(process)?.maps.get(map)?)
     }
 
     /// Faults in page `at` of a map, and looks where it is.
@@ -161,7 +161,7 @@ impl Linux<'_> {
             },
         };
         let state = self.machine.processes.get_mut(by);
-        if let Some(map) = state.and_then(|state| state.maps.get_mut(index)) {
+        if let Some(map) = state.and_then(|state| state.map_mut(index)) {
             map.fault_in(page, size);
         }
         true

@@ -32,7 +32,7 @@ impl Linux<'_> {
         if let Some(state) = self.machine.devices.get_mut(device) {
             (state.dead, state.holder) = (true, None);
         }
-        self.unmap(FileId::Device(device), 0..u64::MAX);
+        self.machine.unmap(FileId::Device(device), &(0..u64::MAX));
         let notified = Some(core::mem::take(&mut report.notified));
         Ok(EventOutcome { notified, ..EventOutcome::default() })
     }

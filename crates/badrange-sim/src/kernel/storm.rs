@@ -1,57 +1,93 @@
-//! Many failures of a real kernel, one after the other, without looking at everything after each.
+//! Many failures in one event, one after the other, without looking at everything after each.
 
 use badrange_core::PAGE_SIZE;
 
-use super::{Halt, Linux, Report};
-use crate::{EventOutcome, StormOutcome, storm::Storm};
+use super::{
+    Halt, Linux, Report,
+    design::{exact, log::Log},
+};
+use crate::{
+    Call, EventOutcome, StormOutcome,
+    scenario::Event,
+    storm::{Storm, page_failure},
+};
 
-impl Linux<'_> {
-    /// The same as an event per page, counted.
+/// How one page fails.
+type Fail<'f, 'a> = &'f mut dyn FnMut(&mut Linux<'a>, u64, &mut Report) -> Result<Call, Halt>;
+
+/// Who is shown what each failure did. What was unmapped is counted elsewhere.
+type Show<'s, 'a> = &'s mut dyn FnMut(&Linux<'a>, &Event, EventOutcome);
+
+impl<'a> Linux<'a> {
+    /// The same as an event per page, counted, with what it cost.
     pub(super) fn storm(&mut self, storm: &Storm) -> EventOutcome {
+        let mut log = Log::default();
+        let mut outcome = self.storm_noted(storm, &mut log, &mut |_| {});
+        outcome.cost = Some(log.cost);
+        outcome
+    }
+
+    /// The same with notes; `show` gets what each failure did.
+    pub(super) fn storm_noted(
+        &mut self,
+        storm: &Storm,
+        log: &mut Log,
+        show: &mut dyn FnMut(EventOutcome),
+    ) -> EventOutcome {
+        self.storm_by(
+            storm,
+            &mut |linux, pfn, report| linux.memory_failure(pfn, storm.flags, None, report),
+            &mut |linux, event, outcome| {
+                exact::account(linux, event, &outcome, log);
+                show(outcome);
+            },
+        )
+    }
+
+    /// Lets pages fail one after the other, until the kernel dies.
+    pub(super) fn storm_by(
+        &mut self,
+        storm: &Storm,
+        fail: Fail<'_, 'a>,
+        show: Show<'_, 'a>,
+    ) -> EventOutcome {
         let mut counts = StormOutcome::default();
         let mut crash = None;
-        self.count_gone();
+        self.machine.take_gone();
         for pfn in storm.pfns() {
-            let mut report = Report::default();
-            let result = self.memory_failure(pfn, storm.flags, None, &mut report);
-            self.bury(&mut report);
-            match result {
-                Ok(call) => counts.call(&call),
-                Err(Halt::Stuck) => {
-                    counts.stuck(report.notified.holder.is_some());
-                    // Shutdowns are not known of a call that never ends.
-                    report.shutdown.clear();
-                }
-                Err(Halt::Crash(how)) => {
-                    crash = Some(how);
-                    break;
-                }
+            let outcome = self.fall(pfn, fail);
+            if !counts.event(&outcome) {
+                crash = outcome.crash;
+                break;
             }
-            let effects = &report.effects;
-            counts.effects(&effects.signals, &report.shutdown, &effects.killed);
-            // A page is unmapped for those who are told.
-            if !effects.signals.is_empty() {
-                let pages = self.count_gone();
-                counts.unmapped(pages.saturating_mul(PAGE_SIZE));
-            }
+            counts.unmapped(self.machine.take_gone().saturating_mul(PAGE_SIZE));
+            show(self, &page_failure(pfn, storm.flags), outcome);
         }
         let storm = Some(Box::new(counts.finish(storm)));
         let badblocks = crash.is_none().then(|| self.machine.tables());
         EventOutcome { storm, crash, badblocks, ..EventOutcome::default() }
     }
 
-    /// Pages that left page tables of those who live since the last time.
-    pub(super) fn count_gone(&mut self) -> u64 {
-        let mut gone = 0_u64;
-        for process in &mut self.machine.processes {
-            for map in &mut process.maps {
-                let pages = map.take_gone();
-                if process.alive {
-                    // NO-OVERFLOW: bounded by all pages that are mapped.
-                    gone = gone.saturating_add(pages);
-                }
+    /// One of many failures.
+    fn fall(&mut self, pfn: u64, fail: Fail<'_, 'a>) -> EventOutcome {
+        let mut report = Report::default();
+        let result = fail(self, pfn, &mut report);
+        self.bury(&mut report);
+        let mut outcome = EventOutcome::default();
+        match result {
+            Ok(call) => {
+                report.effects.shutdown = Some(report.shutdown);
+                (outcome.ret, outcome.call) = (Some(call.ret), Some(call));
+            }
+            // Shutdowns are not known of a call that never ends.
+            Err(Halt::Stuck) => {
+                (outcome.stuck, outcome.notified) = (Some(true), Some(report.notified));
+            }
+            Err(Halt::Crash(crash)) => {
+                return EventOutcome { crash: Some(crash), ..EventOutcome::default() };
             }
         }
-        gone
+        outcome.effects = Some(report.effects);
+        outcome
     }
 }

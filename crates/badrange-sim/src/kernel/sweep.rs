@@ -1,92 +1,68 @@
 //! One failure on a machine that was made ready before, over and over.
 
-use super::{Bench, Halt, Kernel, Linux, Profile, Quirks, Report, Version, is_failure};
-use crate::{Call, Crash, Scenario, StormOutcome, machine::Machine, scenario::Event, storm::Storm};
-use badrange_core::PAGE_SIZE;
+use std::sync::{Mutex, PoisonError};
+
+use super::{
+    Bench, Kernel, Profile,
+    design::{
+        Design,
+        log::{Log, Marked},
+    },
+    is_failure,
+};
+use crate::{Crash, Scenario, StormOutcome, machine::Machine, scenario::Event, storm::Storm};
 
 /// A machine on which the events of a scenario that are no failures have happened.
-pub(crate) enum Ready<'a> {
-    Kernel(Box<Machine<'a>>),
-    /// Designs keep more than the machine, so they begin anew.
-    Design(&'a Scenario, Profile),
+pub(crate) struct Ready<'a> {
+    machine: Machine<'a>,
+    profile: Profile,
+    /// Designs that are ready for the machine, one for every thread that ever needed one at the
+    /// same time.
+    designs: Mutex<Vec<Box<dyn Design>>>,
 }
 
 /// What one failure came to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Happened {
     pub(crate) counts: StormOutcome,
     pub(crate) crash: Option<Crash>,
-    /// The calls, where they are known one by one.
-    pub(crate) calls: Option<Vec<Call>>,
+    /// Who was told of which bytes.
+    pub(crate) told: Marked,
 }
 
 impl<'a> Ready<'a> {
     pub(crate) fn new(scenario: &'a Scenario, profile: Profile) -> Self {
-        let version = match profile {
-            Profile::Linux6_1 => Version::V6_1,
-            Profile::Linux6_12 => Version::V6_12,
-            Profile::Linux7_2 => Version::V7_2,
-            Profile::PerPfn
-            | Profile::CorruptedRange
-            | Profile::MemoryFailureRegister
-            | Profile::RangeOwners
-            | Profile::LateNotifiers
-            | Profile::Ranged => return Self::Design(scenario, profile),
-        };
-        let mut linux = Linux { machine: Machine::new(scenario, Quirks::new(version)) };
+        let mut bench = Bench::new(scenario, profile);
         for event in scenario.events.iter().filter(|event| !is_failure(event)) {
-            linux.event(event);
+            bench.event(event);
         }
-        Self::Kernel(Box::new(linux.machine))
+        Self { machine: bench.into_machine(), profile, designs: Mutex::default() }
+    }
+
+    pub(crate) fn machine(&self) -> &Machine<'a> {
+        &self.machine
     }
 
     /// Lets pages fail on a copy of the machine.
-    pub(crate) fn fail(&self, storm: &Storm) -> Happened {
-        match self {
-            Self::Kernel(machine) => {
-                Linux { machine: Machine::clone(machine) }.fail_and_list(storm)
-            }
-            Self::Design(scenario, profile) => {
-                let mut bench = Bench::new(scenario, *profile);
-                for event in scenario.events.iter().filter(|event| !is_failure(event)) {
-                    bench.event(event);
-                }
-                let outcome = bench.event(&Event::Storm(Box::new(storm.clone())));
-                let counts = outcome.storm.map(|counts| *counts).unwrap_or_default();
-                Happened { counts, crash: outcome.crash, calls: None }
-            }
-        }
+    pub(crate) fn fail(&self, storm: Storm) -> Happened {
+        let design = self.design();
+        let fork = design.as_ref().map(|design| design.fork());
+        let mut bench = Bench::on(self.machine.clone(), self.profile, fork);
+        let mut log = Log::default();
+        let outcome = bench.observe(&Event::Storm(Box::new(storm)), &mut log);
+        drop(bench);
+        self.designs.lock().unwrap_or_else(PoisonError::into_inner).extend(design);
+        let counts = outcome.storm.map(|counts| *counts).unwrap_or_default();
+        Happened { counts, crash: outcome.crash, told: log.told }
     }
-}
 
-impl Linux<'_> {
-    fn fail_and_list(&mut self, storm: &Storm) -> Happened {
-        let mut happened = Happened { calls: Some(Vec::new()), ..Happened::default() };
-        for pfn in storm.pfns() {
-            let mut report = Report::default();
-            let result = self.memory_failure(pfn, storm.flags, None, &mut report);
-            self.bury(&mut report);
-            match result {
-                Ok(call) => {
-                    happened.counts.call(&call);
-                    happened.calls.iter_mut().for_each(|calls| calls.push(call.clone()));
-                }
-                Err(Halt::Stuck) => {
-                    happened.counts.stuck(report.notified.holder.is_some());
-                    report.shutdown.clear();
-                    happened.calls = None;
-                }
-                Err(Halt::Crash(how)) => {
-                    happened.crash = Some(how);
-                    break;
-                }
-            }
-            let effects = &report.effects;
-            happened.counts.effects(&effects.signals, &report.shutdown, &effects.killed);
-            if !effects.signals.is_empty() {
-                happened.counts.unmapped(self.count_gone().saturating_mul(PAGE_SIZE));
-            }
-        }
-        happened
+    /// One that nobody else works with.
+    fn design(&self) -> Option<Box<dyn Design>> {
+        let free = self.designs.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        free.or_else(|| {
+            let mut design = Bench::design(self.profile)?;
+            design.prepare(&self.machine);
+            Some(design)
+        })
     }
 }

@@ -47,14 +47,42 @@ impl Extents {
 
     /// Those with a byte of `[from, to)` of a device, in the order of the list.
     pub(crate) fn at_place(&self, device: usize, from: u64, to: u64) -> Vec<&Extent> {
+        self.numbered_at_place(device, from, to).into_iter().map(|(_, extent)| extent).collect()
+    }
+
+    /// The same, with their places in the list.
+    pub(crate) fn numbered_at_place(
+        &self,
+        device: usize,
+        from: u64,
+        to: u64,
+    ) -> Vec<(usize, &Extent)> {
         let key = u64::try_from(device).unwrap_or(u64::MAX);
+        let here = |e: &Extent| e.device == device && overlaps(e.start, e.len, from, to);
         match &self.index {
             Some(index) => self.listed(index.by_place.overlapping(key, from, to)),
-            None => self
-                .list
-                .iter()
-                .filter(|e| e.device == device && overlaps(e.start, e.len, from, to))
-                .collect(),
+            None => self.list.iter().enumerate().filter(|(_, extent)| here(extent)).collect(),
+        }
+    }
+
+    /// Those with a byte of `[from, to)` of the data of a file, with their places in the list.
+    pub(crate) fn numbered_of_file(&self, ino: u64, from: u64, to: u64) -> Vec<(usize, &Extent)> {
+        let here = |e: &Extent| {
+            data_start(e)
+                .is_some_and(|(owner, start)| owner == ino && overlaps(start, e.len, from, to))
+        };
+        match &self.index {
+            Some(index) => self.listed(index.by_file.overlapping(ino, from, to)),
+            None => self.list.iter().enumerate().filter(|(_, extent)| here(extent)).collect(),
+        }
+    }
+
+    /// Whether any of them is on a device.
+    pub(crate) fn any_on(&self, device: usize) -> bool {
+        let key = u64::try_from(device).unwrap_or(u64::MAX);
+        match &self.index {
+            Some(index) => index.by_place.has(key),
+            None => self.list.iter().any(|extent| extent.device == device),
         }
     }
 
@@ -72,8 +100,8 @@ impl Extents {
         self.list.get(*found.first()?)
     }
 
-    fn listed(&self, found: Vec<usize>) -> Vec<&Extent> {
-        found.into_iter().filter_map(|i| self.list.get(i)).collect()
+    fn listed(&self, found: Vec<usize>) -> Vec<(usize, &Extent)> {
+        found.into_iter().filter_map(|i| Some((i, self.list.get(i)?))).collect()
     }
 }
 
@@ -111,6 +139,12 @@ struct Interval {
 }
 
 impl Intervals {
+    /// Whether there is any interval under a key.
+    fn has(&self, key: u64) -> bool {
+        let first = self.0.partition_point(|i| i.key < key);
+        self.0.get(first).is_some_and(|i| i.key == key)
+    }
+
     /// Numbers of those that overlap `[from, to)`, ascending. Looks back only as far as an
     /// interval reaches.
     fn overlapping(&self, key: u64, from: u64, to: u64) -> Vec<usize> {
@@ -182,6 +216,17 @@ mod tests {
             });
             prop_assert_eq!(indexed.of_byte(ino, from), expected);
             prop_assert_eq!(plain.of_byte(ino, from), expected);
+            let expected: Vec<(usize, &Extent)> = list
+                .iter()
+                .enumerate()
+                .filter(|(_, e)| matches!(e.owner, Owner::Inode { ino: owner, file_start, .. }
+                    if owner == ino && file_start < to && from < file_start + e.len))
+                .collect();
+            prop_assert_eq!(&indexed.numbered_of_file(ino, from, to), &expected);
+            prop_assert_eq!(&plain.numbered_of_file(ino, from, to), &expected);
+            let expected = list.iter().any(|e| e.device == device);
+            prop_assert_eq!(indexed.any_on(device), expected);
+            prop_assert_eq!(plain.any_on(device), expected);
         }
     }
 }

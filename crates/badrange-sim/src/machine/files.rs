@@ -1,7 +1,10 @@
 //! What a mounted filesystem knows of its files.
 
 use core::ops::Range;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use badrange_core::PAGE_SIZE;
 use badrange_fs::Fork;
@@ -22,8 +25,8 @@ pub(crate) struct FsState {
     pub(crate) log: Option<usize>,
     pub(crate) rt: Option<usize>,
     pub(crate) extents: Extents,
-    pub(crate) entries: BTreeMap<u64, Entries>,
-    pub(crate) not_in_core: BTreeSet<u64>,
+    pub(crate) entries: Arc<BTreeMap<u64, Entries>>,
+    pub(crate) not_in_core: Arc<BTreeSet<u64>>,
 }
 
 /// When a page of a file got its entry, and how.
@@ -259,8 +262,9 @@ impl Machine<'_> {
 
     /// Somebody opened the file: its inode is in the cache.
     pub(crate) fn load_inode(&mut self, fs: usize, ino: u64) {
-        if let Some(state) = self.filesystems.get_mut(fs) {
-            state.not_in_core.remove(&ino);
+        let state = self.filesystems.get_mut(fs);
+        if let Some(state) = state.filter(|state| state.not_in_core.contains(&ino)) {
+            Arc::make_mut(&mut state.not_in_core).remove(&ino);
         }
     }
 
@@ -277,8 +281,9 @@ impl Machine<'_> {
     /// Takes the DAX entries of pages away.
     pub(crate) fn invalidate(&mut self, fs: usize, ino: u64, pages: Range<u64>) {
         let state = self.filesystems.get_mut(fs);
-        if let Some(entries) = state.and_then(|state| state.entries.get_mut(&ino)) {
-            entries.remove(pages);
+        if let Some(state) = state.filter(|state| state.entries.contains_key(&ino)) {
+            let entries = Arc::make_mut(&mut state.entries).get_mut(&ino);
+            entries.into_iter().for_each(|entries| entries.remove(pages.clone()));
         }
     }
 
@@ -313,7 +318,8 @@ impl Machine<'_> {
             FileId::Device(device) => self.fault_device(device, pages),
             FileId::Inode { fs, ino } => {
                 if let Some(state) = self.filesystems.get_mut(fs) {
-                    state.entries.entry(ino).or_default().add(pages, Entry { stamp, cow });
+                    let entries = Arc::make_mut(&mut state.entries).entry(ino).or_default();
+                    entries.add(pages, Entry { stamp, cow });
                 }
             }
         }

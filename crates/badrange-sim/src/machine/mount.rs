@@ -4,7 +4,7 @@ use badrange_core::PAGE_SIZE;
 
 use super::Machine;
 use crate::{
-    kernel::errno::{EBUSY, EINVAL},
+    kernel::errno::{EBUSY, EINVAL, ENXIO},
     scenario::{Dax, DeviceKind, Filesystem, FsKind},
 };
 
@@ -54,6 +54,9 @@ impl Machine<'_> {
         if self.filesystems.get(fs).is_some_and(|state| state.mounted) {
             return Err(EBUSY);
         }
+        if self.is_gone(what.device) {
+            return Err(ENXIO);
+        }
         let data = self.register(what.device, fs, what.kind);
         let whole_pages = what.block_size == PAGE_SIZE;
         let dax_on = data.is_some() && whole_pages && what.dax != Dax::Never;
@@ -68,6 +71,14 @@ impl Machine<'_> {
             (state.data, state.log, state.rt) = (data, log, rt);
         }
         Ok(dax_on)
+    }
+
+    /// Whether the driver of any memory below a device is gone.
+    fn is_gone(&self, device: usize) -> bool {
+        let kind = self.scenario.devices.get(device).map(|device| &device.kind);
+        let below = kind.map_or(&[][..], DeviceKind::below);
+        self.devices.get(device).is_none_or(|state| state.dead)
+            || below.iter().any(|lower| self.is_gone(*lower))
     }
 
     /// KERNEL: `xfs_setup_dax_always()`: without a DAX device the mount goes on without DAX; with

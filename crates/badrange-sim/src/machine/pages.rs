@@ -24,8 +24,7 @@ impl Pages {
         if pages.is_empty() {
             return Self::default();
         }
-        let clip = |range: &Range<u64>| range.start.max(pages.start)..range.end.min(pages.end);
-        let taken: Vec<Range<u64>> = self.0.overlapping(pages.clone()).map(clip).collect();
+        let taken: Vec<Range<u64>> = self.in_range(&pages).collect();
         self.0.remove(pages);
         Self(taken.into_iter().collect())
     }
@@ -50,6 +49,18 @@ impl Pages {
         }
         let found = self.0.overlapping(pages.clone()).next()?;
         Some(found.start.max(pages.start))
+    }
+
+    /// The parts of the set in a range.
+    pub(crate) fn in_range<'a>(
+        &'a self,
+        pages: &Range<u64>,
+    ) -> impl Iterator<Item = Range<u64>> + use<'a> {
+        let (start, end) = (pages.start, pages.end);
+        // The map of ranges does not take empty ones; nothing is cut out for one here.
+        let asked = start..end.max(start.saturating_add(1));
+        let found = self.0.overlapping(asked).filter(move |_| start < end);
+        found.map(move |range| range.start.max(start)..range.end.min(end))
     }
 
     pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<u64>> + '_ {

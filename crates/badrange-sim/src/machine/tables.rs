@@ -1,6 +1,7 @@
 //! Processes and their page tables. All pages are pages of the file that is mapped.
 
 use core::ops::Range;
+use std::sync::Arc;
 
 use badrange_core::PAGE_SIZE;
 use badrange_pmem::Align;
@@ -44,16 +45,36 @@ impl PageSize {
     }
 }
 
+/// A process while events happen. Copies share the maps that neither of them changed.
 #[derive(Debug, Clone)]
 pub(crate) struct ProcState {
     pub(crate) alive: bool,
-    pub(crate) maps: Vec<MapState>,
+    pub(crate) maps: Maps,
 }
+
+/// The maps of a process, by index.
+pub(crate) type Maps = Arc<Vec<Arc<MapState>>>;
 
 impl ProcState {
     pub(crate) fn new(process: &Process, devices: &[Device]) -> Self {
         let maps = process.maps.iter().map(|map| MapState::new(map, large_size(map.file, devices)));
-        Self { alive: true, maps: maps.collect() }
+        Self { alive: true, maps: Arc::new(maps.map(Arc::new).collect()) }
+    }
+
+    /// A map, to be changed.
+    pub(crate) fn map_mut(&mut self, index: usize) -> Option<&mut MapState> {
+        // Without a look first, all maps would be copied for an index that is none.
+        self.maps.get(index)?;
+        Arc::make_mut(&mut self.maps).get_mut(index).map(Arc::make_mut)
+    }
+
+    /// Nothing is mapped any more.
+    pub(crate) fn clear(&mut self) {
+        for index in 0..self.maps.len() {
+            if let Some(map) = self.map_mut(index) {
+                map.clear();
+            }
+        }
     }
 }
 
@@ -80,8 +101,6 @@ pub(crate) struct MapState {
     large: Pages,
     large_size: PageSize,
     copies: Pages,
-    /// Pages that [`unmap`](Self::unmap) took and nobody counted yet.
-    gone: u64,
 }
 
 impl MapState {
@@ -96,7 +115,6 @@ impl MapState {
             large: pages(&map.huge),
             large_size,
             copies: pages(&map.copies),
-            gone: 0,
         }
     }
 
@@ -130,11 +148,11 @@ impl MapState {
         sets.into_iter().flatten().filter_map(|set| set.first_in(pages.clone())).min()
     }
 
-    /// Removes pages of the file, never copies.
+    /// Removes pages of the file, never copies: how many were there.
     ///
     /// KERNEL: `unmap_mapping_pages()` with `even_cows` 0. A huge entry that is hit in part goes as
     /// a whole: a file's PMD is dropped, not split.
-    pub(crate) fn unmap(&mut self, pages: Range<u64>) {
+    pub(crate) fn unmap(&mut self, pages: Range<u64>) -> u64 {
         let mut gone = self.small.take(pages.clone());
         let mut from = pages.start;
         while let Some(hit) = self.large.first_in(from..pages.end) {
@@ -144,13 +162,7 @@ impl MapState {
                 gone.insert(range);
             }
         }
-        // NO-OVERFLOW: every page is mapped first, and their number is bounded.
-        self.gone = self.gone.saturating_add(gone.len());
-    }
-
-    /// How many pages were unmapped since the last time.
-    pub(crate) fn take_gone(&mut self) -> u64 {
-        core::mem::take(&mut self.gone)
+        gone.len()
     }
 
     pub(crate) fn fault_in(&mut self, page: u64, size: PageSize) {
@@ -176,6 +188,14 @@ impl MapState {
         let aligned = |address: u64| address % HUGE == 0;
         unit.end.checked_sub(1).is_some_and(|last| self.address(last).is_some())
             && self.address(unit.start).is_some_and(aligned)
+    }
+
+    /// What of some pages is there, without copies.
+    pub(crate) fn present_in<'a>(
+        &'a self,
+        pages: &Range<u64>,
+    ) -> impl Iterator<Item = Range<u64>> + use<'a> {
+        self.small.in_range(pages).chain(self.large.in_range(pages))
     }
 
     /// What is there now, without copies.

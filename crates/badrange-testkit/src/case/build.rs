@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use badrange_block::Partition;
-use badrange_core::{DevOffset, DeviceId, Errno, Outcome, PAGE_SIZE, PhysAddr, Piece, SECTOR_SIZE};
+use badrange_core::{
+    DevOffset, DeviceId, Errno, Holder, Outcome, PAGE_SIZE, PhysAddr, Piece, SECTOR_SIZE,
+};
 use badrange_pmem::{Mode, Namespace};
 use badrange_stack::{DeviceSpec, Registration, Report, Stack, State};
 
 use crate::{
     draw::{few, within},
-    fake::Recorder,
+    fake::{Panics, Recorder},
     twin::{
         Fate, Place, Settle, Space, Target, Twin, TwinHolder, TwinStack,
         agree::{bytes, slots},
@@ -46,6 +48,8 @@ pub enum Answer {
     Euclean,
     /// Please fall back.
     NotSupported,
+    /// None: it panics, after what it settled. What it did not settle falls back.
+    Panics,
 }
 
 impl From<Answer> for Outcome {
@@ -55,7 +59,7 @@ impl From<Answer> for Outcome {
             Answer::Handled => Self::Handled,
             Answer::Eio => Self::Failed(Errno::EIO),
             Answer::Euclean => Self::Failed(Errno::EUCLEAN),
-            Answer::NotSupported => Self::NotSupported,
+            Answer::NotSupported | Answer::Panics => Self::NotSupported,
         }
     }
 }
@@ -176,6 +180,8 @@ pub(super) struct Built {
     /// By the twin's numbers.
     pub(super) devices: Vec<DeviceId>,
     pub(super) watches: Vec<Watch>,
+    /// Whose holders panic, by the same numbers.
+    panics: Vec<bool>,
     /// `None` once ended.
     pub(super) registrations: Vec<Option<Registration>>,
 }
@@ -187,6 +193,7 @@ impl Built {
             twin: TwinStack::new(SLOT),
             devices: Vec::new(),
             watches: Vec::new(),
+            panics: Vec::new(),
             registrations: Vec::new(),
         }
     }
@@ -292,37 +299,51 @@ impl Built {
         let settle =
             |s: &SettlePlan| Settle { start: s.start, len: s.len, outcome: s.answer.into() };
         let settles = plan.settles.iter().map(settle).collect();
-        self.register(TwinHolder { on, start, len, settles, answer: plan.answer.into() });
+        let holder = TwinHolder { on, start, len, settles, answer: plan.answer.into() };
+        self.register(holder, plan.answer == Answer::Panics);
     }
 
     /// Registers a holder, which has to fit, on both.
-    pub(super) fn register(&mut self, holder: TwinHolder) {
+    pub(super) fn register(&mut self, holder: TwinHolder, panics: bool) {
         let (watch, registration) = match holder.on {
             Space::Memory => {
                 let recorder = Arc::new(recorder(&holder));
                 let range = bytes(SLOT, holder.start, holder.len);
-                let r = self.stack.register_memory(range, recorder.clone());
+                let r = self.stack.register_memory(range, faulty(&recorder, panics));
                 (Watch::Memory(recorder), r)
             }
             Space::Device(device) => {
                 let recorder = Arc::new(recorder(&holder));
                 let range = bytes(SLOT, holder.start, holder.len);
-                let r = self.stack.register(self.devices[device], range, recorder.clone());
+                let id = self.devices[device];
+                let r = self.stack.register(id, range, faulty(&recorder, panics));
                 (Watch::Device(recorder), r)
             }
         };
+        self.added(holder, watch, panics, registration.expect("drawn holders fit"));
+    }
+
+    /// Remembers a holder that is registered.
+    pub(super) fn added(
+        &mut self,
+        holder: TwinHolder,
+        watch: Watch,
+        panics: bool,
+        registration: Registration,
+    ) {
         self.twin.add_holder(holder);
         self.watches.push(watch);
-        self.registrations.push(Some(registration.expect("drawn holders fit")));
+        self.panics.push(panics);
+        self.registrations.push(Some(registration));
     }
 
     /// Compares what became of a report, and what the holders were told since the last time, with
     /// the twin.
     pub(super) fn check(&self, fate: &Fate, report: &Report) {
         assert_eq!(report.len(), fate.states.len() as u64 * SLOT);
-        assert!(!report.cut_short() && report.counts().panicked == 0, "{report:?}");
+        assert!(!report.cut_short(), "{report:?}");
         check_states(fate, report);
-        let mut calls = 0;
+        let (mut calls, mut panicked) = (0, 0);
         for (i, watch) in self.watches.iter().enumerate() {
             let (mut said, told) = match watch {
                 Watch::Memory(recorder) => told(recorder),
@@ -331,8 +352,9 @@ impl Built {
             said.sort_unstable();
             assert_eq!(said, fate.told[i], "holder {i} (slot of the report, slot there)");
             calls += told;
+            panicked += if self.panics[i] { told } else { 0 };
         }
-        assert_eq!(report.counts().told, calls);
+        assert_eq!((report.counts().told, report.counts().panicked), (calls, panicked));
     }
 }
 
@@ -347,6 +369,15 @@ fn recorder<S: badrange_core::Space>(holder: &TwinHolder) -> Recorder<S> {
     holder.settles.iter().fold(recorder, |recorder, settle| {
         recorder.settling(bytes(SLOT, settle.start, settle.len).into(), settle.outcome)
     })
+}
+
+/// The recorder, which panics after each call if it is to.
+pub(super) fn faulty<S: badrange_core::Space>(
+    recorder: &Arc<Recorder<S>>,
+    panics: bool,
+) -> Arc<dyn Holder<S>> {
+    let recorder = Arc::clone(recorder);
+    if panics { Arc::new(Panics::always(recorder)) } else { recorder }
 }
 
 /// What a holder was told, as slots of the report and its own, and in how many calls.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use arbitrary::Arbitrary;
 use badrange_core::{
-    Cover, DevOffset, Extent, Outcome, PAGE_SIZE, PhysAddr, Piece, ReportOffset, Run,
+    Cover, DevOffset, Extent, Outcome, PAGE_SIZE, PhysAddr, Piece, ReportOffset, Run, Space,
 };
 
 use super::{Answer, TestCase};
@@ -37,6 +37,22 @@ impl DrawnExtent {
     #[must_use]
     pub fn has(&self, unit: u64) -> bool {
         self.start <= unit && unit < self.start + self.len
+    }
+
+    /// The real extent, in units of `unit`; `None` where it would end beyond 64 bits.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::DevOffset;
+    /// use badrange_testkit::case::DrawnExtent;
+    /// let extent = DrawnExtent { start: 3, len: 2 };
+    /// assert_eq!(extent.build::<DevOffset>(512).unwrap().start(), DevOffset::new(1536));
+    /// assert_eq!(extent.build::<DevOffset>(u64::MAX), None);
+    /// ```
+    #[must_use]
+    pub fn build<S: Space>(&self, unit: u64) -> Option<Extent<S>> {
+        let start = S::from_raw(self.start.checked_mul(unit)?);
+        Extent::new(start, self.len.checked_mul(unit)?).ok()
     }
 
     fn real(&self, base: u64) -> Extent<DevOffset> {
@@ -77,6 +93,21 @@ impl DrawnRun {
             let start = self.start + i * (self.len + self.gap);
             start <= unit && unit < start + self.len
         })
+    }
+
+    /// The real run, in units of `unit`; `None` where it would end beyond 64 bits.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::DevOffset;
+    /// use badrange_testkit::case::DrawnRun;
+    /// let run = DrawnRun { start: 1, len: 2, gap: 1, count: 3 };
+    /// assert_eq!(run.build::<DevOffset>(512).unwrap().stride(), 1536);
+    /// ```
+    #[must_use]
+    pub fn build<S: Space>(&self, unit: u64) -> Option<Run<S>> {
+        let first = DrawnExtent { start: self.start, len: self.len }.build(unit)?;
+        Run::new(first, self.len.checked_add(self.gap)?.checked_mul(unit)?, self.count).ok()
     }
 
     pub(crate) fn quad(&self) -> (u64, u64, u64, u64) {
@@ -249,9 +280,9 @@ impl Ranges {
     /// The join, spelled out.
     fn said_about(&self, unit: u64) -> Option<Outcome> {
         let about = self.said.iter().filter(|(run, _)| run.has(unit));
-        let said: Vec<Answer> = about.map(|(_, answer)| *answer).collect();
+        let said: Vec<Outcome> = about.map(|(_, answer)| Outcome::from(*answer)).collect();
         let order = [Answer::NotSupported, Answer::Eio, Answer::Euclean, Answer::Handled];
-        let strongest = order.into_iter().find(|answer| said.contains(answer));
-        strongest.or_else(|| said.first().copied()).map(Outcome::from)
+        let strongest = order.into_iter().map(Outcome::from).find(|outcome| said.contains(outcome));
+        strongest.or_else(|| said.first().copied())
     }
 }

@@ -8,14 +8,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use arbitrary::Arbitrary;
 use badrange_block::dm::Table;
-use badrange_core::{DevOffset, DeviceId, MfFlags, Outcome};
+use badrange_core::{DevOffset, DeviceId, MfFlags};
 use badrange_stack::{
-    DeviceSpec, Limits, RegisterErrorKind, Registration, Stack, TopologyError, TopologyErrorKind,
+    DeviceSpec, Limits, RegisterErrorKind, Stack, TopologyError, TopologyErrorKind,
 };
 
 use super::{
     Answer, TestCase,
-    build::{Built, SLOT, SLOTS_PER_SECTOR, Watch, leg_devices},
+    build::{Built, SLOT, SLOTS_PER_SECTOR, Watch, faulty, leg_devices},
 };
 use crate::{
     draw::{few, within},
@@ -419,27 +419,16 @@ impl Model {
         let recorder = Arc::new(Recorder::<DevOffset>::new(answer.into()));
         let range = bytes(SLOT, start, len);
         let id = self.built.devices[device];
-        match self.built.stack.register(id, range, recorder.clone()) {
+        let panics = answer == Answer::Panics;
+        match self.built.stack.register(id, range, faulty(&recorder, panics)) {
             Ok(registration) => {
                 assert_eq!(must, [], "went through");
-                self.registered(device, (start, len), answer.into(), recorder, registration);
+                let (on, settles) = (Space::Device(device), Vec::new());
+                let holder = TwinHolder { on, start, len, settles, answer: answer.into() };
+                self.built.added(holder, Watch::Device(recorder), panics, registration);
             }
             Err(err) => assert!(must.contains(&err.kind()), "{err}: {must:?}"),
         }
-    }
-
-    fn registered(
-        &mut self,
-        device: usize,
-        (start, len): (u64, u64),
-        answer: Outcome,
-        recorder: Arc<Recorder>,
-        registration: Registration,
-    ) {
-        let on = Space::Device(device);
-        self.built.twin.add_holder(TwinHolder { on, start, len, settles: Vec::new(), answer });
-        self.built.watches.push(Watch::Device(recorder));
-        self.built.registrations.push(Some(registration));
     }
 
     fn unregister(&mut self, holder: u64) {

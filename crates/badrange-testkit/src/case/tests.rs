@@ -57,6 +57,21 @@ fn whole_stack_smoke() {
 }
 
 #[test]
+fn interleave_smoke() {
+    smoke::<Interleaves>(800);
+}
+
+#[test]
+fn badblocks_ops_smoke() {
+    smoke::<BadblocksOps>(800);
+}
+
+#[test]
+fn recovery_ops_smoke() {
+    smoke::<RecoveryOps>(800);
+}
+
+#[test]
 fn bytes_that_are_too_few_are_in_order() {
     check_bytes::<WholeStack>(&[]);
     check_bytes::<Tables>(&[1]);

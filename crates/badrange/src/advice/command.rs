@@ -95,12 +95,122 @@ impl Command {
         self
     }
 
+    /// The command in lines of at most `width` characters, which a shell reads as one: a line that
+    /// goes on ends in a backslash. They have to be printed without indentation. A width of less
+    /// than 40 counts as 40; only a variable with a longer name is wider than that.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange::advice::Command;
+    /// let command = Command::new("stat").arg("--").arg("x".repeat(36)).arg("y".repeat(50));
+    /// assert_eq!(command.lines(40), [
+    ///     format!("stat -- \\"),
+    ///     format!("  {} \\", "x".repeat(36)),
+    ///     format!("  {}\\", "y".repeat(37)),
+    ///     format!("{}", "y".repeat(13)),
+    /// ]);
+    /// ```
+    #[must_use]
+    pub fn lines(&self, width: usize) -> Vec<String> {
+        let mut lines = Lines::new(width);
+        self.words.iter().for_each(|word| lines.word(word));
+        lines.done
+    }
+
     /// The variables it uses, in the order in which they stand, each as often as it does.
     pub fn variables(&self) -> impl Iterator<Item = &Variable> {
         self.words.iter().flatten().filter_map(|part| match part {
             Part::Text(_) => None,
             Part::Variable(variable) => Some(variable),
         })
+    }
+}
+
+/// A command that is being broken into lines.
+struct Lines {
+    width: usize,
+    done: Vec<String>,
+}
+
+impl Lines {
+    fn new(width: usize) -> Self {
+        Self { width: width.max(40), done: vec![String::new()] }
+    }
+
+    fn used(&self) -> usize {
+        self.done.last().map_or(0, |line| line.chars().count())
+    }
+
+    fn add(&mut self, text: &str) {
+        self.done.last_mut().into_iter().for_each(|line| line.push_str(text));
+    }
+
+    /// Whether so many characters, and what ends a line, fit into the last one.
+    fn fits(&self, len: usize) -> bool {
+        self.used().saturating_add(len).saturating_add(" \\".len()) <= self.width
+    }
+
+    fn word(&mut self, word: &[Part]) {
+        let shown = Shown(word).to_string();
+        if self.used() > 0 {
+            if self.fits(shown.chars().count().saturating_add(1)) {
+                self.add(" ");
+            } else {
+                self.add(" \\");
+                self.done.push("  ".to_owned());
+            }
+        }
+        if self.fits(shown.chars().count()) {
+            return self.add(&shown);
+        }
+        for part in word {
+            match part {
+                Part::Text(text) => self.letters(text),
+                Part::Variable(variable) => self.piece(&variable.to_string()),
+            }
+        }
+    }
+
+    /// Text that is longer than a line, a few letters after the other: each piece is quoted by
+    /// itself.
+    fn letters(&mut self, text: &str) {
+        let quoted = |text: &str| Command::new(text).to_string();
+        let mut piece = String::new();
+        for c in text.chars() {
+            let mut longer = piece.clone();
+            longer.push(c);
+            if !piece.is_empty() && !self.fits(quoted(&longer).chars().count()) {
+                self.piece(&quoted(&piece));
+                self.end_inside();
+                longer = c.to_string();
+            }
+            piece = longer;
+        }
+        if !piece.is_empty() {
+            self.piece(&quoted(&piece));
+        }
+    }
+
+    fn piece(&mut self, shown: &str) {
+        if self.used() > 0 && !self.fits(shown.chars().count()) {
+            self.end_inside();
+        }
+        self.add(shown);
+    }
+
+    /// Ends the line inside a word: the next one goes on at its very beginning.
+    fn end_inside(&mut self) {
+        self.add("\\");
+        self.done.push(String::new());
+    }
+}
+
+/// One word, quoted.
+struct Shown<'w>(&'w [Part]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_word(self.0, f)
     }
 }
 

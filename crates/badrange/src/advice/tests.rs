@@ -139,6 +139,31 @@ fn a_shell_reads_back_the_very_words() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_shell_reads_back_a_command_in_lines() {
+    let long = "it's a \\long \u{fc} \u{202e}name\n".repeat(9);
+    let command = Command::new("x")
+        .arg("plain")
+        .arg(&*long)
+        .arg("a".repeat(300))
+        .arg("")
+        .arg_after("of=", &Variable::new("dir"), long.clone())
+        .arg("end");
+    for width in [0, 40, 41, 63, 100, 2000] {
+        let lines = command.lines(width);
+        assert!(lines.iter().all(|line| line.chars().count() <= width.max(40)), "{lines:?}");
+        assert!(lines.iter().all(|line| !line.chars().any(char::is_control)));
+        let words =
+            ["x", "plain", &long, &"a".repeat(300), "", &format!("of=/the dir{long}"), "end"];
+        let expected: Vec<u8> =
+            words.iter().flat_map(|word| [word.as_bytes(), &[0]].concat()).collect();
+        if let Some(found) = read_back(&lines.join("\n")) {
+            assert_eq!(String::from_utf8_lossy(&found), String::from_utf8_lossy(&expected));
+        }
+    }
+}
+
+#[test]
 fn variables_have_names_that_a_shell_takes() {
     for (given, name) in [
         ("mnt", "MNT"),

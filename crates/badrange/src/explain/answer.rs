@@ -90,7 +90,8 @@ pub struct PieceFound {
     pub routes: Vec<Vec<Position>>,
     /// What the bytes are.
     pub verdict: Verdict,
-    /// What every route and owner says they are; `verdict` is the first by precedence.
+    /// What every route and owner says they are, but for routes through an array that can rebuild
+    /// the bytes; `verdict` is the first of all by precedence.
     pub verdicts: Vec<Verdict>,
     /// For filesystem metadata and journals: which, in the words of the plain fsmap form.
     pub what: Option<String>,
@@ -98,6 +99,9 @@ pub struct PieceFound {
     pub lost: Option<bool>,
     /// Where an array has the bytes once more: then nothing is lost.
     pub redundancy: Option<Redundancy>,
+    /// Whether an array should have the bytes once more, but too many of its members are missing
+    /// or bad there. Not in the JSON form: there, `redundancy` is absent.
+    pub too_many: bool,
     /// The files the bytes belong to, by (fs, inode, fork, start).
     pub owners: Vec<OwnerFound>,
 }
@@ -160,7 +164,8 @@ impl Answer {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let pieces = || self.queries.iter().flat_map(|q| &q.pieces);
-        let said = || pieces().flat_map(|p| &p.verdicts);
+        // What an array can rebuild is not lost.
+        let said = || pieces().filter(|p| p.redundancy.is_none()).flat_map(|p| &p.verdicts);
         let lost = |v: &&Verdict| v.lost() == Some(true);
         if said().filter(lost).any(|v| v.is_metadata()) {
             2

@@ -5,7 +5,7 @@ use badrange_fs::{FileId, Fork, Owner, Record, Special};
 use badrange_input::{Filesystem, Layer, Topology};
 
 use super::{
-    Explanation, OwnerFound, PieceFound, Position, Query, Verdict,
+    Explanation, OwnerFound, PieceFound, Position, Query, Redundancy, Verdict,
     build::{Content, Finding},
 };
 
@@ -19,7 +19,7 @@ pub(super) fn memory(
     asked: Extent<PhysAddr>,
     found: &[Finding],
 ) -> Explanation {
-    let unreached = Route { trail: Vec::new(), content: Content::Plain(Verdict::NoOwner) };
+    let unreached = Route::plain(Vec::new(), Verdict::NoOwner);
     let base = asked.start().get();
     explanation(topology, query, "phys", base, asked.len(), found, &unreached)
 }
@@ -36,7 +36,7 @@ pub(super) fn device(
         return explanation_of(query, "", asked.start().get(), asked.len(), Vec::new());
     };
     let base = asked.start();
-    let unreached = Route { trail: vec![(place, base)], content: Content::Plain(Verdict::Outside) };
+    let unreached = Route::plain(vec![(place, base)], Verdict::Outside);
     let mut found = found.to_vec();
     if let Layer::View { at, .. } = &device.layer {
         // Asked through a view, the way up begins with the view instead of what it is a view of.
@@ -92,6 +92,9 @@ fn explanation(
 struct Route {
     trail: Vec<(usize, DevOffset)>,
     content: Content,
+    /// The devices that an array has the bytes from once more.
+    rebuilt: Option<Vec<usize>>,
+    too_many: bool,
 }
 
 impl PartialEq for Content {
@@ -111,6 +114,10 @@ impl PartialEq for Content {
 impl Eq for Content {}
 
 impl Route {
+    fn plain(trail: Vec<(usize, DevOffset)>, verdict: Verdict) -> Self {
+        Self { trail, content: Content::Plain(verdict), rebuilt: None, too_many: false }
+    }
+
     /// The same route for bytes that begin `by` later.
     fn later(&self, by: u64) -> Self {
         let move_up = |at: &DevOffset| at.checked_add(by).unwrap_or(*at);
@@ -121,7 +128,7 @@ impl Route {
                 Content::Filesystem { fs: *fs, at: move_up(at), records: records.clone() }
             }
         };
-        Self { trail, content }
+        Self { trail, content, rebuilt: self.rebuilt.clone(), too_many: self.too_many }
     }
 
     fn verdicts(&self) -> Vec<Verdict> {
@@ -184,7 +191,8 @@ fn spell_out(finding: &Finding) -> impl Iterator<Item = (Extent<ReportOffset>, R
                 Content::Filesystem { fs: *fs, at: last.unwrap_or(*at), records: records.clone() }
             }
         };
-        (origin, Route { trail: trail.collect(), content })
+        let (rebuilt, too_many) = (finding.rebuilt.clone(), finding.too_many);
+        (origin, Route { trail: trail.collect(), content, rebuilt, too_many })
     })
 }
 
@@ -221,7 +229,9 @@ fn contiguous(
             .iter()
             .map(|(origin, route)| route.later(at.saturating_sub(origin.start().get())))
             .collect();
-        let routes = if routes.is_empty() { vec![unreached.later(at)] } else { routes };
+        let mut routes = if routes.is_empty() { vec![unreached.later(at)] } else { routes };
+        // The order in which the holders were told is not the same for every byte.
+        routes.sort_by(|a, b| a.trail.cmp(&b.trail));
         // NO-OVERFLOW: the loop runs while `at < len`, and no boundary lies at or before `at`.
         joiner.push(at, end.wrapping_sub(at), routes);
         at = end;
@@ -247,7 +257,7 @@ struct Open {
 
 impl Joiner<'_> {
     fn push(&mut self, start: u64, len: u64, routes: Vec<Route>) {
-        let verdicts = routes.iter().flat_map(Route::verdicts).collect();
+        let verdicts = telling(&routes);
         if let Some(open) = &mut self.open {
             if continues(&open.routes, open.len, &routes) {
                 // NO-OVERFLOW: both are parts of one query.
@@ -295,6 +305,7 @@ struct Sense {
     lost: Option<bool>,
     what: Option<Special>,
     owners: Vec<(usize, FileId, Fork, Option<u64>)>,
+    redundancy: Option<Vec<usize>>,
 }
 
 impl Sense {
@@ -315,9 +326,10 @@ impl Sense {
         let verdict = verdicts.iter().min().copied().unwrap_or(Verdict::Outside);
         Self {
             verdict,
-            lost: combined_loss(&verdicts),
+            lost: combined_loss(routes),
             what: routes.iter().find_map(|route| route.what(verdict)),
             owners,
+            redundancy: redundancy(routes),
         }
     }
 }
@@ -330,17 +342,20 @@ fn piece(
     repeat: Option<(u64, u64)>,
     routes: &[Route],
 ) -> PieceFound {
-    let Sense { verdict, lost, what, .. } = Sense::of(routes, 0);
+    let Sense { verdict, lost, what, redundancy, .. } = Sense::of(routes, 0);
     let mut owners: Vec<_> = routes.iter().flat_map(|r| r.owners(topology, len)).collect();
     owners.sort();
     owners.dedup();
-    let position = |(place, at): &(usize, DevOffset)| {
-        let device = topology.devices().get(*place);
-        let device = device.map_or_else(String::new, |d| d.name.clone());
-        Position { device, start: at.get(), stride: None }
+    let name =
+        |place: &usize| topology.devices().get(*place).map_or_else(String::new, |d| d.name.clone());
+    let position = |(place, at): &(usize, DevOffset)| Position {
+        device: name(place),
+        start: at.get(),
+        stride: None,
     };
     let route_positions = |r: &Route| r.trail.iter().map(position).collect::<Vec<_>>();
     let mut ways: Vec<Vec<Position>> = routes.iter().map(route_positions).collect();
+    ways.sort_by(|a, b| by_names(a).cmp(by_names(b)));
     if let [only] = ways.as_slice() {
         if only.is_empty() {
             ways.clear();
@@ -352,10 +367,11 @@ fn piece(
         repeat,
         routes: ways,
         verdict,
-        verdicts: sorted(routes.iter().flat_map(Route::verdicts).collect()),
+        verdicts: sorted(telling(routes)),
         what: what.map(|special| special.to_string()),
         lost,
-        redundancy: None,
+        redundancy: redundancy.map(|from| Redundancy { from: from.iter().map(name).collect() }),
+        too_many: routes.iter().any(|route| route.too_many),
         owners,
     }
 }
@@ -366,12 +382,36 @@ fn sorted(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
     verdicts
 }
 
-/// True if any is true, else unknown if any is unknown.
-fn combined_loss(verdicts: &[Verdict]) -> Option<bool> {
-    let losses = || verdicts.iter().map(|v| v.lost());
-    if losses().any(|l| l == Some(true)) {
+/// Devices and places of a way, to put several in order.
+fn by_names(way: &[Position]) -> impl Iterator<Item = (&str, u64)> {
+    way.iter().map(|hop| (hop.device.as_str(), hop.start))
+}
+
+/// What the routes say that nothing can rebuild; if all can be rebuilt, what all say.
+fn telling(routes: &[Route]) -> Vec<Verdict> {
+    let all = routes.iter().all(|route| route.rebuilt.is_some());
+    let told = routes.iter().filter(|route| all || route.rebuilt.is_none());
+    told.flat_map(Route::verdicts).collect()
+}
+
+/// Where the bytes can be had from whichever way one looks at them; none if one way has no other.
+fn redundancy(routes: &[Route]) -> Option<Vec<usize>> {
+    let mut from = Vec::new();
+    for route in routes {
+        let more = route.rebuilt.as_ref()?.iter().filter(|place| !from.contains(*place));
+        let more: Vec<usize> = more.copied().collect();
+        from.extend(more);
+    }
+    Some(from).filter(|from| !from.is_empty())
+}
+
+/// True if any is true, else unknown if any is unknown. What can be rebuilt is not lost.
+fn combined_loss(routes: &[Route]) -> Option<bool> {
+    let lossy = routes.iter().filter(|route| route.rebuilt.is_none());
+    let losses: Vec<_> = lossy.flat_map(Route::verdicts).map(Verdict::lost).collect();
+    if losses.contains(&Some(true)) {
         Some(true)
-    } else if losses().any(|l| l.is_none()) {
+    } else if losses.contains(&None) {
         None
     } else {
         Some(false)

@@ -1,20 +1,24 @@
-use core::{fmt, ops::ControlFlow};
+use core::ops::ControlFlow;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use badrange_core::{
-    Corruption, DevOffset, DeviceId, Errno, Extent, Fallback, Holder, Leg, Mapping, MfFlags,
-    Outcome, Pfn, ReportOffset, Run, Space,
+    Corruption, DevOffset, DeviceId, Extent, Fallback, Holder, Leg, Mapping, MfFlags, Outcome, Pfn,
+    ReportOffset, Run, Space,
 };
 use badrange_fs::{Record, ReverseMap};
-use badrange_input::{Area, Device, Layer, Topology};
+use badrange_input::{Area, Device, Layer, Topology, gaps};
 use badrange_stack::{
     DeviceSpec, Limits, RegisterError, Registration, Report, Stack, TopologyError,
 };
 
-use super::{Answer, Query, Target, Verdict, assemble, ground};
+use super::{
+    Answer, Query, Target, Verdict, assemble, ground,
+    holders::{AreaHolder, AreasHolder, ParityHolder},
+    protect,
+};
 
 /// A described stack, ready to explain what a bad range hits.
 ///
@@ -59,6 +63,38 @@ pub(super) struct Finding {
     /// Devices by their place in the topology, lowest first.
     pub(super) trail: Vec<(usize, Run<DevOffset>)>,
     pub(super) content: Content,
+    /// The devices that an array has the bytes from once more; none where it has not.
+    pub(super) rebuilt: Option<Vec<usize>>,
+    /// Whether an array tried in vain.
+    pub(super) too_many: bool,
+}
+
+impl Finding {
+    /// `len` bytes of one element, `skip` bytes behind its beginning.
+    pub(super) fn slice(&self, index: u64, skip: u64, len: u64) -> Option<Self> {
+        fn of<S: Space>(run: &Run<S>, index: u64, skip: u64, len: u64) -> Option<Run<S>> {
+            let start = run.element(index)?.start().checked_add(skip)?;
+            Extent::new(start, len).ok().map(Run::from)
+        }
+        let trail =
+            self.trail.iter().map(|(place, run)| Some((*place, of(run, index, skip, len)?)));
+        let trail: Vec<_> = trail.collect::<Option<_>>()?;
+        let content = match &self.content {
+            Content::Plain(verdict) => Content::Plain(*verdict),
+            Content::Filesystem { fs, at, records } => {
+                let last = trail.last().map_or(*at, |(_, run)| run.first().start());
+                Content::Filesystem { fs: *fs, at: last, records: records.clone() }
+            }
+        };
+        let origin = of(&self.origin, index, skip, len)?;
+        Some(Self {
+            origin,
+            trail,
+            content,
+            rebuilt: self.rebuilt.clone(),
+            too_many: self.too_many,
+        })
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -74,7 +110,7 @@ pub(super) enum Content {
 
 /// Gathers what the holders of one query are told.
 #[derive(Debug, Default)]
-struct Collector {
+pub(super) struct Collector {
     /// Held for a whole query.
     busy: Mutex<()>,
     found: Mutex<Vec<Finding>>,
@@ -82,7 +118,7 @@ struct Collector {
 }
 
 impl Collector {
-    fn add<S: Space>(&self, what: &Corruption<'_, S>, part: Run<S>, content: Content) {
+    pub(super) fn add<S: Space>(&self, what: &Corruption<'_, S>, part: Run<S>, content: Content) {
         let Some(piece) = what.piece().select(part) else { return };
         let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let mut trail = Vec::new();
@@ -90,25 +126,9 @@ impl Collector {
             trail.extend(places.get(&hop.device).map(|place| (*place, hop.at)));
         });
         drop(places);
-        let finding = Finding { origin: piece.origin(), trail, content };
+        let finding =
+            Finding { origin: piece.origin(), trail, content, rebuilt: None, too_many: false };
         self.found.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
-    }
-}
-
-/// Whoever "holds" bytes whose use is known without looking further.
-struct AreaHolder {
-    verdict: Verdict,
-    collector: Arc<Collector>,
-}
-
-impl<S: Space> Holder<S> for AreaHolder {
-    fn corrupted_range(&self, what: &Corruption<'_, S>) -> Outcome {
-        self.collector.add(what, what.range(), Content::Plain(self.verdict));
-        if self.verdict == Verdict::PmemMetadata {
-            Outcome::Failed(Errno::ENXIO) // as the kernel rejects it
-        } else {
-            Outcome::Handled
-        }
     }
 }
 
@@ -156,8 +176,10 @@ impl FsHolder {
 /// Whether an area holds something itself, rather than nothing.
 const fn area_is_use(area: Area) -> bool {
     match area {
-        Area::PartitionTable | Area::LvmMetadata => true,
-        Area::Unpartitioned | Area::LvmFree | Area::LvmTail => false,
+        Area::PartitionTable | Area::LvmMetadata | Area::MdMetadata | Area::ThinMetadata => true,
+        Area::Unpartitioned | Area::LvmFree | Area::LvmTail | Area::MdUnused | Area::ThinFree => {
+            false
+        }
     }
 }
 
@@ -209,18 +231,21 @@ impl Explainer {
     /// When a bug of this crate would make the answer incomplete.
     #[must_use]
     pub fn explain(&self, queries: &[Query]) -> Answer {
-        let found: Vec<_> = queries.iter().map(|query| self.explain_one(query)).collect();
+        let busy = self.collector.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut findings: Vec<_> = queries.iter().map(|query| self.ask(query)).collect();
+        drop(busy);
+        protect::protect(&self.topology, queries, &mut findings);
+        let found = queries.iter().zip(&findings);
+        let found: Vec<_> = found.map(|(query, found)| self.assemble(query, found)).collect();
         let summary = ground::summary(&self.topology, queries, &found);
         Answer { queries: found, summary }
     }
 
-    fn explain_one(&self, query: &Query) -> super::Explanation {
-        let _busy = self.collector.busy.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Lets the query's bytes fail, and gathers what the holders were told.
+    fn ask(&self, query: &Query) -> Vec<Finding> {
         match query.target {
             Target::Memory(extent) => {
                 complete(&self.stack.memory_failure_range(extent, MfFlags::NONE, &NoPages));
-                let found = self.take();
-                assemble::memory(&self.topology, query, extent, &found)
             }
             Target::Device { place, extent } => {
                 let (below, seen_from) = self.seen_from(place);
@@ -229,8 +254,16 @@ impl Explainer {
                 if let (Some(bad), Some(id)) = (shifted, self.ids.get(below.0).copied().flatten()) {
                     complete(&self.stack.notify_failure(id, bad, MfFlags::NONE));
                 }
-                let found = self.take();
-                assemble::device(&self.topology, query, place, extent, &found)
+            }
+        }
+        self.take()
+    }
+
+    fn assemble(&self, query: &Query, found: &[Finding]) -> super::Explanation {
+        match query.target {
+            Target::Memory(extent) => assemble::memory(&self.topology, query, extent, found),
+            Target::Device { place, extent } => {
+                assemble::device(&self.topology, query, place, extent, found)
             }
         }
     }
@@ -286,9 +319,6 @@ impl Builder<'_> {
     ) -> Result<(), BuildError> {
         let Some(device) = self.topology.devices().get(place) else { return Ok(()) };
         let name = device.name.as_str();
-        let below = |legs: &[usize]| -> Vec<DeviceId> {
-            legs.iter().filter_map(|leg| self.id(*leg)).collect()
-        };
         let spec = match &device.layer {
             Layer::Disk | Layer::Opaque => Some(DeviceSpec::base(name, device.extent)),
             Layer::Pmem { namespace, .. } => {
@@ -298,12 +328,12 @@ impl Builder<'_> {
                 }
                 Some(DeviceSpec::on_memory(name, Arc::new(*namespace)))
             }
-            Layer::Partition { on, mapping } => {
-                Some(DeviceSpec::on(name, Arc::new(*mapping), below(&[*on])))
-            }
-            Layer::Mapped { table, legs } => {
-                let table: Arc<dyn Mapping> = Arc::<badrange_block::dm::Table>::clone(table);
-                Some(DeviceSpec::on(name, table, below(legs)))
+            layer @ (Layer::Partition { .. }
+            | Layer::Mapped { .. }
+            | Layer::Array { .. }
+            | Layer::Thin { .. }) => {
+                let below = layer.legs().iter().filter_map(|leg| self.id(*leg)).collect::<Vec<_>>();
+                layer.mapping().map(|mapping| DeviceSpec::on(name, mapping, below))
             }
             // A view is on nobody's way up.
             Layer::View { .. } => None,
@@ -336,21 +366,41 @@ impl Builder<'_> {
             registrations.push(self.stack.register(id, device.extent, holder)?);
             return Ok(());
         }
-        let mut held = self.used_above(place);
-        let used = held.clone();
+        let used = self.used_above(place);
+        let (mut areas, mut held) = (Vec::new(), used.clone());
         for (area, kind) in &device.areas {
             // Where a device above uses bytes of no use here, they are that device's alone. Tables
             // and metadata are lost whoever else uses the bytes.
             let over = if area_is_use(*kind) { Vec::new() } else { used.clone() };
-            for part in badrange_input::gaps(*area, over) {
-                let holder = self.area(Verdict::of_area(*kind));
-                registrations.push(self.stack.register(id, part, holder)?);
-            }
+            let verdict = Verdict::of_area(*kind);
+            areas.extend(gaps(*area, over).into_iter().map(|part| (part, verdict)));
             held.push(*area);
         }
-        for rest in badrange_input::gaps(device.extent, held) {
-            let holder = self.area(Verdict::Device);
-            registrations.push(self.stack.register(id, rest, holder)?);
+        let rest = gaps(device.extent, held).into_iter().map(|part| (part, Verdict::Device));
+        areas.extend(rest);
+        areas.sort_unstable_by_key(|(area, _)| area.start());
+        let collector = Arc::clone(&self.collector);
+        let holder = Arc::new(AreasHolder { areas, collector });
+        registrations.push(self.stack.register(id, device.extent, holder)?);
+        self.parity(place, id, registrations)
+    }
+
+    /// Registers whoever holds the parity that arrays above keep on a device.
+    fn parity(
+        &self,
+        place: usize,
+        id: DeviceId,
+        registrations: &mut Vec<Registration>,
+    ) -> Result<(), BuildError> {
+        for above in self.topology.devices() {
+            for (leg, _) in legs_on(&above.layer, place) {
+                let Some((array, leg)) = above.layer.array_of(leg) else { continue };
+                let (parity, collector) = (array.parity(leg), Arc::clone(&self.collector));
+                if let Some(on) = array.leg_extent(leg).filter(|_| !parity.is_empty()) {
+                    let holder = Arc::new(ParityHolder { parity, collector });
+                    registrations.push(self.stack.register(id, on, holder)?);
+                }
+            }
         }
         Ok(())
     }
@@ -363,26 +413,15 @@ impl Builder<'_> {
 
     /// What the devices above use of a device.
     fn used_above(&self, place: usize) -> Vec<Extent<DevOffset>> {
-        let mut used = Vec::new();
-        for above in self.topology.devices() {
-            match &above.layer {
-                Layer::Partition { on, mapping } => {
-                    used.extend(Some(mapping.on()).filter(|_| *on == place));
-                }
-                Layer::Mapped { table, legs } => {
-                    let legs = (0_u32..).map(Leg::new).zip(legs);
-                    let here = legs.filter(|(_, on)| **on == place);
-                    used.extend(here.filter_map(|(leg, _)| table.leg_extent(leg)));
-                }
-                Layer::Disk | Layer::Pmem { .. } | Layer::Opaque | Layer::View { .. } => {}
-            }
-        }
-        used
+        let above = self.topology.devices().iter();
+        above
+            .flat_map(|d| legs_on(&d.layer, place).flat_map(|(leg, _)| d.layer.used(leg)))
+            .collect()
     }
 }
 
-impl fmt::Debug for AreaHolder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AreaHolder({})", self.verdict)
-    }
+/// The legs of a layer that are on a device.
+fn legs_on(layer: &Layer, place: usize) -> impl Iterator<Item = (Leg, usize)> + '_ {
+    let legs = (0_u32..).map(Leg::new).zip(layer.legs().iter().copied());
+    legs.filter(move |(_, on)| *on == place)
 }

@@ -56,7 +56,7 @@ fn bytes_lost(topology: &Topology, queries: &[Query], found: &[Explanation]) -> 
 }
 
 /// A piece's bytes: one range, or each element of a strided one.
-fn elements(piece: &PieceFound) -> impl Iterator<Item = (u64, u64)> + '_ {
+pub(crate) fn elements(piece: &PieceFound) -> impl Iterator<Item = (u64, u64)> + '_ {
     let (stride, count) = piece.repeat.unwrap_or((0, 1));
     let start = move |i: u64| piece.start.saturating_add(stride.saturating_mul(i));
     (0..count).map(move |i| (start(i), start(i).saturating_add(piece.len)))
@@ -64,15 +64,15 @@ fn elements(piece: &PieceFound) -> impl Iterator<Item = (u64, u64)> + '_ {
 
 /// Half-open ranges, in any order until they are united.
 #[derive(Debug, Clone, Default)]
-struct Ranges(Vec<(u64, u64)>);
+pub(crate) struct Ranges(Vec<(u64, u64)>);
 
 impl Ranges {
-    fn add(&mut self, start: u64, end: u64) {
+    pub(crate) fn add(&mut self, start: u64, end: u64) {
         self.0.push((start, end));
     }
 
     /// The same bytes as disjoint ranges, ascending.
-    fn union(&mut self) -> Vec<(u64, u64)> {
+    pub(crate) fn union(&mut self) -> Vec<(u64, u64)> {
         self.0.sort_unstable();
         let mut united: Vec<(u64, u64)> = Vec::new();
         for (start, end) in &self.0 {
@@ -108,6 +108,17 @@ struct Ground<'t> {
 }
 
 impl Ground<'_> {
+    /// Whether a device lies on an array that could have had its bytes elsewhere.
+    fn has_array_below(&self, space: Space) -> bool {
+        let Space::Device(place) = space else { return false };
+        let Some(device) = self.topology.devices().get(place) else { return false };
+        let legs = (0_u32..).map(badrange_core::Leg::new).zip(device.layer.legs());
+        legs.into_iter().any(|(leg, on)| {
+            device.layer.array_of(leg).is_some_and(|(array, _)| array.is_redundant())
+                || self.has_array_below(Space::Device(*on))
+        })
+    }
+
     /// How many of these bytes of a space lie on bytes that no space before them counted.
     fn count_new(&mut self, space: Space, lost: &[(u64, u64)]) -> u64 {
         let mut below = Vec::new();
@@ -146,8 +157,14 @@ impl Ground<'_> {
                     ControlFlow::Continue(())
                 });
             }
-            Layer::Partition { on, mapping } => self.follow(place, mapping, &[*on], extent, below),
-            Layer::Mapped { table, legs } => self.follow(place, &**table, legs, extent, below),
+            layer @ (Layer::Partition { .. }
+            | Layer::Mapped { .. }
+            | Layer::Array { .. }
+            | Layer::Thin { .. }) => {
+                if let Some(mapping) = layer.mapping() {
+                    self.follow(place, &*mapping, layer.legs(), extent, below);
+                }
+            }
             Layer::View { of, at } => {
                 if let Some(down) = extent.rebase(DevOffset::new(0), at.start()) {
                     self.sink(*of, down, below);
@@ -166,9 +183,13 @@ impl Ground<'_> {
         extent: Extent<DevOffset>,
         below: &mut Vec<(Space, u64, u64)>,
     ) {
+        let mut reached = extent.start();
         let _ = mapping.map(extent, &mut |part| {
             match part {
-                Mapped::To { leg, lower, .. } => {
+                // Of several copies the first stands for all.
+                Mapped::To { upper, .. } if upper.start() < reached => {}
+                Mapped::To { leg, lower, upper } => {
+                    reached = upper.end();
                     let index = usize::try_from(leg.index()).unwrap_or(usize::MAX);
                     if let Some(on) = legs.get(index) {
                         self.sink(*on, lower, below);
@@ -178,6 +199,62 @@ impl Ground<'_> {
             }
             ControlFlow::Continue(())
         });
+    }
+}
+
+/// Bytes at the bottom of the stack that queries named so far.
+pub(super) struct Told<'t> {
+    ground: Ground<'t>,
+    /// Disjoint ranges, end by start.
+    named: BTreeMap<Space, BTreeMap<u64, u64>>,
+}
+
+impl<'t> Told<'t> {
+    pub(super) const fn new(topology: &'t Topology) -> Self {
+        Self { ground: Ground { topology, counted: BTreeMap::new() }, named: BTreeMap::new() }
+    }
+
+    /// Adds a query; `false` when it is of a device that lies on others, and all its bytes were
+    /// named before.
+    pub(super) fn add(&mut self, query: &Query) -> bool {
+        let mut below = Vec::new();
+        let own = Space::of(query);
+        match query.target {
+            Target::Device { place, extent } => self.ground.sink(place, extent, &mut below),
+            Target::Memory(extent) => {
+                below.push((own, extent.start().get(), extent.end().get()));
+            }
+        }
+        let above = below.iter().all(|(space, ..)| *space != own);
+        // What an array could not read is more than what one of its members could not.
+        let above = above && !self.ground.has_array_below(own);
+        if above && below.iter().all(|(space, start, end)| self.is_named(*space, *start, *end)) {
+            return false;
+        }
+        for (space, start, end) in below {
+            self.name(space, start, end);
+        }
+        true
+    }
+
+    fn is_named(&self, space: Space, start: u64, end: u64) -> bool {
+        let ranges = self.named.get(&space);
+        let last = ranges.and_then(|ranges| ranges.range(..=start).next_back());
+        last.is_some_and(|(_, to)| end <= *to)
+    }
+
+    fn name(&mut self, space: Space, start: u64, end: u64) {
+        let ranges = self.named.entry(space).or_default();
+        let (mut from, mut to) = (start, end);
+        // Whatever it touches becomes one with it.
+        while let Some((s, e)) = ranges.range(..=to).next_back().map(|(s, e)| (*s, *e)) {
+            if e < from {
+                break;
+            }
+            ranges.remove(&s);
+            (from, to) = (from.min(s), to.max(e));
+        }
+        ranges.insert(from, to);
     }
 }
 

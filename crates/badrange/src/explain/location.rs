@@ -52,6 +52,10 @@ pub enum LocationErrorKind {
     Overflow,
     /// The stack has no such device.
     UnknownDevice,
+    /// The stack has no such file.
+    UnknownFile,
+    /// Several files of the stack have that name.
+    Ambiguous,
     /// The unit does not go with the space.
     Unit,
 }
@@ -175,7 +179,7 @@ impl Explainer {
     }
 }
 
-type Refusal = (LocationErrorKind, String);
+pub(crate) type Refusal = (LocationErrorKind, String);
 
 fn form() -> Refusal {
     let message = "expected <device>:<start>+<len>, such as disk:71870+4".to_owned();
@@ -183,14 +187,14 @@ fn form() -> Refusal {
 }
 
 /// `<start>[+<len>][B]`, before the unit is known.
-struct Range {
-    start: u64,
-    len: u64,
+pub(crate) struct Range {
+    pub(crate) start: u64,
+    pub(crate) len: u64,
     bytes: bool,
 }
 
 impl Range {
-    fn parse(text: &str) -> Result<Self, Refusal> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
         let (numbers, bytes) = match text.strip_suffix('B') {
             Some(numbers) => (numbers, true),
             None => (text, false),
@@ -203,7 +207,7 @@ impl Range {
         Ok(Self { start: number(start)?, len, bytes })
     }
 
-    fn extent<S: badrange_core::Space>(
+    pub(crate) fn extent<S: badrange_core::Space>(
         &self,
         unit: u64,
         space: impl Fn(u64) -> S,

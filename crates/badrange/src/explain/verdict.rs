@@ -30,6 +30,8 @@ pub enum Verdict {
     FsUnknown,
     /// Allocated to a file but never written.
     FileUnwritten,
+    /// Blocks of a thin pool that no volume has.
+    ThinFree,
     /// Free space of a filesystem.
     FsFree,
     /// Extents of a physical volume that no logical volume uses.
@@ -38,8 +40,16 @@ pub enum Verdict {
     LvmTail,
     /// A partition table.
     PartitionTable,
+    /// The metadata of a thin pool.
+    ThinMetadata,
+    /// Superblocks of a member of an array, and whatever else stands before its data.
+    MdMetadata,
     /// In no partition.
     Unpartitioned,
+    /// Parity of an array.
+    MdParity,
+    /// Bytes of a member that its array does not use.
+    MdUnused,
     /// Below the first data byte of a persistent-memory namespace.
     PmemMetadata,
     /// Physical memory that nobody registered.
@@ -66,9 +76,48 @@ impl Verdict {
             Self::LvmTail => "lvm-tail",
             Self::PartitionTable => "partition-table",
             Self::Unpartitioned => "unpartitioned",
+            Self::ThinFree => "thin-free",
+            Self::ThinMetadata => "thin-metadata",
+            Self::MdMetadata => "md-metadata",
+            Self::MdParity => "md-parity",
+            Self::MdUnused => "md-unused",
             Self::PmemMetadata => "pmem-metadata",
             Self::NoOwner => "no-owner",
             Self::Outside => "outside",
+        }
+    }
+
+    /// What it is, in words for people.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange::explain::Verdict;
+    /// assert_eq!(Verdict::Unpartitioned.words(), "in no partition");
+    /// ```
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::FsMetadata => "filesystem metadata",
+            Self::FsJournal => "filesystem journal",
+            Self::FsFree => "free space of the filesystem",
+            Self::FsUnknown => "in the filesystem, but no map says whose",
+            Self::Device => "nobody described what is on this device",
+            Self::LvmMetadata => "LVM metadata area",
+            Self::LvmFree => "extents of no logical volume",
+            Self::LvmTail => "after the last extent of the physical volume",
+            Self::ThinFree => "blocks of a thin pool that no volume maps",
+            Self::ThinMetadata => "metadata of a thin pool",
+            Self::MdMetadata => "metadata of a software array",
+            Self::MdParity => "parity of a software array",
+            Self::MdUnused => "in no use by the software array",
+            Self::PartitionTable => "partition table",
+            Self::Unpartitioned => "in no partition",
+            Self::PmemMetadata => "metadata of the namespace",
+            Self::NoOwner => "physical memory of no device here",
+            Self::Outside => "past the end of the device",
+            Self::File => "data of a file",
+            Self::FileMetadata => "metadata of a file",
+            Self::FileUnwritten => "allocated to a file but never written",
         }
     }
 
@@ -81,6 +130,8 @@ impl Verdict {
             | Self::FsMetadata
             | Self::FsJournal
             | Self::PartitionTable
+            | Self::ThinMetadata
+            | Self::MdMetadata
             | Self::PmemMetadata => Some(true),
             Self::FsUnknown | Self::Device | Self::LvmMetadata | Self::Outside | Self::NoOwner => {
                 None
@@ -89,6 +140,9 @@ impl Verdict {
             | Self::FsFree
             | Self::LvmFree
             | Self::LvmTail
+            | Self::ThinFree
+            | Self::MdParity
+            | Self::MdUnused
             | Self::Unpartitioned => Some(false),
         }
     }
@@ -102,6 +156,8 @@ impl Verdict {
                 | Self::FsJournal
                 | Self::FileMetadata
                 | Self::PartitionTable
+                | Self::ThinMetadata
+                | Self::MdMetadata
                 | Self::PmemMetadata
         )
     }
@@ -113,6 +169,10 @@ impl Verdict {
             Area::LvmMetadata => Self::LvmMetadata,
             Area::LvmFree => Self::LvmFree,
             Area::LvmTail => Self::LvmTail,
+            Area::MdMetadata => Self::MdMetadata,
+            Area::MdUnused => Self::MdUnused,
+            Area::ThinFree => Self::ThinFree,
+            Area::ThinMetadata => Self::ThinMetadata,
         }
     }
 

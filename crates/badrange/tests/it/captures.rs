@@ -9,26 +9,26 @@ use badrange::{
 };
 use serde_json::{Value, json};
 
-fn dir(name: &str) -> PathBuf {
+pub(crate) fn dir(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-fn read(path: PathBuf) -> String {
+pub(crate) fn read(path: PathBuf) -> String {
     fs::read_to_string(&path).unwrap_or_else(|err| panic!("{}: {err}", path.display()))
 }
 
-fn explainer(folder: &str, toml: &str) -> Explainer {
+pub(crate) fn explainer(folder: &str, toml: &str) -> Explainer {
     let files = DirFiles::new(dir(folder));
     let topology = Topology::load("stack.toml", toml, &files).unwrap_or_else(|e| panic!("{e}"));
     Explainer::new(topology).unwrap()
 }
 
-fn pieces(found: &Explanation) -> Value {
+pub(crate) fn pieces(found: &Explanation) -> Value {
     serde_json::to_value(&found.pieces).unwrap()
 }
 
 /// Asks every query of an expectation file; returns how many there were.
-fn agrees(folder: &str, toml: &str, adjust: impl Fn(&str, &mut Value)) -> usize {
+pub(crate) fn agrees(folder: &str, toml: &str, adjust: impl Fn(&str, &mut Value)) -> usize {
     let explainer = explainer(folder, toml);
     let expected: Value =
         serde_json::from_str(&read(dir(folder).join("expected-explain.json"))).unwrap();
@@ -38,7 +38,10 @@ fn agrees(folder: &str, toml: &str, adjust: impl Fn(&str, &mut Value)) -> usize 
         let mut wanted = query.clone();
         adjust(at, &mut wanted);
         let answer = explainer.explain(&explainer.locate(at).unwrap());
-        let got = pieces(&answer.queries[0]);
+        let mut got = pieces(&answer.queries[0]);
+        if wanted["pieces"][0].get("lost").is_none() {
+            only_observed(&mut got); // what was not observed is not compared
+        }
         assert_eq!(got, wanted["pieces"], "{at} in {folder}");
         if let Some(exit) = wanted["exit"].as_u64() {
             assert_eq!(u64::from(answer.exit_code()), exit, "exit of {at} in {folder}");
@@ -47,7 +50,15 @@ fn agrees(folder: &str, toml: &str, adjust: impl Fn(&str, &mut Value)) -> usize 
     queries.len()
 }
 
-fn as_it_is(_: &str, _: &mut Value) {}
+fn only_observed(pieces: &mut Value) {
+    for piece in pieces.as_array_mut().unwrap() {
+        let piece = piece.as_object_mut().unwrap();
+        piece.remove("lost");
+        piece.remove("redundancy");
+    }
+}
+
+pub(crate) fn as_it_is(_: &str, _: &mut Value) {}
 
 fn golden() -> String {
     read(dir("golden").join("stack.toml"))
@@ -271,27 +282,28 @@ fn dos_4kn_machine_fsmap_and_filefrag_agree() {
 #[test]
 fn dos_4kn_paths_may_carry_the_mount_point() {
     let toml = dos().replace("inode_paths.", "inode_paths_mnt.");
-    let with_mount = |_: &str, query: &mut Value| {
-        for piece in query["pieces"].as_array_mut().unwrap() {
-            let Some(owners) = piece.get_mut("owners").and_then(Value::as_array_mut) else {
-                continue;
+    assert!(agrees("3-dos-4kn", &toml, with_mount) > 0);
+}
+
+pub(crate) fn with_mount(_: &str, query: &mut Value) {
+    for piece in query["pieces"].as_array_mut().unwrap() {
+        let Some(owners) = piece.get_mut("owners").and_then(Value::as_array_mut) else {
+            continue;
+        };
+        for owner in owners {
+            let fs = owner["fs"].as_str().unwrap().to_owned();
+            let mount = match fs.as_str() {
+                "vda1" => "/srv/a1",
+                "vda5" => "/srv/a5",
+                "vda6" => "/srv/a6",
+                "vdb1" => "/srv/k1",
+                _ => "/srv/k3",
             };
-            for owner in owners {
-                let fs = owner["fs"].as_str().unwrap().to_owned();
-                let mount = match fs.as_str() {
-                    "vda1" => "/srv/a1",
-                    "vda5" => "/srv/a5",
-                    "vda6" => "/srv/a6",
-                    "vdb1" => "/srv/k1",
-                    _ => "/srv/k3",
-                };
-                for path in owner["paths"].as_array_mut().unwrap() {
-                    *path = json!(format!("{mount}{}", path.as_str().unwrap()));
-                }
+            for path in owner["paths"].as_array_mut().unwrap() {
+                *path = json!(format!("{mount}{}", path.as_str().unwrap()));
             }
         }
-    };
-    assert!(agrees("3-dos-4kn", &toml, with_mount) > 0);
+    }
 }
 
 #[test]
@@ -412,7 +424,7 @@ fn a_stripe_on_a_stripe_keeps_the_whole_way() {
 
 #[test]
 fn a_target_that_is_not_supported_leaves_the_targets_beside_it() {
-    let dm = "a: 0 100 linear d 0\na: 100 8 raid raid1 3 0 region_size 1024 1 - d\n";
+    let dm = "a: 0 100 linear d 0\na: 100 8 cache 1 - d\n";
     let explainer = small(MemoryFiles::new().with("dm", dm), DISK_D);
     assert_eq!(explainer.topology().notes().len(), 1);
     let answer = explainer.explain(&explainer.locate("d:95+10").unwrap());

@@ -7,5 +7,10 @@
     reason = "small numbers, and a panic is a failed test"
 )]
 
+mod arrays;
 mod captures;
+mod discovery;
+mod locating;
+mod logs;
+mod thin;
 mod whole_path;

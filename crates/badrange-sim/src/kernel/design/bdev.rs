@@ -19,18 +19,15 @@ use crate::{
     scenario::DeviceKind,
 };
 
+#[derive(Debug, Clone, Copy)]
 pub(super) struct CorruptedRange;
 
 /// KERNEL: `-ENODEV`: nobody is there.
 const ENODEV: i64 = -19;
 
 impl Design for CorruptedRange {
-    fn takes_ranges(&self) -> bool {
-        false
-    }
-
-    fn knows_removal(&self) -> bool {
-        false
+    fn fork(&self) -> Box<dyn Design> {
+        Box::new(*self)
     }
 
     fn fail(
@@ -83,7 +80,7 @@ impl Way<'_, '_> {
         self.log.say(
             self.linux.machine.device_name(disk),
             &name,
-            format!("corrupted_range {at:#x}+{len:#x}"),
+            format_args!("corrupted_range {at:#x}+{len:#x}"),
         );
         self.superblock(device, (at, len), depth)
     }
@@ -102,7 +99,7 @@ impl Way<'_, '_> {
         let name = scenario.filesystems.get(fs).map_or("", |what| &what.name);
         self.log.up(1);
         let below = self.linux.machine.device_name(device);
-        self.log.say(below, name, format!("corrupted_range {at:#x}+{len:#x}"));
+        self.log.say(below, name, format_args!("corrupted_range {at:#x}+{len:#x}"));
         // The length may reach beyond the device; there is nobody there to be told.
         let len = len.min(u64::MAX.saturating_sub(at));
         let Ok(range) = Extent::new(DevOffset::new(at), len) else { return ENXIO };
@@ -123,7 +120,7 @@ impl Way<'_, '_> {
             let Some(at) = first_target(&what.kind, device, range.0) else { continue };
             self.log.translated(1);
             let below = self.linux.machine.device_name(device);
-            self.log.say(below, &what.name, format!("corrupted_range {at:#x}+{:#x}", range.1));
+            self.log.say(below, &what.name, format_args!("corrupted_range {at:#x}+{:#x}", range.1));
             return self.disk(upper, (at, range.1), depth.saturating_add(1));
         }
         ENODEV

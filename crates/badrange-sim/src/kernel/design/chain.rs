@@ -21,6 +21,7 @@ use crate::{
 };
 use badrange_core::{DevOffset, Extent, FileOffset, Piece};
 
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Chain {
     /// Drivers learn of a failure only when `memory_failure()` has run.
     afterwards: bool,
@@ -32,7 +33,15 @@ impl Chain {
 }
 
 impl Design for Chain {
+    fn fork(&self) -> Box<dyn Design> {
+        Box::new(*self)
+    }
+
     fn takes_ranges(&self) -> bool {
+        true
+    }
+
+    fn knows_removal(&self) -> bool {
         true
     }
 
@@ -72,7 +81,7 @@ impl Chain {
     ) -> i64 {
         let part = Failure { place: Place::Device { device, range }, ..what };
         let first = self.afterwards.then(|| fail_pages(linux, part, report, log));
-        log.say("memory_failure", linux.machine.device_name(device), format!("{range}"));
+        log.say("memory_failure", linux.machine.device_name(device), format_args!("{range}"));
         let answer = if linux.is_devdax(device) {
             take_over(linux, (device, range), part, report, log)
         } else {
@@ -109,7 +118,7 @@ fn fire(linux: &mut Linux<'_>, what: Failure, report: &mut Report, log: &mut Log
         if number > 0 {
             log.up(piece.here().count());
             log.translated(piece.here().count());
-            log.say("chain", linux.machine.device_name(device), format!("{}", piece.here()));
+            log.say("chain", linux.machine.device_name(device), format_args!("{}", piece.here()));
         }
         for fs in linux.handlers_on(device) {
             if linux.has_handler(fs) {
@@ -133,6 +142,6 @@ fn notify(
     let scenario = linux.machine.scenario;
     let name = scenario.filesystems.get(fs).map_or("", |fs| &fs.name);
     log.up(piece.here().count());
-    log.say(linux.machine.device_name(device), name, format!("{}", piece.here()));
+    log.say(linux.machine.device_name(device), name, format_args!("{}", piece.here()));
     linux.filesystem_lost((fs, device), piece, what.whom(), Stop::AtTheEnd, (report, log))
 }

@@ -16,7 +16,12 @@ use crate::{
     scenario::{Event, FileId, Owner},
 };
 
-pub(super) fn account(linux: &Linux<'_>, event: &Event, outcome: &EventOutcome, log: &mut Log) {
+pub(in crate::kernel) fn account(
+    linux: &Linux<'_>,
+    event: &Event,
+    outcome: &EventOutcome,
+    log: &mut Log,
+) {
     let several = outcome.calls.iter().flatten();
     for call in outcome.call.iter().chain(several) {
         page_failed(linux, call, log);
@@ -39,7 +44,7 @@ fn notified(linux: &Linux<'_>, sent: &Notified, log: &mut Log) {
     let fs = device.and_then(|device| linux.machine.devices.get(device)?.holder);
     let name = fs.and_then(|fs| linux.machine.scenario.filesystems.get(fs));
     let to = name.map_or("nobody", |fs| &fs.name);
-    log.say(&holder.device, to, format!("notify {:#x}+{:#x}", holder.start, holder.len));
+    log.say(&holder.device, to, format_args!("notify {:#x}+{:#x}", holder.start, holder.len));
     if name.is_some_and(|fs| Some(fs.device) != device) {
         log.translated(1); // from the disk to the partition
     }
@@ -58,7 +63,7 @@ fn page_failed(linux: &Linux<'_>, call: &Call, log: &mut Log) {
     let place = super::page(call.pfn.get()).map(Place::Memory);
     let on = place.map(|place| pieces(&linux.machine, place)).unwrap_or_default();
     let Some((pmem, piece)) = on.first() else { return };
-    log.say("memory_failure", linux.machine.device_name(*pmem), format!("pfn {}", call.pfn));
+    log.say("memory_failure", linux.machine.device_name(*pmem), format_args!("pfn {}", call.pfn));
     log.up(u64::from(!linux.is_devdax(*pmem)));
     log.translated(1);
     let asked = call.notified.holder.as_ref();

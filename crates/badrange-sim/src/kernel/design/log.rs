@@ -58,7 +58,9 @@ impl Marked {
         marks: Marks,
     ) {
         let Some(state) = machine.filesystems.get(fs) else { return };
-        for (index, extent) in state.extents.iter().enumerate() {
+        let span = bytes.span();
+        let near = state.extents.numbered_of_file(ino, span.start().get(), span.end().get());
+        for (index, extent) in near {
             let Some(file) = data_of(extent).filter(|(owner, _)| *owner == ino) else { continue };
             for part in bytes.clip(file.1) {
                 let to = DevOffset::new(extent.start);
@@ -79,19 +81,17 @@ impl Marked {
     ) {
         let log = machine.scenario.filesystems.get(fs).and_then(|what| what.log);
         let Some((state, log)) = machine.filesystems.get(fs).zip(log) else { return };
-        let mut listed = false;
-        for (index, extent) in state.extents.iter().enumerate() {
-            if extent.device != log.device {
-                continue;
-            }
-            listed = true;
+        let span = bytes.span();
+        let near =
+            state.extents.numbered_at_place(log.device, span.start().get(), span.end().get());
+        for (index, extent) in near {
             if let Ok(window) = Extent::new(DevOffset::new(extent.start), extent.len) {
                 for part in bytes.clip(window) {
                     self.add(Key::Extent { fs, index }, part, marks);
                 }
             }
         }
-        if !listed {
+        if !state.extents.any_on(log.device) {
             self.add(Key::Extent { fs, index: usize::MAX }, bytes, marks);
         }
     }
@@ -105,6 +105,50 @@ impl Marked {
             cover.entries().for_each(|(run, marks)| self.add(key, run, marks));
         }
     }
+}
+
+/// Bytes of one owner, each counted once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sums {
+    pub(crate) bad: u64,
+    /// Bad, and the owner was not told.
+    pub(crate) untold: u64,
+    /// Told, and not bad.
+    pub(crate) wrong: u64,
+}
+
+impl Marked {
+    /// Owner by owner, how many bytes are bad and who was told; owners that are gone are left out.
+    pub(crate) fn sums(&self, machine: &Machine<'_>) -> impl Iterator<Item = (Key, Sums)> + '_ {
+        let windows: Vec<_> = self.0.keys().map(|key| window(machine, *key)).collect();
+        self.iter().zip(windows).filter_map(|((key, cover), window)| {
+            let runs = cover.resolve(window?);
+            let sum = |which: &dyn Fn(Marks) -> bool| {
+                let found = runs.iter().filter(|(_, marks)| marks.is_some_and(which));
+                found.map(|(run, _)| run.total_len()).fold(0, u64::saturating_add)
+            };
+            let bad = sum(&|marks| marks.has(Marks::BAD));
+            let untold = sum(&|marks| !marks.has(Marks::TOLD));
+            let wrong = sum(&|marks| !marks.has(Marks::BAD));
+            Some((key, Sums { bad, untold, wrong }))
+        })
+    }
+}
+
+/// All bytes of an owner.
+fn window(machine: &Machine<'_>, key: Key) -> Option<Extent<DevOffset>> {
+    let (start, len) = match key {
+        Key::Device(device) => (0, machine.scenario.devices.get(device)?.size),
+        Key::Extent { fs, index: usize::MAX } => {
+            let log = machine.scenario.filesystems.get(fs)?.log?;
+            (log.start, log.len)
+        }
+        Key::Extent { fs, index } => {
+            let extent = machine.filesystems.get(fs)?.extents.get(index)?;
+            (extent.start, extent.len)
+        }
+    };
+    Extent::new(DevOffset::new(start), len).ok()
 }
 
 /// The inode of a data extent, and the bytes of the file that it holds.
@@ -199,9 +243,9 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn say(&mut self, from: &str, to: &str, text: impl Into<String>) {
+    pub(crate) fn say(&mut self, from: &str, to: &str, text: core::fmt::Arguments<'_>) {
         if self.messages.len() < MESSAGES {
-            self.messages.push(Message::new(from, to, text));
+            self.messages.push(Message::new(from, to, text.to_string()));
         } else {
             self.unsaid = self.unsaid.saturating_add(1);
         }

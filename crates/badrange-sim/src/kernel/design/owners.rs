@@ -99,12 +99,13 @@ impl Linux<'_> {
         device: usize,
         piece: Piece<DevOffset>,
     ) -> Vec<(usize, Owner, Piece<DevOffset>)> {
-        let extents = self.machine.filesystems.get(fs).map_or(&[][..], |state| &state.extents);
+        let Some(state) = self.machine.filesystems.get(fs) else { return Vec::new() };
+        let span = piece.here().span();
+        let near = state.extents.numbered_at_place(device, span.start().get(), span.end().get());
         let owned = |owner: Owner| !matches!(owner, Owner::Special(Special::Free));
-        let mut found: Vec<_> = extents
-            .iter()
-            .enumerate()
-            .filter(|(_, extent)| extent.device == device && owned(extent.owner))
+        let mut found: Vec<_> = near
+            .into_iter()
+            .filter(|(_, extent)| owned(extent.owner))
             .filter_map(|(index, extent)| {
                 let window = Extent::new(DevOffset::new(extent.start), extent.len).ok()?;
                 Some((index, extent, piece.clip(window)))

@@ -29,10 +29,10 @@ pub(super) struct Whom {
 /// The pages of a file that are mapped here and hold bytes of `bad`.
 pub(crate) fn bad_pages(map: &MapState, bad: &[Run<FileOffset>]) -> Pages {
     let mut found = Pages::default();
-    for mapped in map.present().ranges() {
-        let Some(window) = window(&mapped) else { continue };
-        for run in bad.iter().flat_map(|run| run.clip(window)) {
-            for part in parts(run) {
+    for run in bad {
+        for mapped in map.present_in(&touched(run.span())) {
+            let inside = window(&mapped).into_iter().flat_map(|window| run.clip(window));
+            for part in inside.flat_map(parts) {
                 found.insert(touched(part));
             }
         }
@@ -71,21 +71,18 @@ impl Linux<'_> {
     ) {
         let mut victims = Vec::new();
         let mut gone = Vec::new();
-        for (process, state) in self.machine.processes.iter().enumerate() {
-            let told = self.chosen_thread(process, whom.current, whom.everyone);
-            for (index, map) in state.maps.iter().enumerate().filter(|(_, map)| map.file == file) {
-                let pages = bad_pages(map, bad);
-                if let Some(tid) = told {
-                    victims.extend(units(map, &pages).map(|unit| (process, tid, unit)));
-                }
-                gone.push((process, index, pages));
+        for (process, index, map) in self.machine.maps_of(file) {
+            let pages = bad_pages(map, bad);
+            if pages.is_empty() {
+                continue;
             }
+            if let Some(tid) = self.chosen_thread(process, whom.current, whom.everyone) {
+                victims.extend(units(map, &pages).map(|unit| (process, tid, unit)));
+            }
+            gone.push((process, index, pages));
         }
         for (process, index, pages) in gone {
-            let state = self.machine.processes.get_mut(process);
-            if let Some(map) = state.and_then(|state| state.maps.get_mut(index)) {
-                pages.ranges().for_each(|range| map.unmap(range));
-            }
+            pages.ranges().for_each(|range| self.machine.unmap_in(process, index, &range));
         }
         for (process, tid, (address, size)) in victims {
             self.tell(process, tid, address, size, whom.current, report);
@@ -113,10 +110,11 @@ impl Linux<'_> {
 
     /// Takes bad bytes of a file out of all page tables without a word.
     pub(super) fn revoke_quietly(&mut self, file: FileId, bad: &[Run<FileOffset>]) {
-        let maps = self.machine.processes.iter_mut().flat_map(|process| &mut process.maps);
-        for map in maps.filter(|map| map.file == file) {
-            let pages = bad_pages(map, bad);
-            pages.ranges().for_each(|range| map.unmap(range));
+        let maps = self.machine.maps_of(file);
+        let gone: Vec<_> =
+            maps.map(|(process, index, map)| (process, index, bad_pages(map, bad))).collect();
+        for (process, index, pages) in gone {
+            pages.ranges().for_each(|range| self.machine.unmap_in(process, index, &range));
         }
     }
 
@@ -158,7 +156,7 @@ impl Linux<'_> {
         let mut all = (0_u64, 0_u64);
         for (device, range) in self.page_ranges(bad) {
             let name = self.machine.device_name(device);
-            log.say("memory_failure", name, format!("each page of {range}"));
+            log.say("memory_failure", name, format_args!("each page of {range}"));
             let known = if self.is_devdax(device) {
                 self.fail_devdax_pages(device, range, whom, report, log)
             } else {
@@ -255,11 +253,9 @@ impl Linux<'_> {
     ) -> u64 {
         let pages = range.start().get() / PAGE_SIZE..range.end().get().div_ceil(PAGE_SIZE);
         let Some(state) = self.machine.devices.get(device) else { return 0 };
-        let mut faulted = state.faulted.clone();
-        faulted.remove(0..pages.start);
-        faulted.remove(pages.end..u64::MAX);
+        let faulted: Vec<Range<u64>> = state.faulted.in_range(&pages).collect();
         let mut known = 0_u64;
-        for part in faulted.ranges() {
+        for part in faulted {
             known = known.saturating_add(part.end.saturating_sub(part.start));
             if let Some(bytes) = window(&part) {
                 let bytes = bytes.rebase(FileOffset::new(0), DevOffset::new(0));

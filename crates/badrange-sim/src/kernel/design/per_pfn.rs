@@ -5,18 +5,15 @@ use crate::kernel::errno::{EBUSY, ENXIO};
 
 /// Every page is failed by itself, with what it remembers of its file. A device that goes away is
 /// a loop over all of its pages, whose answers interest nobody.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct PerPfn;
 
 impl Design for PerPfn {
-    fn takes_ranges(&self) -> bool {
-        false
+    fn fork(&self) -> Box<dyn Design> {
+        Box::new(*self)
     }
 
     fn notifies(&self) -> bool {
-        false
-    }
-
-    fn knows_removal(&self) -> bool {
         false
     }
 

@@ -32,7 +32,7 @@ use crate::{
 /// The stack as it is now; made when it is first needed.
 #[derive(Default)]
 pub(super) struct Ranged {
-    built: Option<Built>,
+    built: Option<Arc<Built>>,
 }
 
 struct Built {
@@ -289,7 +289,20 @@ fn map_record(extent: &crate::scenario::Extent) -> Option<badrange_fs::Record> {
 }
 
 impl Design for Ranged {
+    fn prepare(&mut self, machine: &Machine<'_>) {
+        self.built = Some(Arc::new(Built::new(machine)));
+    }
+
+    /// Shares the stack, and with it the desk.
+    fn fork(&self) -> Box<dyn Design> {
+        Box::new(Self { built: self.built.clone() })
+    }
+
     fn takes_ranges(&self) -> bool {
+        true
+    }
+
+    fn knows_removal(&self) -> bool {
         true
     }
 
@@ -304,7 +317,7 @@ impl Design for Ranged {
         report: &mut Report,
         log: &mut Log,
     ) -> Result<i64, Halt> {
-        let built = self.built.get_or_insert_with(|| Built::new(&linux.machine));
+        let built = self.built.get_or_insert_with(|| Arc::new(Built::new(&linux.machine)));
         let mut eyes = Eyes { built, linux, told: Vec::new(), log };
         let sent = send(built, what, &mut eyes);
         let told = eyes.told;
@@ -368,18 +381,18 @@ impl Observer for Eyes<'_, '_> {
     fn step(&mut self, step: Step) {
         match step {
             Step::Arrived { name, piece, .. } => {
-                self.log.say("stack", &name, format!("{}", piece.here()));
+                self.log.say("stack", &name, format_args!("{}", piece.here()));
             }
             Step::Told { holder, piece, .. } => {
                 if let Some(Party::Filesystem(fs)) = self.built.party(holder) {
                     self.told.push(fs);
                     let what = self.linux.machine.scenario.filesystems.get(fs);
                     let name = what.map_or("", |what| &what.name);
-                    self.log.say("stack", name, format!("{}", piece.here()));
+                    self.log.say("stack", name, format_args!("{}", piece.here()));
                 }
             }
             Step::FellBack { pages } => {
-                self.log.say("stack", "memory_failure", format!("each page of {pages}"));
+                self.log.say("stack", "memory_failure", format_args!("each page of {pages}"));
             }
             Step::ToldMemory { .. } | Step::Panicked { .. } | Step::Unmapped { .. } | _ => {}
         }
@@ -453,8 +466,10 @@ impl Hand<'_, '_> {
     fn note(&mut self, fs: usize, device: usize, owned: &OwnedRun) {
         self.report.notified.records.push(outcome_record(&owned.record));
         let Some(state) = self.linux.machine.filesystems.get(fs) else { return };
-        for (index, extent) in state.extents.iter().enumerate() {
-            if extent.device == device && map_record(extent) == Some(owned.record) {
+        let place = owned.record.extent;
+        let near = state.extents.numbered_at_place(device, place.start().get(), place.end().get());
+        for (index, extent) in near {
+            if map_record(extent) == Some(owned.record) {
                 let key = Key::Extent { fs, index };
                 self.log.told.add(key, owned.piece.here(), Marks::TOLD);
             }

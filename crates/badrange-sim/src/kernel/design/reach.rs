@@ -80,8 +80,11 @@ pub(crate) fn hits(machine: &Machine<'_>, pieces: &[(usize, Piece<DevOffset>)]) 
             hits.push(Hit { key: Key::Device(*device), piece: *piece });
         }
         for (fs, state) in machine.filesystems.iter().enumerate().filter(|(_, fs)| fs.mounted) {
-            for (index, extent) in state.extents.iter().enumerate() {
-                if extent.device != *device || is_nobody(extent.owner) {
+            let span = piece.here().span();
+            let near =
+                state.extents.numbered_at_place(*device, span.start().get(), span.end().get());
+            for (index, extent) in near {
+                if is_nobody(extent.owner) {
                     continue;
                 }
                 let window = Extent::new(DevOffset::new(extent.start), extent.len);
@@ -100,10 +103,8 @@ fn logs(machine: &Machine<'_>, pieces: &[(usize, Piece<DevOffset>)]) -> Vec<Hit>
     for (fs, what) in machine.scenario.filesystems.iter().enumerate() {
         let mounted = machine.filesystems.get(fs).is_some_and(|state| state.mounted);
         let Some(log) = what.log.filter(|_| mounted) else { continue };
-        let listed = machine
-            .filesystems
-            .get(fs)
-            .is_some_and(|state| state.extents.iter().any(|extent| extent.device == log.device));
+        let listed =
+            machine.filesystems.get(fs).is_some_and(|state| state.extents.any_on(log.device));
         if listed {
             continue;
         }

@@ -16,15 +16,12 @@ use super::{
 use crate::kernel::errno::{ENXIO, EOPNOTSUPP};
 use badrange_core::DevOffset;
 
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Register;
 
 impl Design for Register {
-    fn takes_ranges(&self) -> bool {
-        false
-    }
-
-    fn knows_removal(&self) -> bool {
-        false
+    fn fork(&self) -> Box<dyn Design> {
+        Box::new(*self)
     }
 
     fn fail(
@@ -65,7 +62,7 @@ fn tell_all(
         let scenario = linux.machine.scenario;
         let name = scenario.filesystems.get(fs).map_or("", |fs| &fs.name);
         let below = linux.machine.device_name(device);
-        log.say(below, name, format!("{{{below}, {range}}}"));
+        log.say(below, name, format_args!("{{{below}, {range}}}"));
         answers.push(match place_of(linux, on, device, range) {
             Known::No => EOPNOTSUPP,
             Known::Outside => ENXIO,

@@ -246,7 +246,7 @@ impl Linux<'_> {
         }
         if failure.removal {
             self.machine.invalidate(failure.fs, ino, hit.page..end);
-            self.unmap(file, hit.page..end);
+            self.machine.unmap(file, &(hit.page..end));
         }
     }
 }

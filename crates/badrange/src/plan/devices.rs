@@ -1,0 +1,170 @@
+//! The lowest devices: what is bad there, and what to look at.
+
+use core::ops::ControlFlow;
+
+use badrange_core::{DevOffset, Extent, Mapped, SECTOR_SIZE};
+use badrange_input::{Layer, Topology};
+
+use super::{
+    BadDevice, Span,
+    build::{MAX_ELEMENTS, MAX_SHOWN},
+    names::Names,
+    span::united,
+};
+use crate::advice::{Action, ActionKind, Command, Risk, RiskLevel};
+
+/// Bad bytes by lowest device.
+#[derive(Debug)]
+pub(super) struct Devices<'t> {
+    topology: &'t Topology,
+    bad: Vec<(usize, Vec<Span>)>,
+    parts: u64,
+}
+
+impl<'t> Devices<'t> {
+    pub(super) fn new(topology: &'t Topology) -> Self {
+        Self { topology, bad: Vec::new(), parts: 0 }
+    }
+
+    /// Whether there were more parts than a plan looks at.
+    pub(super) fn is_cut(&self) -> bool {
+        self.parts >= MAX_ELEMENTS
+    }
+
+    /// Notes bad bytes of a device where they lie in the end.
+    pub(super) fn hit(&mut self, device: &str, start: u64, len: u64) {
+        let place = self.topology.devices().iter().position(|known| known.name == device);
+        let extent = Extent::new(DevOffset::new(start), len).ok();
+        let Some((place, extent)) = place.zip(extent) else { return };
+        let (topology, bad, parts) = (self.topology, &mut self.bad, &mut self.parts);
+        let _ = sink(topology, place, extent, &mut |place, span| {
+            match bad.iter_mut().find(|(known, _)| *known == place) {
+                Some((_, spans)) => spans.push(span),
+                None => bad.push((place, vec![span])),
+            }
+            *parts = parts.saturating_add(1);
+            if *parts < MAX_ELEMENTS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+    }
+
+    pub(super) fn finish(
+        self,
+        names: &mut Names<'t>,
+        warnings: &mut Vec<String>,
+    ) -> Vec<BadDevice> {
+        let mut all = Vec::new();
+        for (place, spans) in self.bad {
+            let Some(device) = self.topology.devices().get(place) else { continue };
+            let mut bad = united(spans);
+            if bad.len() > MAX_SHOWN {
+                let name = Command::new(&*device.name);
+                warnings.push(format!("{name}: the first {MAX_SHOWN} of {} bad ranges", bad.len()));
+                bad.truncate(MAX_SHOWN);
+            }
+            let actions = match &device.layer {
+                Layer::Pmem { .. } => of_pmem(names, place, &device.name),
+                Layer::Disk => of_disk(names, place, device.logical_block, &bad),
+                // What is below is not known, or below is not the end.
+                Layer::Opaque
+                | Layer::Partition { .. }
+                | Layer::Mapped { .. }
+                | Layer::Array { .. }
+                | Layer::Thin { .. }
+                | Layer::View { .. } => Vec::new(),
+            };
+            all.push(BadDevice { device: device.name.clone(), bad, actions });
+        }
+        all
+    }
+}
+
+type Found<'s> = &'s mut dyn FnMut(usize, Span) -> ControlFlow<()>;
+
+/// Follows bytes of a device down to the lowest ones, part by part: stops as soon as `found` does,
+/// so that a stripe of millions of chunks costs what is looked at. Ends because a device stands after those it
+/// lies on.
+pub(super) fn sink(
+    topology: &Topology,
+    place: usize,
+    extent: Extent<DevOffset>,
+    found: Found<'_>,
+) -> ControlFlow<()> {
+    let Some(device) = topology.devices().get(place) else { return ControlFlow::Continue(()) };
+    if let Some(mapping) = device.layer.mapping() {
+        return mapping.map(extent, &mut |part| match part {
+            Mapped::To { leg, lower, .. } => {
+                let leg = usize::try_from(leg.index()).ok();
+                let below = leg.and_then(|leg| device.layer.legs().get(leg));
+                below
+                    .map_or(ControlFlow::Continue(()), |below| sink(topology, *below, lower, found))
+            }
+            Mapped::Hole { .. } => ControlFlow::Continue(()),
+        });
+    }
+    match &device.layer {
+        Layer::View { of, at } => match extent.rebase(DevOffset::new(0), at.start()) {
+            Some(below) => sink(topology, *of, below, found),
+            None => ControlFlow::Continue(()),
+        },
+        // The rest has a mapping.
+        Layer::Disk
+        | Layer::Pmem { .. }
+        | Layer::Opaque
+        | Layer::Partition { .. }
+        | Layer::Mapped { .. }
+        | Layer::Array { .. }
+        | Layer::Thin { .. } => match extent.intersect(device.extent) {
+            Some(here) => found(place, Span { start: here.start().get(), len: here.len() }),
+            None => ControlFlow::Continue(()),
+        },
+    }
+}
+
+/// The lowest device under a byte, and the byte there.
+pub(super) fn lowest(topology: &Topology, place: usize, at: u64) -> Option<(usize, u64)> {
+    let mut lowest = None;
+    let byte = Extent::new(DevOffset::new(at), 1).ok()?;
+    let _ = sink(topology, place, byte, &mut |place, span| {
+        lowest = Some((place, span.start));
+        ControlFlow::Break(())
+    });
+    lowest
+}
+
+fn of_disk(names: &mut Names<'_>, place: usize, block: u64, bad: &[Span]) -> Vec<Action> {
+    let node = names.device(place);
+    let mut actions = vec![Action {
+        kind: ActionKind::Inspect,
+        command: Some(node.add_to(Command::new("smartctl").arg("--all"), "")),
+        risk: Risk::none(),
+        why: "a disk whose counts of pending or reallocated sectors grow is to be replaced, not \
+              mended"
+            .to_owned(),
+    }];
+    let sector = bad.first().map(|span| span.start / SECTOR_SIZE);
+    if let Some(sector) = sector.filter(|_| block == SECTOR_SIZE) {
+        let read = Command::new("hdparm").arg("--read-sector").arg(sector.to_string());
+        actions.push(Action {
+            kind: ActionKind::Inspect,
+            command: Some(node.add_to(read, "")),
+            risk: Risk::new(RiskLevel::Reads, "may stall until the disk gives up"),
+            why:
+                "whether the first sector really fails (ATA disks only); never use --write-sector: \
+                  write through the file instead"
+                    .to_owned(),
+        });
+    }
+    actions
+}
+
+fn of_pmem(names: &mut Names<'_>, place: usize, device: &str) -> Vec<Action> {
+    let list = Command::new("ndctl").arg("list").arg("--namespaces").arg("--media-errors");
+    let list = names.namespace(place, device).add_to(list, "--namespace=");
+    vec![Action {
+        kind: ActionKind::Inspect,
+        command: Some(list),
+        risk: Risk::none(),
+        why: "the list of bad blocks that the kernel has, in 512-byte blocks of the device"
+            .to_owned(),
+    }]
+}
