@@ -34,25 +34,48 @@ impl Shape {
     }
 }
 
+/// The disjoint set, one record after the other.
+#[derive(Debug)]
+pub struct Stream {
+    rng: fastrand::Rng,
+    at: u64,
+}
+
+impl Stream {
+    /// From a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { rng: fastrand::Rng::with_seed(seed), at: 0 }
+    }
+
+    /// The next record.
+    pub fn next_record(&mut self) -> Record {
+        let blocks = self.rng.u64(1..=64);
+        let record = file(&mut self.rng, self.at, blocks);
+        self.at += blocks;
+        if self.rng.u8(0..5) == 0 {
+            self.at += self.rng.u64(1..=64);
+        }
+        record
+    }
+}
+
 /// Records in ascending order of start; `n` counts those without the shares and the giant.
 #[must_use]
 pub fn records(shape: Shape, n: usize, seed: u64) -> Vec<Record> {
-    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut stream = Stream::new(seed);
+    let mut rng = fastrand::Rng::with_seed(seed ^ 1);
     let mut all = Vec::with_capacity(if shape == Shape::Disjoint { n } else { n * 3 / 2 });
-    let mut at = 0;
     for _ in 0..n {
-        let blocks = rng.u64(1..=64);
-        all.push(file(&mut rng, at, blocks));
+        let record = stream.next_record();
+        all.push(record);
         if shape != Shape::Disjoint && rng.u8(..) < 26 {
-            share(&mut rng, &mut all, at, blocks);
-        }
-        at += blocks;
-        if rng.u8(0..5) == 0 {
-            at += rng.u64(1..=64);
+            let (at, len) = (record.extent.start().get(), record.extent.len());
+            share(&mut rng, &mut all, at / BLOCK, len / BLOCK);
         }
     }
     if shape == Shape::Giant {
-        all.push(file(&mut rng, 0, at));
+        all.push(file(&mut rng, 0, stream.at));
     }
     all.sort_unstable_by_key(|record| (record.extent.start(), record.owner, record.file_start));
     all

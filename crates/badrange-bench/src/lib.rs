@@ -18,6 +18,7 @@
 pub mod data;
 pub mod engine;
 pub mod index;
+pub mod load;
 pub mod measure;
 pub mod page;
 

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use badrange_bench::{Options, Page, engine, index};
+use badrange_bench::{Options, Page, engine, index, load};
 use clap::Parser;
 
 /// Measures badrange beside other crates and the machine's own limits.
@@ -21,6 +21,12 @@ struct Cli {
     /// Sizes to measure.
     #[arg(long, value_name = "N", value_delimiter = ',')]
     sizes: Vec<usize>,
+    /// Build one contender and print its bytes per extent.
+    #[arg(long, hide = true, value_name = "CONTENDER")]
+    memory_of: Option<String>,
+    /// Load one text and print its line of the table.
+    #[arg(long, hide = true)]
+    load: bool,
     /// Write the tables of performance.md and the plots in this directory.
     #[arg(long, value_name = "DIR")]
     docs: Option<PathBuf>,
@@ -29,7 +35,8 @@ struct Cli {
 /// One part: it prints as it goes, and leaves its section in the page.
 type Part = fn(&Options, &mut Page) -> Result<(), String>;
 
-const PARTS: [(&str, Part); 2] = [("index", index::run), ("engine", engine::run)];
+const PARTS: [(&str, Part); 3] =
+    [("index", index::run), ("load", load::run), ("engine", engine::run)];
 
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
@@ -47,6 +54,16 @@ fn eprint(message: &str) {
 }
 
 fn run(cli: &Cli) -> Result<(), String> {
+    if let Some(name) = &cli.memory_of {
+        let bytes = index::child(name, cli.sizes.first().copied().unwrap_or(0))?;
+        badrange_bench::say(&bytes.to_string());
+        return Ok(());
+    }
+    if cli.load {
+        let line = load::child(cli.sizes.first().copied().unwrap_or(0))?;
+        badrange_bench::say(&line);
+        return Ok(());
+    }
     let quick_sizes: &[usize] = &[10_000];
     let sizes: &[usize] = if cli.quick { quick_sizes } else { &[10_000, 1_000_000, 10_000_000] };
     let options = Options {

@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Inject(crate::inject::InjectArgs),
     Ranges(crate::ranges::RangesArgs),
     Plan(crate::plan::PlanArgs),
+    CheckStack(crate::check_stack::CheckStackArgs),
+    Capture(crate::capture::CaptureArgs),
     Example(ExampleArgs),
     #[command(subcommand)]
     Sim(SimCommand),
@@ -71,8 +73,13 @@ pub(crate) enum Command {
 #[command(after_help = EXPLAIN_HELP, after_long_help = EXPLAIN_LONG_HELP)]
 pub(crate) struct ExplainArgs {
     /// The description of the stack.
-    #[arg(long, value_name = "stack.toml")]
-    pub(crate) stack: PathBuf,
+    #[arg(long, value_name = "stack.toml", required_unless_present = "from")]
+    pub(crate) stack: Option<PathBuf>,
+
+    /// A directory of saved outputs instead (lsblk -J -b, dmsetup table, ...): the stack is put
+    /// together from them, and what was used and what is missing is said on standard error.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["stack", "follow"])]
+    pub(crate) from: Option<PathBuf>,
 
     /// What is bad: <device>:<start>+<len>, a comma-separated list of them, or several --at.
     #[arg(long, value_name = "LOCATION", required_unless_present = "log", conflicts_with = "log")]
@@ -81,30 +88,15 @@ pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) log: crate::log::LogArgs,
 
-    /// Print one JSON object (badrange.explain/1) instead of a table.
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// How to print: a table, one JSON object (as --json), or with --follow a JSON object per line.
-    #[arg(long, value_name = "FORMAT", conflicts_with = "json")]
-    pub(crate) format: Option<Format>,
-}
-
-/// How an answer is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// A table for people.
-    Text,
-    /// One JSON object.
-    Json,
-    /// A JSON object per finding of a followed text.
-    Jsonl,
+    #[command(flatten)]
+    pub(crate) output: crate::report::Output,
 }
 
 const EXPLAIN_HELP: &str = "\
 Examples:
   badrange explain --stack stack.toml --at disk:71870+4
   badrange explain --stack stack.toml --at pfn:0x1850602 --json
+  badrange explain --from saved/ --at sdb:78014+8
   dmesg | badrange explain --stack stack.toml --log -
   badrange explain --stack stack.toml --log /var/log/kern.log --follow";
 

@@ -125,10 +125,10 @@ fn layer(layer: &On) -> (&'static str, Vec<usize>) {
         On::Pmem { .. } => ("pmem", Vec::new()),
         On::Partition { on, .. } => ("partition", vec![*on]),
         On::Mapped { legs, .. } => ("mapped", legs.clone()),
-        On::Array { legs, .. } => ("software array", legs.clone()),
+        On::Array { legs, .. } => ("array", legs.clone()),
         On::Thin { legs, .. } => ("thin volume", legs.clone()),
         On::Opaque => ("layout unknown", Vec::new()),
-        On::View { of, .. } => ("extended partition", vec![*of]),
+        On::View { of, .. } => ("view", vec![*of]),
     }
 }
 
@@ -154,8 +154,7 @@ fn mark(devices: &[Device], target: Target, bad: &mut BTreeMap<usize, Vec<(u64, 
         bad.entry(place).or_default().push((extent.start().get(), extent.len()));
         for (upper, device) in devices.iter().enumerate() {
             let Some(mapping) = device.layer.mapping() else { continue };
-            let below = device.layer.legs();
-            for (leg, lower) in (0..).map(Leg::new).zip(below) {
+            for (leg, lower) in (0..).map(Leg::new).zip(device.layer.legs()) {
                 if *lower == place {
                     let _ = mapping.rmap(leg, extent, &mut |part: Rmapped| {
                         seen.push((upper, part.upper));

@@ -4,7 +4,7 @@ use std::{fs, io::Write};
 
 use badrange::input::MemoryFiles;
 
-use crate::{Failure, cli::ExampleArgs, explain, render};
+use crate::{Failure, cli::ExampleArgs, explain, report};
 
 const STACK: &str = "stack.toml";
 
@@ -41,7 +41,7 @@ pub(crate) fn show() -> Result<u8, Failure> {
     let answer = explain::ask(&explainer, &[BAD.to_owned()])?;
     let mut out = anstream::stdout().lock();
     writeln!(out, "{INTRO}")?;
-    render::answer(&mut out, &answer)?;
+    report::text(&mut out, &explainer, &answer)?;
     write!(out, "{NEXT}")?;
     out.flush()?;
     Ok(0)

@@ -13,32 +13,35 @@ use badrange::{
 
 use crate::{
     Failure,
-    cli::{ExplainArgs, Format},
-    follow, log,
+    cli::ExplainArgs,
+    discover, follow, log,
     progress::Shown,
-    render,
+    report::{self, Format},
 };
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<u8, Failure> {
-    match (args.log.follow, args.format) {
-        (true, None | Some(Format::Jsonl)) if !args.json => return follow::run(args),
+    match (args.log.follow, args.output.format) {
+        (true, None | Some(Format::Jsonl)) if !args.output.json => return follow::run(args),
         (true, _) => return Err(Failure::usage("--follow prints JSON lines: --format jsonl")),
         (false, Some(Format::Jsonl)) => {
             return Err(Failure::usage("--format jsonl is for a text that grows: add --follow"));
         }
         (false, _) => {}
     }
-    let json = args.json || args.format == Some(Format::Json);
-    let explainer = load(&args.stack)?;
+    let explainer = match (&args.from, &args.stack) {
+        (Some(dir), _) => discover::load(dir)?,
+        (None, Some(stack)) => load(stack)?,
+        (None, None) => return Err(Failure::usage("give --stack or --from")),
+    };
     if args.log.log.is_some() {
         let located = log::located(&explainer, &args.log)?;
         let answer = explainer.explain(&located.queries);
-        print(&answer, json)?;
+        report::print(&explainer, &answer, &args.output)?;
         let left_out = if located.unplaced.is_empty() { 0 } else { log::EXIT_UNKNOWN };
         return Ok(if answer.exit_code() == 0 { left_out } else { answer.exit_code() });
     }
     let answer = ask(&explainer, &args.at)?;
-    print(&answer, json)?;
+    report::print(&explainer, &answer, &args.output)?;
     Ok(answer.exit_code())
 }
 
@@ -66,14 +69,4 @@ pub(crate) fn ask(explainer: &Explainer, at: &[String]) -> Result<Answer, Failur
         queries.extend(explainer.locate(list).map_err(Failure::usage)?);
     }
     Ok(explainer.explain(&queries))
-}
-
-fn print(answer: &Answer, json: bool) -> Result<(), Failure> {
-    let mut out = anstream::stdout().lock();
-    if json {
-        writeln!(out, "{}", answer.to_json())?;
-    } else {
-        render::answer(&mut out, answer)?;
-    }
-    Ok(out.flush()?)
 }

@@ -38,7 +38,8 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<u8, Failure> {
     };
     let began = Instant::now();
     let clock = || began.elapsed();
-    let watched = Watched::load(&args.stack)?;
+    let stack = args.stack.as_deref().ok_or_else(|| Failure::usage("--follow needs --stack"))?;
+    let watched = Watched::load(stack)?;
     let mut findings = Findings::new(watched, &args.log)?;
     let out = io::stdout().lock();
     if file == Path::new("-") {

@@ -1,7 +1,10 @@
 //! The `badrange` command: bad ranges and saved text in, files out. No root, no network.
 
+mod capture;
+mod check_stack;
 mod cli;
 mod diagram;
+mod discover;
 mod example;
 mod explain;
 mod follow;
@@ -13,7 +16,7 @@ mod pages;
 mod plan;
 mod progress;
 mod ranges;
-mod render;
+mod report;
 mod sim;
 mod sweep;
 
@@ -89,6 +92,8 @@ fn run(command: Option<Command>) -> Result<u8, Failure> {
         Some(Command::Inject(args)) => inject::run(&args),
         Some(Command::Ranges(args)) => ranges::run(&args),
         Some(Command::Plan(args)) => plan::run(&args),
+        Some(Command::CheckStack(args)) => check_stack::run(&args),
+        Some(Command::Capture(args)) => capture::run(&args),
         Some(Command::Example(args)) => example::write(&args),
         Some(Command::Sim(command)) => sim::run(&command),
         Some(Command::Completions(args)) => pages::completions(&args),

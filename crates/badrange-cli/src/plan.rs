@@ -12,7 +12,7 @@ use badrange::{
 };
 use clap::Args;
 
-use crate::{Failure, explain, render::wrap};
+use crate::{Failure, explain, report::wrap};
 
 /// Columns of the text, at most.
 const WIDTH: usize = 100;

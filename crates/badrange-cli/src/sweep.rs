@@ -80,8 +80,11 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<u8, Failure> {
         names => names.iter().map(|name| sim::profile(name)).collect::<Result<_, _>>()?,
     };
     let sweep = |profile: Profile| Sweep::new(&scenario, profile, args.bad_len);
-    let sweeps: Vec<Sweep<'_>> =
-        profiles.into_iter().map(sweep).collect::<Result<_, _>>().map_err(Failure::data)?;
+    let sweeps: Vec<Sweep<'_>> = profiles
+        .into_iter()
+        .map(sweep)
+        .collect::<Result<_, _>>()
+        .map_err(|err| Failure::usage(format!("--bad-len {}: {err}", args.bad_len)))?;
     let bar = bar(seeds.end.saturating_sub(seeds.start));
     let began = Instant::now();
     let mut out = BufWriter::new(io::stdout().lock());
@@ -108,13 +111,25 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<u8, Failure> {
 /// The lines of some seeds, in order, from as many threads as there are processors.
 fn batch(sweeps: &[Sweep<'_>], seeds: Range<u64>, (shard, shards): (u64, u64)) -> Vec<Vec<u8>> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let mine: Vec<u64> = seeds.filter(|seed| seed.checked_rem(shards) == Some(shard)).collect();
+    let mine = of_shard(seeds, (shard, shards));
     let each = mine.len().div_ceil(threads).max(1);
     thread::scope(|scope| {
         let workers: Vec<_> =
             mine.chunks(each).map(|seeds| scope.spawn(move || lines(sweeps, seeds))).collect();
         workers.into_iter().filter_map(|worker| worker.join().ok()).collect()
     })
+}
+
+/// The seeds with the remainder of a shard, without a look at the others.
+fn of_shard(seeds: Range<u64>, (shard, shards): (u64, u64)) -> Vec<u64> {
+    let away = seeds.start.checked_rem(shards).map(|inside| match shard.checked_sub(inside) {
+        Some(away) => away,
+        // NO-OVERFLOW: both are less than the number of shards.
+        None => shards.wrapping_sub(inside.wrapping_sub(shard)),
+    });
+    let first = away.and_then(|away| seeds.start.checked_add(away));
+    let next = |seed: &u64| seed.checked_add(shards);
+    core::iter::successors(first, next).take_while(|seed| *seed < seeds.end).collect()
 }
 
 fn lines(sweeps: &[Sweep<'_>], seeds: &[u64]) -> Vec<u8> {
@@ -191,4 +206,26 @@ fn read(file: &PathBuf, lines: &mut Vec<SweepLine>) -> Result<(), Failure> {
         lines.push(line);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_shard;
+
+    #[test]
+    fn shards_are_remainders() {
+        for shards in 1..8 {
+            for start in 0..20 {
+                for shard in 0..shards {
+                    let seeds: Vec<u64> =
+                        (start..start + 15).filter(|seed| seed % shards == shard).collect();
+                    assert_eq!(of_shard(start..start + 15, (shard, shards)), seeds);
+                }
+            }
+        }
+        let last = u64::MAX - 1;
+        assert_eq!(of_shard(last..u64::MAX, (0, 1)), [last]);
+        assert_eq!(of_shard(0..u64::MAX, (last, u64::MAX)), [last]);
+        assert!(of_shard(last..u64::MAX, (0, last - 1)).is_empty());
+    }
 }

@@ -41,7 +41,7 @@ mod testing;
 
 pub use crate::{
     holder::{OwnerSink, RmapHolder},
-    map::{Owned, OwnedRun, ReverseMap, ReverseMapBuilder, Segment},
-    merge::{Claim, MapKind, Merge, MergeError, MergeErrorKind, Source},
+    map::{LiveMap, Owned, OwnedRun, ReverseMap, ReverseMapBuilder, Segment},
+    merge::{Claim, MapKind, Merge, MergeError, MergeErrorKind, OrderedMerge, Source},
     owner::{FileId, Fork, Owner, Record, Special},
 };

@@ -1,17 +1,33 @@
-use core::{fmt, iter::Peekable, ops::ControlFlow};
+use core::{cell::Cell, fmt, iter::Peekable, ops::ControlFlow};
 
-use badrange_core::{DevOffset, Extent, FileOffset, Piece, Run, Space};
+use badrange_core::{DevOffset, Extent, FileOffset, Piece, Run};
 use smallvec::SmallVec;
 
 use crate::Record;
 
-mod store;
+mod chunk;
+mod cursor;
+mod directory;
+mod finger;
+mod leaf;
+mod level;
+mod live;
+mod load;
+mod packed;
+mod points;
+mod raw;
 #[cfg(test)]
 mod tests;
+mod tree;
 #[cfg(test)]
 mod visits;
 
-use store::{Store, sort_key};
+use finger::{Finger, Meets};
+pub use live::LiveMap;
+use load::Load;
+use packed::Packed;
+use raw::Raw;
+use tree::Tree;
 
 /// One owner of bytes that were asked for.
 ///
@@ -116,9 +132,14 @@ pub struct Segment<'a> {
 /// [`segments`](Self::segments) does where more than eight records share a byte.
 ///
 /// # Cost
-/// About 34 bytes per record. With `n` records of which `k` overlap what is asked, a query costs
-/// `O((k + 1) log n)` at worst and `O(log n + k)` where the hits are neighbours in the order. Long
-/// records do not slow down queries elsewhere: nothing looks back by the length of the longest.
+/// About 28 bytes per record, 40 where most are longer than 2 MiB and do not begin and end at
+/// sectors; [`packed`](Self::packed) 10 to 20. With `n` records, finding the first that overlaps
+/// what is asked takes a few steps where records are spread evenly and `O(log n)` at worst; each
+/// further one is next to it. Long records do not slow down queries elsewhere: nothing looks back
+/// by the length of the longest. A copy costs a few counters and shares everything.
+///
+/// # Concurrency
+/// Immutable; any number of threads may ask. A [`LiveMap`] is what changes.
 ///
 /// # Kernel
 /// The reverse mapping btrees of all allocation groups as one
@@ -150,6 +171,19 @@ pub struct ReverseMap {
     store: Store,
 }
 
+/// The two ways to keep records.
+#[derive(Clone)]
+enum Store {
+    Tree(Tree),
+    Packed(Packed),
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::Tree(Tree::default())
+    }
+}
+
 impl ReverseMap {
     /// Collects records in any order; the same as `collect()` from an iterator.
     #[must_use]
@@ -160,7 +194,10 @@ impl ReverseMap {
     /// How many records there are; equal ones count once.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.store.len()
+        match &self.store {
+            Store::Tree(tree) => tree.len(),
+            Store::Packed(packed) => packed.len(),
+        }
     }
 
     /// Whether there is no record at all: everything is unknown.
@@ -171,7 +208,30 @@ impl ReverseMap {
 
     /// All records, in order.
     pub fn iter(&self) -> impl Iterator<Item = Record> + '_ {
-        (0..self.len()).filter_map(|index| self.store.record(index))
+        Sweep::over(&self.store, 0, u64::MAX)
+    }
+
+    /// The same records in the small form: about half of the memory, and slower to ask.
+    ///
+    /// Meant for maps that are kept for the day they are needed. Packing reads every record once.
+    #[must_use]
+    pub fn packed(&self) -> Self {
+        match &self.store {
+            Store::Tree(tree) => {
+                Self { store: Store::Packed(Packed::new(tree.sweep(0, u64::MAX))) }
+            }
+            Store::Packed(_) => self.clone(),
+        }
+    }
+
+    /// Bytes of memory that the records and the index take, shared with copies and snapshots; what
+    /// an allocator adds is estimated.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        match &self.store {
+            Store::Tree(tree) => tree.memory(),
+            Store::Packed(packed) => packed.memory(),
+        }
     }
 
     /// Emits every owner of bytes of `extent`, each clipped to it, in the map's order.
@@ -184,39 +244,103 @@ impl ReverseMap {
         extent: Extent<DevOffset>,
         sink: &mut dyn FnMut(Owned) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        for record in Sweep::new(self, extent) {
-            let Some(device) = record.extent.intersect(extent) else { continue };
-            sink(Owned { device, record, file: file_part(&record, device.into()).map(only) })?;
+        self.for_each_owner(extent, sink)
+    }
+
+    /// [`owners`](Self::owners) for a sink that is known when this is compiled: what it does not
+    /// look at is not worked out, which makes long ranges several times faster.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent};
+    /// use badrange_fs::ReverseMap;
+    /// use core::ops::ControlFlow;
+    /// let map = ReverseMap::default();
+    /// let mut bytes = 0;
+    /// let _ = map.for_each_owner(Extent::new(DevOffset::new(0), 4096)?, |owned| {
+    ///     bytes += owned.device.len();
+    ///     ControlFlow::Continue(())
+    /// });
+    /// assert_eq!(bytes, 0);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
+    #[inline]
+    pub fn for_each_owner(
+        &self,
+        extent: Extent<DevOffset>,
+        mut sink: impl FnMut(Owned) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let from = Cell::new(extent.start().get());
+        self.each_raw(&from, extent.end(), |raw| emit(raw, extent, &mut sink))
+    }
+
+    /// Calls `each` with every record that ends after `from` and begins before `end`, in order.
+    /// `from` may go up on the way: what ends before or at it is left out, and stepped over as far
+    /// as it fills leaves.
+    #[inline]
+    fn each_raw(
+        &self,
+        from: &Cell<u64>,
+        end: DevOffset,
+        mut each: impl FnMut(&Raw) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        match &self.store {
+            Store::Tree(tree) => tree.try_each(from, end.get(), each),
+            Store::Packed(packed) => {
+                let mut sweep = packed.sweep(from.get(), end.get());
+                while let Some(raw) = sweep.next() {
+                    each(&raw)?;
+                    sweep.skip_to(from.get());
+                }
+                ControlFlow::Continue(())
+            }
         }
-        ControlFlow::Continue(())
     }
 
     /// Emits every owner of bytes of `piece`, each clipped to it, in the map's order. A record
     /// under many elements of a strided piece comes out as at most three runs: head, body, tail.
     ///
-    /// One sweep over the records under the piece; records that lie in its gaps are stepped over,
-    /// a whole gap at a time. With `k` records that overlap elements: `O((k + 1) log n)`.
+    /// One sweep over the records under the piece, with a finger on its elements: whole leaves of
+    /// records that lie in a gap are stepped over.
     pub fn owners_of_piece(
         &self,
         piece: &Piece<DevOffset>,
         sink: &mut dyn FnMut(OwnedRun) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let run = piece.here();
-        let mut sweep = Sweep::new(self, run.span());
-        while let Some(record) = sweep.next() {
-            let mut hit = false;
-            for part in piece.clip(record.extent) {
-                hit = true;
-                sink(OwnedRun { piece: part, record, file: file_part(&record, part.here()) })?;
-            }
-            if !hit {
+        self.for_each_owner_of_piece(piece, sink)
+    }
+
+    /// [`owners_of_piece`](Self::owners_of_piece) for a sink that is known when this is compiled.
+    #[inline]
+    pub fn for_each_owner_of_piece(
+        &self,
+        piece: &Piece<DevOffset>,
+        mut sink: impl FnMut(OwnedRun) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let span = piece.here().span();
+        let from = Cell::new(span.start().get());
+        let mut finger = Finger::new(piece);
+        self.each_raw(&from, span.end(), |raw| {
+            match finger.meet(raw.start, raw.end) {
                 // It lies in a gap. Later records begin no earlier, so whatever of them overlaps
-                // the run reaches beyond the beginning of the next element.
-                let Some(next) = element_ending_after(&run, record.extent.start()) else { break };
-                sweep.skip_to(next.start());
+                // the run reaches beyond the beginning of this element.
+                Meets::Before(next) => from.set(next),
+                Meets::One(part) => {
+                    let Some(record) = raw.record() else { return ControlFlow::Continue(()) };
+                    let file = file_part(&record, part.here());
+                    return sink(OwnedRun { piece: part, record, file });
+                }
+                Meets::Many => {
+                    let Some(record) = raw.record() else { return ControlFlow::Continue(()) };
+                    for part in piece.clip(record.extent) {
+                        let file = file_part(&record, part.here());
+                        sink(OwnedRun { piece: part, record, file })?;
+                    }
+                }
+                Meets::Nothing => {}
             }
-        }
-        ControlFlow::Continue(())
+            ControlFlow::Continue(())
+        })
     }
 
     /// Emits what of `extent` no record covers, in ascending order, as maximal extents.
@@ -227,15 +351,16 @@ impl ReverseMap {
         extent: Extent<DevOffset>,
         sink: &mut dyn FnMut(Extent<DevOffset>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let mut sweep = Sweep::new(self, extent);
-        let mut known_to = extent.start();
-        while let Some(record) = sweep.next() {
-            if let Ok(gap) = Extent::from_bounds(known_to, record.extent.start()) {
-                sink(gap)?;
+        let from = Cell::new(extent.start().get());
+        self.each_raw(&from, extent.end(), |raw| {
+            let known_to = DevOffset::new(from.get());
+            from.set(raw.end);
+            match Extent::from_bounds(known_to, DevOffset::new(raw.start)) {
+                Ok(gap) => sink(gap),
+                Err(_) => ControlFlow::Continue(()),
             }
-            known_to = known_to.max(record.extent.end());
-            sweep.skip_to(known_to);
-        }
+        })?;
+        let known_to = DevOffset::new(from.get());
         match Extent::from_bounds(known_to, extent.end()) {
             Ok(gap) => sink(gap),
             Err(_) => ControlFlow::Continue(()),
@@ -287,38 +412,39 @@ fn file_part(record: &Record, part: Run<DevOffset>) -> Option<Run<FileOffset>> {
     part.rebase(record.extent.start(), record.file_start)
 }
 
-/// The one element of a run of one.
-fn only(run: Run<FileOffset>) -> Extent<FileOffset> {
-    run.first()
-}
-
-/// The first element that ends after `at`.
-fn element_ending_after(run: &Run<DevOffset>, at: DevOffset) -> Option<Extent<DevOffset>> {
-    let Some(by) = at.checked_offset_from(run.first().start()) else {
-        return Some(run.first());
+/// One record, clipped to what was asked.
+#[inline]
+fn emit(
+    raw: &Raw,
+    asked: Extent<DevOffset>,
+    sink: &mut impl FnMut(Owned) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let (record, device) = raw.clipped(asked);
+    let file = if record.has_file_offset() {
+        device.rebase(record.extent.start(), record.file_start)
+    } else {
+        None
     };
-    let index = by.checked_div(run.stride())?;
-    run.element(index).filter(|e| e.end() > at).or_else(|| run.element(index.checked_add(1)?))
+    sink(Owned { device, record, file })
 }
 
 /// The records that overlap a window, in order.
-struct Sweep<'a> {
-    store: &'a Store,
-    next: usize,
-    /// Records that do not end after this are of no interest.
-    from: DevOffset,
-    end: DevOffset,
+#[expect(clippy::large_enum_variant, reason = "one on the stack per query")]
+enum Sweep<'a> {
+    Tree(tree::Sweep<'a>),
+    Packed(packed::Sweep<'a>),
 }
 
 impl<'a> Sweep<'a> {
     fn new(map: &'a ReverseMap, window: Extent<DevOffset>) -> Self {
-        Self { store: &map.store, next: 0, from: window.start(), end: window.end() }
+        Self::over(&map.store, window.start().get(), window.end().get())
     }
 
-    /// From now on leaves out records that end before or at `from`, which only goes up.
-    fn skip_to(&mut self, from: DevOffset) {
-        debug_assert!(self.from <= from);
-        self.from = from;
+    fn over(store: &'a Store, from: u64, end: u64) -> Self {
+        match store {
+            Store::Tree(tree) => Self::Tree(tree.sweep(from, end)),
+            Store::Packed(packed) => Self::Packed(packed.sweep(from, end)),
+        }
     }
 }
 
@@ -326,13 +452,10 @@ impl Iterator for Sweep<'_> {
     type Item = Record;
 
     fn next(&mut self) -> Option<Record> {
-        let index = self.store.next_ending_after(self.next, self.from.get())?;
-        if self.store.start(index)? >= self.end.get() {
-            return None;
+        match self {
+            Self::Tree(sweep) => sweep.next()?.record(),
+            Self::Packed(sweep) => sweep.next()?.record(),
         }
-        // NO-OVERFLOW: an index of an array.
-        self.next = index.wrapping_add(1);
-        self.store.record(index)
     }
 }
 
@@ -362,8 +485,9 @@ impl FromIterator<Record> for ReverseMap {
 /// Collects the records of a [`ReverseMap`], in any order.
 ///
 /// # Cost
-/// 56 bytes per record, beside the map while that is being built. Building sorts, which is linear
-/// for records that come in the map's order, as a dump of a reverse map has them.
+/// Records go into the map as they come: beside it there are a few thousand at most. In the order
+/// of the map, or nearly, a record costs tens of nanoseconds; out of order it costs as much as
+/// [`LiveMap::insert`].
 ///
 /// # Examples
 /// ```
@@ -381,26 +505,24 @@ impl FromIterator<Record> for ReverseMap {
 /// ```
 #[derive(Debug, Default, Clone)]
 pub struct ReverseMapBuilder {
-    records: Vec<Record>,
+    load: Load,
 }
 
 impl ReverseMapBuilder {
     /// Adds one record. Pushing an equal one again has no effect.
     pub fn push(&mut self, record: Record) {
-        self.records.push(record);
+        self.load.push(Raw::of(&record));
     }
 
     /// The map of all records pushed.
     #[must_use]
-    pub fn build(mut self) -> ReverseMap {
-        self.records.sort_unstable_by_key(sort_key);
-        self.records.dedup();
-        ReverseMap { store: Store::of_sorted(&self.records) }
+    pub fn build(self) -> ReverseMap {
+        ReverseMap { store: Store::Tree(self.load.finish()) }
     }
 }
 
 impl Extend<Record> for ReverseMapBuilder {
     fn extend<I: IntoIterator<Item = Record>>(&mut self, records: I) {
-        self.records.extend(records);
+        records.into_iter().for_each(|record| self.push(record));
     }
 }

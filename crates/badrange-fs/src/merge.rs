@@ -146,7 +146,7 @@ pub struct Claim {
 ///
 /// # Cost
 /// `O(n log n)` for `n` records, plus the number of records on each part between two boundaries.
-/// All records are kept until the end, at 80 bytes each.
+/// All records are kept until the end, at 80 bytes each; an [`OrderedMerge`] does without.
 ///
 /// # Examples
 /// ```
@@ -191,23 +191,19 @@ impl Merge {
     /// # Errors
     /// The contradiction with the lowest device offset, with both claims.
     pub fn build(mut self) -> Result<ReverseMap, MergeError> {
-        self.claims.sort_unstable_by_key(|claim| (claim.record.extent.start(), claim.source));
-        let mut sweep = Sweep::default();
-        let mut waiting = self.claims.into_iter().peekable();
-        let mut at = DevOffset::new(0);
-        loop {
-            sweep.forget_before(at);
-            while let Some(claim) = waiting.next_if(|c| c.record.extent.start() <= at) {
-                sweep.add(claim)?;
-            }
-            let next = waiting.peek().map(|c| c.record.extent.start());
-            match (sweep.part(at, next), next) {
-                (Some(part), _) => at = sweep.advance(part)?,
-                (None, Some(start)) => at = start,
-                (None, None) => return Ok(sweep.finish()),
-            }
+        self.claims.sort_unstable_by_key(order_of);
+        let mut ordered = OrderedMerge::new();
+        for claim in self.claims {
+            debug_assert!(ordered.takes(&claim));
+            let _ = ordered.push(claim);
         }
+        ordered.build()
     }
+}
+
+/// By device offset, then by where it was read.
+fn order_of(claim: &Claim) -> (DevOffset, Source) {
+    (claim.record.extent.start(), claim.source)
 }
 
 impl Extend<Claim> for Merge {
@@ -216,8 +212,102 @@ impl Extend<Claim> for Merge {
     }
 }
 
+/// A [`Merge`] of claims that come in ascending order of device offsets, as one fsmap has them: it
+/// keeps the claims on the bytes at hand and the map that is being built, and nothing else.
+///
+/// # Examples
+/// ```
+/// use badrange_core::{DevOffset, Extent, FileOffset};
+/// use badrange_fs::{Claim, MapKind, OrderedMerge, Owner, Record, Source, Special};
+/// let journal = |start, line| Claim {
+///     record: Record {
+///         extent: Extent::new(DevOffset::new(start), 4096).unwrap(),
+///         owner: Owner::Special(Special::Journal),
+///         file_start: FileOffset::new(0),
+///         unwritten: false,
+///     },
+///     shared: false,
+///     kind: MapKind::Complete,
+///     source: Source { file: 0, line },
+/// };
+/// let mut merge = OrderedMerge::new();
+/// assert!(merge.push(journal(8192, 1)).is_ok());
+/// assert_eq!(merge.push(journal(4096, 2)), Err(journal(4096, 2))); // for a `Merge`
+/// assert_eq!(merge.build()?.len(), 1);
+/// # Ok::<(), badrange_fs::MergeError>(())
+/// ```
+#[derive(Debug, Default, Clone)]
+pub struct OrderedMerge {
+    sweep: Sweep,
+    /// Everything before this byte is decided.
+    at: DevOffset,
+    last: Option<(DevOffset, Source)>,
+    /// The first contradiction; what comes after it is not looked at.
+    failed: Option<MergeError>,
+}
+
+impl OrderedMerge {
+    /// Nothing claimed yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn takes(&self, claim: &Claim) -> bool {
+        self.last.is_none_or(|last| last <= order_of(claim))
+    }
+
+    /// Adds a record of a map.
+    ///
+    /// # Errors
+    /// The claim, if it begins before the one that came last, or at the same byte with a lower
+    /// source: then only a [`Merge`] of all claims will do. A contradiction is told by
+    /// [`build`](Self::build).
+    pub fn push(&mut self, claim: Claim) -> Result<(), Claim> {
+        if !self.takes(&claim) {
+            return Err(claim);
+        }
+        self.last = Some(order_of(&claim));
+        if self.failed.is_none() {
+            self.failed = self.add(claim).err();
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, claim: Claim) -> Result<(), MergeError> {
+        self.decide(Some(claim.record.extent.start()))?;
+        self.sweep.add(claim)
+    }
+
+    /// Decides all bytes up to `next`, or to the end of all claims.
+    fn decide(&mut self, next: Option<DevOffset>) -> Result<(), MergeError> {
+        while next.is_none_or(|next| self.at < next) {
+            self.sweep.forget_before(self.at);
+            match (self.sweep.part(self.at, next), next) {
+                (Some(part), _) => self.at = self.sweep.advance(part)?,
+                (None, Some(next)) => self.at = next,
+                (None, None) => break,
+            }
+        }
+        self.sweep.forget_before(self.at);
+        Ok(())
+    }
+
+    /// The merged map.
+    ///
+    /// # Errors
+    /// The contradiction with the lowest device offset, with both claims.
+    pub fn build(mut self) -> Result<ReverseMap, MergeError> {
+        if let Some(err) = self.failed {
+            return Err(err);
+        }
+        self.decide(None)?;
+        Ok(self.sweep.finish())
+    }
+}
+
 /// The claims on the bytes at hand and the records they become, from the lowest offset up.
-#[derive(Default)]
+#[derive(Debug, Default, Clone)]
 struct Sweep {
     /// By fact, then by source.
     active: Vec<Stated>,

@@ -382,8 +382,23 @@ fn fork_of(word: &str) -> Option<Fork> {
 
 /// `8,7,4,192,8383,inode_132_data,0,8191,8192`
 fn machine(line: Line<'_>) -> Result<FsmapRecord, ParseError> {
-    let fields: Vec<&str> = line.text.split(',').collect();
-    let [index, major, minor, first, last, owner, file_first, file_last, total] = fields[..] else {
+    let mut fields = line.text.split(',');
+    let first_nine: [Option<&str>; 9] = core::array::from_fn(|_| fields.next());
+    let (
+        [
+            Some(index),
+            Some(major),
+            Some(minor),
+            Some(first),
+            Some(last),
+            Some(owner),
+            Some(file_first),
+            Some(file_last),
+            Some(total),
+        ],
+        None,
+    ) = (first_nine, fields.next())
+    else {
         let hint = "expected the 9 comma-separated fields of xfs_io -c 'fsmap -m'";
         return Err(line.unexpected(hint));
     };

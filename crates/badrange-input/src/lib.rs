@@ -3,7 +3,9 @@
 
 mod badblocks;
 mod bmap;
+mod check;
 mod confidence;
+mod discover;
 mod dmtable;
 mod error;
 mod filefrag;
@@ -12,6 +14,7 @@ mod files;
 mod fsmap;
 mod json;
 mod lines;
+mod lsblk;
 mod lvm;
 mod mdadm;
 mod number;
@@ -27,7 +30,9 @@ mod topology;
 pub use crate::{
     badblocks::{BadRange, Badblocks, SYSFS_PAGE_BYTES, parse_badblocks},
     bmap::XfsBmap,
+    check::{CheckFinding, Severity, check},
     confidence::Confidence,
+    discover::Discovery,
     dmtable::{DmDevice, DmLine, parse_dm_table},
     error::{ParseError, ParseErrorKind},
     filefrag::Filefrag,
@@ -37,6 +42,7 @@ pub use crate::{
     files::{DirFiles, Files, MemoryFiles},
     fsmap::{Fsmap, FsmapDev, FsmapRecord},
     lines::{MAX_LINE_BYTES, MAX_TEXT_BYTES},
+    lsblk::{LsblkDevice, parse_lsblk},
     lvm::{
         LogicalVolume, LvSegment, LvsReport, PhysicalVolume, PvsReport, SegmentKind, Stripe,
         StripeTarget, VolumeGroup, parse_lvs_json, parse_pvs_json, parse_vgcfg,

@@ -34,6 +34,8 @@ pub enum Format {
     PvsJson,
     /// [`parse_dm_table`](crate::parse_dm_table).
     DmTable,
+    /// [`parse_lsblk`](crate::parse_lsblk).
+    Lsblk,
     /// [`parse_mdadm_examine`](crate::parse_mdadm_examine).
     MdExamine,
     /// [`parse_thin_dump`](crate::parse_thin_dump).
@@ -65,6 +67,7 @@ impl Format {
             Self::LvsJson => "lvs --reportformat json",
             Self::PvsJson => "pvs --segments --reportformat json",
             Self::DmTable => "dmsetup table",
+            Self::Lsblk => "lsblk -J",
             Self::MdExamine => "mdadm --examine",
             Self::ThinDump => "thin_dump",
             Self::FsmapPlain => "xfs_io -c fsmap",
@@ -404,7 +407,7 @@ fn json(text: &str) -> Result<Format, ParseError> {
         };
     }
     if has("blockdevices") {
-        return refuse("lsblk", STACK);
+        return Ok(Format::Lsblk);
     }
     if has("filesystems") {
         return refuse("findmnt", STACK);

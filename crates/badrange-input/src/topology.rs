@@ -92,7 +92,13 @@ impl Topology {
         let is_dm = |name: &str| {
             let device = self.devices.iter().find(|device| device.name == name);
             device.is_some_and(|device| {
-                !matches!(device.layer, Layer::Disk | Layer::Pmem { .. } | Layer::Partition { .. })
+                !matches!(
+                    device.layer,
+                    Layer::Disk
+                        | Layer::Pmem { .. }
+                        | Layer::Partition { .. }
+                        | Layer::Array { .. }
+                )
             })
         };
         let of_minor =
@@ -319,6 +325,8 @@ pub struct Filesystem {
     pub map: Arc<ReverseMap>,
     /// The paths of inodes, as the `paths` file has them, in its order.
     pub paths: BTreeMap<u64, Vec<String>>,
+    /// The number, `8:2`, of the device that its maps were made of, where they tell.
+    pub number: Option<String>,
     /// Files known by name only: what [`FileId::Name`](badrange_fs::FileId::Name) counts.
     pub names: Vec<String>,
 }

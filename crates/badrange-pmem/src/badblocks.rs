@@ -1,8 +1,9 @@
 use core::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use badrange_core::{DevOffset, Extent, Sector, Space};
 use rangemap::RangeSet;
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// How many sectors one printed record holds at most.
 ///
@@ -97,9 +98,8 @@ impl Badblocks {
         self.lock().is_empty()
     }
 
-    /// A panic elsewhere cannot leave the set half changed.
     fn lock(&self) -> MutexGuard<'_, RangeSet<Sector>> {
-        self.sectors.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sectors.lock()
     }
 }
 

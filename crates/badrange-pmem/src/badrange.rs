@@ -110,4 +110,5 @@ fn remains(
 }
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests;

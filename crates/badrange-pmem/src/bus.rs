@@ -3,6 +3,7 @@ use badrange_core::{Errno, Extent, PhysAddr, SECTOR_SIZE, Sector};
 use crate::{BadblocksTable, Badrange, Kernel};
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests;
 
 /// Who provides the memory of a [`Bus`], and so what happens when poison is to be cleared.

@@ -28,27 +28,58 @@
 //!   it records what failed. Who is affected, the holders above know.
 //! * [`MetadataArea`] is the holder of the physical memory below the data.
 
+/// Whether this is a model with the named hand-made mistake in it; see `docs/loom.md`. False, and
+/// known to be so, in every other build.
+macro_rules! mutant {
+    ($name:tt) => {
+        cfg!(all(loom, feature = "loom", badrange_mutant = $name))
+    };
+}
+
 mod badblocks;
 mod badrange;
 mod bus;
+mod devdax;
 mod device;
 mod error;
 mod kernel;
+mod linux;
+mod memory;
 mod namespace;
 mod ndctl;
+mod ranged;
+mod sync;
 mod table;
+mod user;
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests;
+
+// The models again, beside what they are about: so a hand-made mistake can be compiled into this
+// crate alone.
+#[cfg(all(test, loom, feature = "loom"))]
+extern crate self as badrange_pmem;
+#[cfg(all(test, loom, feature = "loom"))]
+#[path = "../tests/loom.rs"]
+mod models;
 
 pub use crate::{
     badblocks::{Badblocks, MAX_RECORD_SECTORS},
     badrange::Badrange,
     bus::{Bus, ClearError, Provider, Region},
+    devdax::{Blast, DaxFault, DevDax},
     device::{MetadataArea, PmemDevice},
     error::{NamespaceError, NamespaceErrorKind},
     kernel::Kernel,
+    linux::{AccessMode, LinuxPmem, Step, Transfer, recovery_pages},
+    memory::{LINE_BYTES, Memory, ModelMemory},
     namespace::{Align, Mode, Namespace},
     ndctl::{Clearing, clear_errors, media_errors},
+    ranged::{AccessError, AccessErrorKind, RangedPmem, Repair, Salvage, Written},
     table::{BadRecord, BadblocksTable, Checked, TABLE_END, TABLE_RECORDS},
+    user::{
+        Copied, Precision, Sigbus, SigbusCode, UserFault, UserMapping, Vma, cache_alias,
+        machine_check_granule,
+    },
 };

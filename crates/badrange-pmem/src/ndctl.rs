@@ -5,6 +5,7 @@ use badrange_core::{DevOffset, Errno, Extent, PhysAddr, Sector, Space};
 use crate::{Bus, ClearError, Namespace};
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests;
 
 /// The bad ranges of a namespace in sectors of its device, from the records of its region.

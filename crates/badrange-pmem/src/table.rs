@@ -11,6 +11,7 @@ mod sysfs;
 mod word;
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests;
 
 /// How many records a [`BadblocksTable`] has room for.

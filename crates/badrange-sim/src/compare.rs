@@ -54,10 +54,12 @@ pub struct EventReport {
     /// The figures.
     #[serde(flatten)]
     pub tally: Tally,
+    /// Owners of bad bytes that were told of all of them, in the order of their names.
+    pub told: Vec<String>,
     /// Owners of bad bytes that were not told of all of them, in the order of their names.
     pub missed: Vec<Missed>,
-    /// Filesystems that were shut down, in order.
-    pub shutdowns: Vec<Shutdown>,
+    /// Calls to shut a filesystem down, in order.
+    pub shutdown: Vec<Shutdown>,
     /// How the machine died.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crash: Option<Crash>,

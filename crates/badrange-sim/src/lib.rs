@@ -34,8 +34,10 @@
 //!
 //! # More than the recordings have
 //!
-//! Three kinds of events fail many pages at once, each page by a `memory_failure()` call of its own.
-//! Their outcome is counted ([`StormOutcome`]) instead of listed:
+//! Three kinds of events fail many pages at once, each page by a `memory_failure()` call of its own;
+//! only designs that know ranges get a range as one call. Their outcome is counted
+//! ([`StormOutcome`]) instead of listed, and says what it cost ([`Cost`]); how long an event took is
+//! not in it ([`Running`]):
 //!
 //! * `{"do":"memory_failure_range","phys":P,"len":N,"flags":[..]}`: every page with one of these
 //!   bytes, in order;

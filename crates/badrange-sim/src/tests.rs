@@ -5,6 +5,7 @@ mod anything;
 mod build;
 mod comparing;
 mod io;
+mod kills;
 mod laws;
 pub(crate) mod recordings;
 mod refused;

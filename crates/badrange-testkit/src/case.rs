@@ -15,6 +15,7 @@ mod build;
 mod fsmap;
 mod interleave;
 mod ranges;
+mod recovery;
 mod registry;
 mod stacks;
 mod tables;
@@ -28,6 +29,7 @@ pub use self::{
     fsmap::FsMap,
     interleave::Interleaves,
     ranges::{DrawnExtent, DrawnRun, Ranges},
+    recovery::{RecoveryOp, RecoveryOps},
     registry::{Op, RegistryOps},
     stacks::{Event, WholeStack},
     tables::{TableText, Tables},

@@ -14,13 +14,13 @@ use std::panic::catch_unwind;
 use arbitrary::Unstructured;
 
 use crate::case::{
-    BadblocksOps, FsMap, Interleaves, Ranges, RegistryOps, TableText, Tables, TestCase, WholeStack,
-    check_bytes,
+    BadblocksOps, FsMap, Interleaves, Ranges, RecoveryOps, RegistryOps, TableText, Tables,
+    TestCase, WholeStack, check_bytes,
 };
 #[cfg(feature = "text")]
 use crate::text::{
-    AnyFormat, Badblocks, Dmsetup, FileMaps, Fsmaps, Lvm, ScenarioJson, Sfdisk, StackArchive, Text,
-    TextFormat,
+    AnyFormat, BadRanges, Badblocks, Dmsetup, FileMaps, Fsmaps, Lvm, ScenarioJson, Sfdisk,
+    StackArchive, Text, TextFormat,
 };
 
 /// A fuzz target: a name, and a case to draw and check.
@@ -54,6 +54,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     of::<WholeStack>("whole_stack"),
     of::<Interleaves>("interleave"),
     of::<BadblocksOps>("badblocks_ops"),
+    of::<RecoveryOps>("recovery_ops"),
     #[cfg(feature = "text")]
     text::<Sfdisk>("text_sfdisk"),
     #[cfg(feature = "text")]
@@ -66,6 +67,8 @@ pub const TARGETS: &[FuzzTarget] = &[
     text::<FileMaps>("text_file_maps"),
     #[cfg(feature = "text")]
     text::<Badblocks>("text_badblocks"),
+    #[cfg(feature = "text")]
+    text::<BadRanges>("text_ranges"),
     #[cfg(feature = "text")]
     text::<AnyFormat>("text_any"),
     #[cfg(feature = "text")]

@@ -23,7 +23,7 @@ mod stackfile;
 mod tests;
 
 pub use self::{
-    formats::{AnyFormat, Badblocks, Dmsetup, FileMaps, Fsmaps, Lvm, Sfdisk},
+    formats::{AnyFormat, BadRanges, Badblocks, Dmsetup, FileMaps, Fsmaps, Lvm, Sfdisk},
     scenario::ScenarioJson,
     stackfile::StackArchive,
 };

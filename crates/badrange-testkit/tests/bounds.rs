@@ -3,6 +3,7 @@
 //! What is asserted is the peak of what the thread has allocated, never time.
 #![expect(
     clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
     reason = "small numbers, and a panic is a failed test"
@@ -22,8 +23,9 @@ use badrange_core::{
 };
 use badrange_input::{
     Filefrag, Fsmap, InodePaths, MAX_LINE_BYTES, MAX_TEXT_BYTES, MemoryFiles, ParseError,
-    ParseErrorKind, Topology, XfsBmap, collect_files, parse_badblocks, parse_dm_table,
-    parse_lvs_json, parse_pvs_json, parse_sfdisk_dump, parse_sfdisk_json, parse_vgcfg,
+    ParseErrorKind, RangeOptions, Topology, XfsBmap, collect_files, parse_badblocks,
+    parse_dm_table, parse_lvs_json, parse_pvs_json, parse_sfdisk_dump, parse_sfdisk_json,
+    parse_vgcfg, read_ranges,
 };
 use badrange_sim::Scenario;
 use badrange_stack::{DeviceSpec, Limits, Stack, TopologyErrorKind};
@@ -117,6 +119,14 @@ fn a_text_of_a_gibibyte_is_refused_after_64_mebibytes() {
         assert!(text.taken <= MAX_TEXT_BYTES as u64 + 1, "reader {i} took {}", text.taken);
         assert!(bytes <= 256 * MIB, "reader {i} held {bytes}");
     }
+}
+
+#[test]
+fn a_log_may_have_a_line_of_a_gibibyte() {
+    let mut text = Again::of("I/O error, dev sda, sector 8 ", KIB * MIB);
+    let (list, bytes) = peak(|| read_ranges(&mut text, &RangeOptions::default()).unwrap());
+    assert_eq!((text.taken, list.ranges.len()), (KIB * MIB, 0), "a line cut is no line");
+    assert!(bytes <= MIB, "held {bytes}");
 }
 
 #[test]

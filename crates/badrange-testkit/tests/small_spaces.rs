@@ -2,11 +2,7 @@
 //!
 //! The stripes are those of up to 4 legs, chunks of up to 4 sectors and up to 24 sectors in all;
 //! extents and runs are all of a few units, at the beginning and at the end of the 64-bit scale.
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::unwrap_used,
-    reason = "small numbers, and a panic is a failed test"
-)]
+#![expect(clippy::arithmetic_side_effects, reason = "small numbers")]
 
 use badrange_block::{Partition, dm::Table};
 use badrange_core::DevOffset;

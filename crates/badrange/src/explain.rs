@@ -39,7 +39,7 @@ mod answer;
 mod assemble;
 mod build;
 pub(crate) mod descent;
-mod ground;
+pub(crate) mod ground;
 mod holders;
 pub(crate) mod location;
 mod logged;

@@ -145,3 +145,5 @@ pub mod inject;
 pub mod locate;
 #[cfg(feature = "explain")]
 pub mod plan;
+#[cfg(feature = "explain")]
+pub mod report;

@@ -36,8 +36,8 @@ pub(crate) fn compare(
     workspace: &Workspace,
     budget: &Budget,
 ) -> Result<Outcome, Failure> {
-    Cmd::parse("cargo build --release -p badrange-bench").run(budget)?;
-    let program = workspace.target.join("release").join("badrange-bench");
+    Cmd::parse("cargo build --profile compare -p badrange-bench").run(budget)?;
+    let program = workspace.target.join("compare").join("badrange-bench");
     command(options, program, &workspace.root.join("docs")).run(budget).map(|()| Outcome::Done)
 }
 

@@ -1,8 +1,9 @@
-//! `cargo xtask loom`: the models of the engine, and the proof that they can fail.
+//! `cargo xtask loom`: the models of the crates that share state between threads, and the proof
+//! that they can fail.
 //!
-//! A mutant is the engine with one hand-made mistake, chosen by a cfg that only the engine's own
-//! code asks for (`mutant!`, in models only). It is given to rustc for that one crate: the models
-//! are compiled into its test harness, so that nothing else has to be built again.
+//! A mutant is such a crate with one hand-made mistake, chosen by a cfg that only its own code asks
+//! for (`mutant!`, in models only). It is given to rustc for that one crate: the models are compiled
+//! into its test harness, so that nothing else has to be built again.
 
 use crate::command::{Budget, Cmd};
 use crate::failure::{Failure, Outcome};
@@ -11,17 +12,30 @@ use crate::workspace::Workspace;
 /// Loom tries every interleaving with at most so many switches that no thread asked for.
 const PREEMPTIONS: &str = "5";
 
+/// The engine.
+const STACK: &str = "badrange-stack";
+/// Persistent memory.
+const PMEM: &str = "badrange-pmem";
+
+/// The crates with models: each has `tests/loom.rs` and a feature `loom`.
+const CRATES: [&str; 2] = [STACK, PMEM];
+
 /// One mistake, and the model that has to notice it.
 struct Mutant {
+    package: &'static str,
     name: &'static str,
     model: &'static str,
 }
 
 const fn mutant(name: &'static str, model: &'static str) -> Mutant {
-    Mutant { name, model }
+    Mutant { package: STACK, name, model }
 }
 
-/// Every mistake that the engine's sources can be built with; what each does is in `docs/loom.md`.
+const fn pmem(name: &'static str, model: &'static str) -> Mutant {
+    Mutant { package: PMEM, name, model }
+}
+
+/// Every mistake that the sources can be built with; what each does is in `docs/loom.md`.
 const MUTANTS: &[Mutant] = &[
     mutant("gate_unchecked", "unregister_against_notify"),
     mutant("gate_looks_first", "unregister_against_notify"),
@@ -53,24 +67,37 @@ const MUTANTS: &[Mutant] = &[
     mutant("close_wakes_nobody", "queue_that_closes_lets_nobody_wait"),
     mutant("storm_has_two_workers", "storm_of_two_reporters"),
     mutant("storm_leaves_after_a_look", "storm_of_two_reporters"),
+    pmem("badblocks_cleared_first", "a_read_sees_all_of_a_repair_or_nothing"),
+    pmem("repair_is_no_change", "a_read_that_began_before_the_failure_sees_no_mixture"),
+    pmem("reader_looks_once", "a_read_that_began_before_the_failure_sees_no_mixture"),
+    pmem("second_look_without_fence", "a_read_that_began_before_the_failure_sees_no_mixture"),
+    pmem("change_begins_without_fence", "a_read_that_began_before_the_failure_sees_no_mixture"),
+    pmem("change_ends_relaxed", "a_read_that_began_before_the_failure_sees_no_mixture_of_lines"),
+    pmem("first_look_relaxed", "a_read_that_began_before_the_failure_sees_no_mixture_of_lines"),
+    pmem("poison_learned_late", "poison_that_a_read_met_is_not_remembered_after_its_repair"),
+    pmem("plain_write_without_lock", "a_plain_write_and_a_repair_come_one_after_the_other"),
 ];
 
-/// Runs every model against the engine as it is.
+/// Runs every model against the crates as they are.
 pub(crate) fn models(workspace: &Workspace, budget: &Budget) -> Result<Outcome, Failure> {
-    let command = "cargo test --release -p badrange-stack --features loom --test loom";
-    model(Cmd::parse(command), workspace).run(budget)?;
+    for package in CRATES {
+        let command = Cmd::parse("cargo test --release --features loom --test loom -p");
+        model(command.arg(package), workspace).run(budget)?;
+    }
     Ok(Outcome::Done)
 }
 
 /// Runs, for every mistake, the model that has to fail; first of all, that none does without.
 pub(crate) fn mutants(workspace: &Workspace, budget: &Budget) -> Result<Outcome, Failure> {
-    harness("none", workspace, budget)?.arg("models::").run(budget)?;
+    for package in CRATES {
+        harness(package, "none", workspace, budget)?.arg("models::").run(budget)?;
+    }
     let mut survivors = Vec::new();
     let mut built: Option<(&str, Cmd)> = None;
     for mutant in MUTANTS {
         let harness = match built.take() {
             Some((name, harness)) if name == mutant.name => harness,
-            Some(_) | None => harness(mutant.name, workspace, budget)?,
+            Some(_) | None => harness(mutant.package, mutant.name, workspace, budget)?,
         };
         let test = format!("models::{}", mutant.model);
         let survived = harness.clone().args(["--exact".to_owned(), test]).ends_well(budget)?;
@@ -87,11 +114,17 @@ pub(crate) fn mutants(workspace: &Workspace, budget: &Budget) -> Result<Outcome,
     Err(Failure::new(format!("no model noticed: {}", survivors.join(", "))))
 }
 
-/// Builds the engine's test harness with a mistake; the command that runs it.
-fn harness(mistake: &str, workspace: &Workspace, budget: &Budget) -> Result<Cmd, Failure> {
-    // The profile `bench` is `release` with the test harness. The engine itself is not optimised:
-    // a model that fails does so soon, so that building it is all that costs.
-    let build = Cmd::parse("cargo rustc --quiet -p badrange-stack --features loom --lib")
+/// Builds the test harness of a crate with a mistake; the command that runs it.
+fn harness(
+    package: &str,
+    mistake: &str,
+    workspace: &Workspace,
+    budget: &Budget,
+) -> Result<Cmd, Failure> {
+    // The profile `bench` is `release` with the test harness. The crate itself is not optimised: a
+    // model that fails does so soon, so that building it is all that costs.
+    let build = Cmd::parse("cargo rustc --quiet --features loom --lib -p")
+        .arg(package)
         .args(["--profile", "bench", "--message-format", "json", "--", "--cfg"])
         .arg(format!("badrange_mutant=\"{mistake}\""))
         .args(["-C", "opt-level=0"]);
@@ -123,11 +156,13 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
     use std::fs;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
-    const STACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../badrange-stack");
+    fn dir(package: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(package)
+    }
 
-    /// Every source of the engine, as one text.
+    /// Every source of a crate, as one text.
     fn sources(dir: &Path) -> String {
         let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
         let texts = entries.map(|path| match path.is_dir() {
@@ -139,20 +174,26 @@ mod tests {
 
     #[test]
     fn the_table_names_every_mistake_and_every_model_is_there() {
-        let sources = sources(&Path::new(STACK).join("src"));
-        let known: BTreeSet<&str> =
-            sources.split("mutant!(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-        let listed: BTreeSet<&str> = MUTANTS.iter().map(|mutant| mutant.name).collect();
-        assert_eq!(known, listed);
-        let models = fs::read_to_string(Path::new(STACK).join("tests/loom.rs")).unwrap();
-        for mutant in MUTANTS {
-            assert!(models.contains(&format!("fn {}()", mutant.model)), "{}", mutant.model);
+        for package in CRATES {
+            let sources = sources(&dir(package).join("src"));
+            let known: BTreeSet<&str> = sources
+                .split("mutant!(\"")
+                .skip(1)
+                .filter_map(|rest| rest.split('"').next())
+                .collect();
+            let of_package = || MUTANTS.iter().filter(|mutant| mutant.package == package);
+            let listed: BTreeSet<&str> = of_package().map(|mutant| mutant.name).collect();
+            assert_eq!(known, listed, "{package}");
+            let models = fs::read_to_string(dir(package).join("tests/loom.rs")).unwrap();
+            for mutant in of_package() {
+                assert!(models.contains(&format!("fn {}()", mutant.model)), "{}", mutant.model);
+            }
         }
     }
 
     #[test]
     fn the_documents_explain_every_mistake() {
-        let text = fs::read_to_string(Path::new(STACK).join("../../docs/loom.md")).unwrap();
+        let text = fs::read_to_string(dir("../docs/loom.md")).unwrap();
         for mutant in MUTANTS {
             let row = text.lines().find(|line| line.contains(&format!("`{}`", mutant.name)));
             assert!(row.is_some(), "docs/loom.md lacks {}", mutant.name);

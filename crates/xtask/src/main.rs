@@ -8,6 +8,7 @@
 
 mod api;
 mod bench;
+mod browser;
 mod ci;
 mod command;
 mod failure;

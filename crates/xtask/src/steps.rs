@@ -7,7 +7,7 @@ use crate::command::{Budget, Cmd};
 use crate::failure::{Failure, Outcome};
 use crate::features;
 use crate::workspace::{Package, Workspace};
-use crate::{api, fuzz, loom, mutants, package, tidy, toolchain};
+use crate::{api, browser, fuzz, loom, mutants, package, tidy, toolchain};
 
 /// What every step is given, beside its budget.
 pub(crate) struct Context {
@@ -53,7 +53,7 @@ pub(crate) const ALL: &[Step] = &[
     step("features", "every combination of features of every published crate", LONG, feature_sets),
     step("test", "tests and doctests with all features", LONG, test),
     step("testrelease", "tests with default features, debug assertions off", LONG, test_release),
-    step("loom", "models of the engine: every interleaving of a few threads", LONG, loom_models),
+    step("loom", "models: every interleaving of a few threads", LONG, loom_models),
     step("fuzz", "every fuzz target builds on stable and bears its corpus", LONG, fuzz_replay),
     step("doc", "documentation without warnings", LONG, doc),
     step("no-std", "crates without std, built for bare metal", SHORT, no_std),
@@ -63,8 +63,9 @@ pub(crate) const ALL: &[Step] = &[
     step("api", "public API as in docs/api", LONG, public_api),
     step("package", "every published crate builds from its tarball", LONG, tarballs),
     step("stranger", "a crate outside the workspace uses the facade", SHORT, stranger),
+    slow("browser", "the HTML report in a real browser, light and dark", html_report),
     slow("soak", "property tests with many more cases", soak),
-    slow("mutants", "every hand-made mistake in the engine fails a model", loom_mutants),
+    slow("mutants", "every hand-made mistake fails a model", loom_mutants),
     slow("fuzzing", "every fuzz target for a while, with the sanitizer", fuzzing),
     slow("mutations", "small changes of core and block that no test notices", mutations),
     slow("shuttle", "random interleavings of whole stacks", shuttle),
@@ -123,6 +124,10 @@ fn loom_mutants(context: &Context, budget: &Budget) -> Result<Outcome, Failure> 
 
 fn fuzz_replay(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
     fuzz::replay(&context.workspace, budget)
+}
+
+fn html_report(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    browser::check(&context.workspace, budget)
 }
 
 /// How long `--full` runs each fuzz target.

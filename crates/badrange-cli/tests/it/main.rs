@@ -1,7 +1,9 @@
 //! The command as its users run it: transcripts, and everything that a transcript cannot show.
 #![expect(clippy::unwrap_used, reason = "a panic is a failed test")]
 
+mod capture;
 mod designs;
 mod follow;
 mod pages;
+mod schemas;
 mod transcripts;

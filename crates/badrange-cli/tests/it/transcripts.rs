@@ -2,5 +2,8 @@
 
 #[test]
 fn transcripts_are_true() {
-    trycmd::TestCases::new().case("tests/cmd/*.md").case("../../README.md");
+    trycmd::TestCases::new()
+        .case("tests/cmd/*.md")
+        .case("../../README.md")
+        .case("../../docs/cookbook.md");
 }

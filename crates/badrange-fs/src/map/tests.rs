@@ -14,6 +14,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{FileId, Fork, Owner, Special, testing::*};
 
+mod index;
+
 /// The naive twin: of each byte of the device, its records, in the order they were given.
 struct Slots(Vec<Vec<Record>>);
 
@@ -379,7 +381,10 @@ fn gaps_step_over_what_lies_under_a_giant() {
 }
 
 #[test]
-fn a_record_takes_less_than_40_bytes() {
-    let map = map_of(&giants_over_small(10_000));
-    assert!(map.store.memory() < 35 * map.len());
+fn a_record_takes_less_than_32_bytes_and_packed_less_than_20() {
+    let map = map_of(&giants_over_small(100_000));
+    assert!(map.memory() < 32 * map.len(), "{}", map.memory() / map.len());
+    let packed = map.packed();
+    assert!(packed.memory() < 20 * map.len(), "{}", packed.memory() / map.len());
+    assert_eq!(packed, map);
 }

@@ -575,3 +575,27 @@ fn a_thousand_sharers_are_merged() {
     let merged = merge(&rows.chain(frags).collect::<Vec<_>>()).unwrap();
     assert_eq!(merged, (1..=1000).map(sharer).collect::<Vec<_>>());
 }
+
+#[test]
+fn an_ordered_merge_refuses_what_comes_late_and_keeps_the_rest() {
+    let mut merge = OrderedMerge::new();
+    let (first, second) = (row(ten(data(7), 0), 2), row(record(data(8), 40, 5, 0), 3));
+    assert_eq!(merge.push(first), Ok(()));
+    assert_eq!(merge.push(second), Ok(()));
+    let late = row(record(data(9), 39, 1, 0), 4);
+    assert_eq!(merge.push(late), Err(late));
+    let earlier_line = row(record(data(9), 40, 5, 0), 1);
+    assert_eq!(merge.push(earlier_line), Err(earlier_line));
+    let map = merge.build().unwrap();
+    assert_eq!(map.iter().collect::<Vec<_>>(), [first.record, second.record]);
+}
+
+#[test]
+fn an_ordered_merge_tells_the_first_contradiction_at_the_end() {
+    let mut merge = OrderedMerge::new();
+    let claims = [row(ten(data(7), 0), 1), row(ten(FREE, 0), 2), row(record(FREE, 90, 5, 0), 3)];
+    let after = row(record(data(1), 92, 1, 0), 4);
+    claims.into_iter().chain([after]).for_each(|claim| assert_eq!(merge.push(claim), Ok(())));
+    let err = merge.build().unwrap_err();
+    assert_eq!(err.claims().each_ref().map(|c| c.source.line), [1, 2]);
+}

@@ -7,7 +7,10 @@ use std::{
 };
 
 use badrange_core::{BlockSize, DevOffset, Extent, FileOffset, SECTOR_SIZE};
-use badrange_fs::{Claim, FileId, Fork, MapKind, Merge, MergeError, Owner, Record, Source};
+use badrange_fs::{
+    Claim, FileId, Fork, MapKind, Merge, MergeError, OrderedMerge, Owner, Record, ReverseMap,
+    Source,
+};
 
 use super::{
     Filesystem,
@@ -51,13 +54,23 @@ pub(super) fn load(loader: &Loader<'_>, entry: &FsEntry) -> Result<Filesystem, S
     }
     let paths = inode_paths(loader, entry.paths.as_ref())?;
     let extent = loader.device(device).map(|d| d.extent);
-    let mut maps =
-        Maps { loader, entry, paths: &paths, extent, names: HashMap::new(), merge: Merge::new() };
-    for (number, file) in (0_u32..).zip(entry.map.get_ref()) {
-        maps.read(number, file)?;
+    let mut maps = Maps {
+        loader,
+        entry,
+        paths: &paths,
+        extent,
+        number: None,
+        names: HashMap::new(),
+        claims: Claims::begin(entry.map.get_ref().len()),
+    };
+    maps.read_all()?;
+    if matches!(maps.claims, Claims::Late) {
+        // The one map is in no order: once more, keeping everything.
+        maps.claims = Claims::Any(Merge::new());
+        maps.read_all()?;
     }
-    let Maps { names, merge, .. } = maps;
-    let map = merge.build().map_err(|err| contradiction(entry, &names, &err))?;
+    let Maps { names, claims, number, .. } = maps;
+    let map = claims.build().map_err(|err| contradiction(entry, &names, &err))?;
     Ok(Filesystem {
         device,
         kind: kind.clone(),
@@ -65,6 +78,7 @@ pub(super) fn load(loader: &Loader<'_>, entry: &FsEntry) -> Result<Filesystem, S
         mount: entry.mount.clone(),
         map: Arc::new(map),
         paths,
+        number,
         names: in_order(names),
     })
 }
@@ -142,12 +156,58 @@ struct Maps<'m> {
     entry: &'m FsEntry,
     paths: &'m BTreeMap<u64, Vec<String>>,
     extent: Option<Extent<DevOffset>>,
+    /// The number of the device that the maps are of.
+    number: Option<String>,
     /// Files without an inode, by name, numbered as they come.
     names: HashMap<String, u32>,
-    merge: Merge,
+    claims: Claims,
+}
+
+/// What the maps said so far.
+#[expect(clippy::large_enum_variant, reason = "one per filesystem")]
+enum Claims {
+    /// One map, in order: only the bytes at hand are kept.
+    Ordered(OrderedMerge),
+    /// It turned out not to be in order.
+    Late,
+    /// All claims of all maps.
+    Any(Merge),
+}
+
+impl Claims {
+    fn begin(maps: usize) -> Self {
+        if maps == 1 { Self::Ordered(OrderedMerge::new()) } else { Self::Any(Merge::new()) }
+    }
+
+    fn push(&mut self, claim: Claim) {
+        match self {
+            Self::Ordered(merge) => {
+                if merge.push(claim).is_err() {
+                    *self = Self::Late;
+                }
+            }
+            Self::Late => {}
+            Self::Any(merge) => merge.push(claim),
+        }
+    }
+
+    fn build(self) -> Result<ReverseMap, MergeError> {
+        match self {
+            Self::Ordered(merge) => merge.build(),
+            Self::Late => Ok(ReverseMap::default()),
+            Self::Any(merge) => merge.build(),
+        }
+    }
 }
 
 impl Maps<'_> {
+    fn read_all(&mut self) -> Result<(), StackError> {
+        for (number, file) in (0_u32..).zip(self.entry.map.get_ref()) {
+            self.read(number, file)?;
+        }
+        Ok(())
+    }
+
     fn read(&mut self, number: u32, file: &Text) -> Result<(), StackError> {
         let mut deferred = None;
         let loader = self.loader;
@@ -175,6 +235,9 @@ impl Maps<'_> {
         for record in Fsmap::new(input) {
             let record = record?;
             let (dev, line) = *first.get_or_insert((record.dev, record.line));
+            if let FsmapDev::Numbers { major, minor } = dev {
+                self.number.get_or_insert_with(|| format!("{major}:{minor}"));
+            }
             if dev != record.dev {
                 let message = format!(
                     "this row is about device {}, line {line} about {dev}: a log or realtime \
@@ -187,7 +250,7 @@ impl Maps<'_> {
             if let Err(err) = self.inside(file, record.extent, record.line) {
                 return Ok(Err(err));
             }
-            self.merge.push(claim_of(number, &record));
+            self.claims.push(claim_of(number, &record));
         }
         Ok(Ok(()))
     }
@@ -229,7 +292,7 @@ impl Maps<'_> {
             for extent in &one.extents {
                 let Some(device) = extent.place.device() else { continue };
                 self.inside(file, device, extent.line)?;
-                self.merge.push(Claim {
+                self.claims.push(Claim {
                     record: Record {
                         extent: device,
                         owner: Owner::File { id, fork: Fork::Data },
@@ -300,5 +363,36 @@ fn claim_of(number: u32, record: &FsmapRecord) -> Claim {
         shared: record.shared.unwrap_or(false),
         kind: MapKind::Complete,
         source: Source { file: number, line: record.line },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{MemoryFiles, Topology};
+
+    const HEAD: &str = "EXT,MAJOR,MINOR,PSTART,PEND,OWNER,OSTART,OEND,LENGTH\n";
+    const ROWS: [&str; 3] = [
+        "0,8,1,0,7,special_88:1,,,8\n",
+        "1,8,1,8,15,inode_132_data,0,7,8\n",
+        "2,8,1,8,15,inode_133_data,8,15,8\n",
+    ];
+
+    fn load(rows: &[&str]) -> Topology {
+        let toml = "schema = \"badrange.stack/1\"\n\
+                    [[disk]]\nname = \"d\"\nsectors = 64\n\
+                    [[fs]]\ndevice = \"d\"\nkind = \"xfs\"\nmap = [\"m\"]\nblock_size = 4096\n";
+        let files = MemoryFiles::new().with("m", format!("{HEAD}{}", rows.concat()));
+        Topology::load("stack.toml", toml, &files).unwrap()
+    }
+
+    #[test]
+    fn a_map_that_is_in_no_order_is_the_same_map() {
+        let [a, b, c] = ROWS;
+        let ordered = load(&[a, b, c]);
+        let map = &ordered.filesystems()[0].map;
+        assert_eq!(map.len(), 3);
+        for rows in [[c, b, a], [b, a, c], [a, c, b]] {
+            assert_eq!(&load(&rows).filesystems()[0].map, map);
+        }
     }
 }

@@ -383,6 +383,11 @@ impl Job {
         self.needs.iter().find(|w| loader.find(&w.device).is_none()).cloned()
     }
 
+    /// Whether it is a device of a device-mapper table.
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.what, What::Dm { .. } | What::ThinPool { .. } | What::Thin { .. })
+    }
+
     pub(super) fn makes(&self) -> impl Iterator<Item = &str> {
         self.makes.iter().map(String::as_str)
     }

@@ -1,7 +1,7 @@
 //! From the entries of a `stack.toml` to devices, in whatever order they lean on one another.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     io::Read,
 };
 
@@ -42,6 +42,8 @@ pub(super) struct Loader<'a> {
     pv_groups: HashMap<usize, String>,
     /// Thin pools, and what is mapped in them.
     pub(super) pools: thin::Pools,
+    /// Devices that a table of device-mapper describes, by name.
+    pub(super) from_tables: HashSet<String>,
     /// Devices that hold nothing but metadata, by name: of no use above, so they may be missing.
     pub(super) metadata: Vec<(String, Area)>,
 }
@@ -65,6 +67,7 @@ pub(super) fn load(name: &str, text: &str, files: &dyn Files) -> Result<Topology
         pv_groups: HashMap::new(),
         pools: thin::Pools::default(),
         metadata: Vec::new(),
+        from_tables: HashSet::new(),
     };
     loader.pools = thin::mappings(&loader, &file)?;
     for disk in &file.disk {
@@ -74,6 +77,8 @@ pub(super) fn load(name: &str, text: &str, files: &dyn Files) -> Result<Topology
         loader.pmem(pmem)?;
     }
     let jobs = loader.jobs(&file)?;
+    let tables = jobs.iter().filter(|job| job.is_table());
+    loader.from_tables = tables.flat_map(Job::makes).map(str::to_owned).collect();
     loader.run(jobs)?;
     loader.describe_partitioned();
     thin::describe(&mut loader)?;
@@ -428,7 +433,9 @@ fn likely(head: &[u8], wanted: &[Format]) -> Format {
     let text = String::from_utf8_lossy(head);
     let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     let looks_like = |format: &&Format| match format {
-        Format::SfdiskJson | Format::LvsJson | Format::PvsJson => first.starts_with(['{', '[']),
+        Format::SfdiskJson | Format::LvsJson | Format::PvsJson | Format::Lsblk => {
+            first.starts_with(['{', '['])
+        }
         Format::Filefrag => first.starts_with("File"),
         Format::XfsBmap => first.ends_with(':'),
         Format::FsmapVerbose => first.starts_with("EXT:"),

@@ -54,6 +54,10 @@ impl<'g> Group<'g> {
         }
         let group: &'g VolumeGroup = self.group;
         let Some(lv) = group.lvs.get(index) else { return Ok(None) };
+        // What a table of device-mapper describes as well is taken from there: it is what runs.
+        if loader.from_tables.contains(&lv.dm_name) {
+            return Ok(loader.find(&lv.dm_name));
+        }
         let file = self.file();
         let err = |message: String| StackError::new(&*file, Some(lv.line), message);
         if depth > self.group.lvs.len() {
@@ -103,7 +107,10 @@ impl<'g> Group<'g> {
                         self.volume(loader, below, depth.saturating_add(1))?
                     }
                 };
-                legs.extend(on);
+                let Some(on) = on else {
+                    return Ok(Err("it lies on a volume that a table describes".to_owned()));
+                };
+                legs.push(on);
             }
             let target = self.target(segment.extent_count, chunk, stripes);
             let target = target.map_err(|why| {
@@ -193,7 +200,7 @@ impl<'g> Group<'g> {
         let (metadata, rest) = device.extent.split_at(data_start);
         let (data, tail) = rest.map_or((None, None), |rest| rest.split_at(data_end));
         let mut areas: Vec<_> = metadata.into_iter().map(|e| (e, Area::LvmMetadata)).collect();
-        if self.all_known(pv) {
+        if self.all_known(loader, pv) {
             let used = self.used(place);
             let free = data.into_iter().flat_map(|data| gaps(data, used.clone()));
             areas.extend(free.map(|e| (e, Area::LvmFree)));
@@ -204,9 +211,11 @@ impl<'g> Group<'g> {
 
     /// Whether every extent of the volume is accounted for: no segment of a type that is not
     /// understood uses it directly.
-    fn all_known(&self, pv: &PhysicalVolume) -> bool {
+    fn all_known(&self, loader: &Loader<'_>, pv: &PhysicalVolume) -> bool {
         let index = self.group.pvs.iter().position(|p| core::ptr::eq(p, pv));
-        let segments = self.group.lvs.iter().flat_map(|lv| &lv.segments);
+        let described = |lv: &&LogicalVolume| loader.from_tables.contains(&lv.dm_name);
+        let lvs = self.group.lvs.iter().filter(|lv| !described(lv));
+        let segments = lvs.flat_map(|lv| &lv.segments);
         let opaque = segments.filter_map(|s| match &s.kind {
             SegmentKind::Unsupported { on, .. } => Some(on),
             SegmentKind::Striped { .. } => None,

@@ -1,7 +1,7 @@
 //! Every fixture is recognised by content, and every one of a known format parses.
 
 use badrange_input::{
-    Format, InodePaths, ParseError, ParseErrorKind, parse_badblocks, parse_dm_table,
+    Format, InodePaths, ParseError, ParseErrorKind, parse_badblocks, parse_dm_table, parse_lsblk,
     parse_lvs_json, parse_mdadm_examine, parse_pvs_json, parse_sfdisk_dump, parse_sfdisk_json,
     parse_thin_dump, parse_vgcfg, recognise,
 };
@@ -20,6 +20,7 @@ pub(crate) fn count(format: Format, text: &[u8]) -> Result<usize, ParseError> {
         Format::FsmapPlain | Format::FsmapVerbose | Format::FsmapMachine => fsmap(text)?.len(),
         Format::XfsBmap => bmap(text)?.iter().map(|f| f.extents.len()).sum(),
         Format::Filefrag => filefrag(text)?.iter().map(|f| f.extents.len()).sum(),
+        Format::Lsblk => parse_lsblk(text)?.len(),
         Format::MdExamine => parse_mdadm_examine(text)?.len(),
         Format::ThinDump => parse_thin_dump(text)?.devices.iter().map(|d| d.ranges.len()).sum(),
         Format::Badblocks => parse_badblocks(text)?.ranges.len(),
@@ -63,6 +64,7 @@ pub(crate) const KNOWN: &[(&str, Format, usize)] = &[
     ("8-log/vgcfg.vg.txt", Format::VgCfg, 2),
     ("8-log/sfdisk_d.4096.txt", Format::SfdiskDump, 1),
     ("8-log/sfdisk.4096.json", Format::SfdiskJson, 1),
+    ("formats/vm/lsblk-J-b-cols.json", Format::Lsblk, 7),
     ("formats/ext4_fsmap.txt", Format::FsmapPlain, 19),
     ("formats/filefrag_v_b512_xfs.txt", Format::Filefrag, 2),
     ("formats/filefrag_v_ext4.txt", Format::Filefrag, 4),
@@ -121,7 +123,6 @@ const OTHERS: &[(&str, &str)] = &[
     ("3-dos-4kn/lsblk.txt", "this is lsblk;"),
     ("3-dos-4kn/xfs_info.a6.txt", "this is xfs_info;"),
     ("formats/vm/lsblk-P.txt", "this is lsblk -P;"),
-    ("formats/vm/lsblk-J-b-cols.json", "this is lsblk;"),
     ("formats/vm/ndctl-list-idle.json", "this is ndctl or daxctl list; give it to --log"),
     ("formats/vm/iomem.txt", "this is /proc/iomem;"),
     ("formats/vm/dmsetup-status.txt", "this is dmsetup status; give dmsetup table"),

@@ -7,6 +7,7 @@
     reason = "small numbers, and a panic is a failed test"
 )]
 
+mod arrays;
 mod corpus;
 mod errors;
 mod laws;

@@ -97,8 +97,8 @@ impl Measured {
         report.tally.cost = log.cost;
         self.owners(machine, &log, &mut report);
         if let Some(effects) = effects {
-            report.shutdowns = effects.shutdown.clone().unwrap_or_default();
-            report.tally.shutdowns = count(report.shutdowns.len());
+            report.shutdown = effects.shutdown.clone().unwrap_or_default();
+            report.tally.shutdowns = count(report.shutdown.len());
             self.signals(machine, &effects.signals, &mut report.tally);
             let gone = effects.unmapped.iter().flat_map(|unmapped| &unmapped.ranges);
             let gone = gone.map(|(_, len)| *len).fold(0, u64::saturating_add);
@@ -144,8 +144,12 @@ impl Measured {
         }
         tally.owners = count(missed.len());
         tally.told_owners = count(missed.values().filter(|bytes| **bytes == 0).count());
-        let missed = missed.into_iter().filter(|(_, bytes)| *bytes > 0);
-        report.missed = missed.map(|(owner, bytes)| Missed { owner, bytes }).collect();
+        for (owner, bytes) in missed {
+            match bytes {
+                0 => report.told.push(owner),
+                bytes => report.missed.push(Missed { owner, bytes }),
+            }
+        }
     }
 
     fn signals(&self, machine: &Machine<'_>, signals: &[Signal], tally: &mut Tally) {

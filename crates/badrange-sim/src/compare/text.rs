@@ -98,6 +98,19 @@ fn missed(report: &DesignReport) -> Vec<String> {
     lines
 }
 
+/// A line for each event that told anybody, with the first of them.
+fn told(report: &DesignReport) -> Vec<String> {
+    const MOST: usize = 8;
+    let events = (1_u64..).zip(&report.events).filter(|(_, event)| !event.told.is_empty());
+    let line = |(number, event): (u64, &super::EventReport)| {
+        let names: Vec<&str> = event.told.iter().take(MOST).map(String::as_str).collect();
+        let more = event.told.len().saturating_sub(MOST);
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        format!("event {number}: {}{more}", names.join(", "))
+    };
+    events.map(line).collect()
+}
+
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.name)?;
@@ -120,7 +133,7 @@ impl fmt::Display for Comparison {
 }
 
 impl Comparison {
-    /// A report in Markdown: the figures, who was not told, and for each design the way of the
+    /// A report in Markdown: the figures, who was told and who was not, and for each design the way of the
     /// first failure as a Mermaid sequence diagram.
     #[must_use]
     pub fn to_markdown(&self) -> String {
@@ -136,11 +149,10 @@ impl Comparison {
         markdown_table(f, &DONE, &self.designs)?;
         for report in &self.designs {
             writeln!(f, "## {}\n\n{}.\n", report.design, capital(report.design.summary()))?;
-            let lines = missed(report);
-            for line in &lines {
-                writeln!(f, "* not told: {line}")?;
-            }
-            if !lines.is_empty() {
+            let (told, missed) = (told(report), missed(report));
+            told.iter().try_for_each(|line| writeln!(f, "* told: {line}"))?;
+            missed.iter().try_for_each(|line| writeln!(f, "* not told: {line}"))?;
+            if !told.is_empty() || !missed.is_empty() {
                 writeln!(f)?;
             }
             diagram(f, report)?;

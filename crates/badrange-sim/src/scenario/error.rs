@@ -43,7 +43,7 @@ pub enum ScenarioErrorKind {
 /// assert!(err.to_string().starts_with(r#"a.json: devices[0]: unknown key "speed""#));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}: {}{message}", Prefix(.path))]
+#[error("{}{}{message}", Prefix(.file), Prefix(.path))]
 pub struct ScenarioError {
     kind: ScenarioErrorKind,
     file: String,

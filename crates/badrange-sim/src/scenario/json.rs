@@ -11,7 +11,7 @@ use super::{ScenarioError, ScenarioErrorKind as Kind, limits::MAX_LIST};
 type Result<T> = core::result::Result<T, ScenarioError>;
 
 /// A JSON value of which no object has a key twice.
-pub(super) struct Strict(pub(super) Value);
+pub(crate) struct Strict(pub(crate) Value);
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> core::result::Result<Self, D::Error> {

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::{Profile, Scenario, Sweep, compare_designs, run};
+use crate::{Profile, Scenario, Sweep, compare_designs, run, scenario::json::Strict};
 
 const MIB: u64 = 1 << 20;
 
@@ -269,6 +269,7 @@ proptest! {
             };
             let again = Scenario::from_str(&value.to_string(), "made up").unwrap();
             prop_assert_eq!(text(&scenario), text(&again));
+            prop_assert!(serde_json::from_str::<Strict>(&text(&scenario)).is_ok(), "a key twice");
             let line = |scenario: &Scenario| {
                 Sweep::new(scenario, profile, 4096).map(|sweep| sweep.run(seed)).ok()
             };
@@ -276,6 +277,8 @@ proptest! {
         }
         let compared = compare_designs(&scenario, &[design]);
         prop_assert_eq!(compared.to_markdown(), compare_designs(&scenario, &[design]).to_markdown());
+        let text = serde_json::to_string(&compared).unwrap();
+        prop_assert!(serde_json::from_str::<Strict>(&text).is_ok(), "a key twice: {}", text);
         let _ = scenario.layers();
     }
 }

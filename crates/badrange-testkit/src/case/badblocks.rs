@@ -106,7 +106,7 @@ fn apply(op: BadblocksOp, real: &Badblocks, model: &mut BTreeSet<u64>) {
             let said = real.clear(bytes(SLOT, range.start, range.len));
             let said: Vec<u64> = said.into_iter().flat_map(sectors).collect();
             assert_eq!(said, whole(range).collect::<Vec<_>>(), "rounded inward");
-            whole(range).for_each(|sector| drop(model.remove(&sector)));
+            model.retain(|sector| !whole(range).any(|cleared| cleared == *sector));
         }
         BadblocksOp::SetLong { start, len } => {
             let _sectors = real.set(bytes(SECTOR_SIZE, start, len));

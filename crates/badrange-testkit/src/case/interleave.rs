@@ -2,6 +2,7 @@
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "the textbook formulas as they stand; drawn numbers are small, and a panic is a failed check"
 )]
 

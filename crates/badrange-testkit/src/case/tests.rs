@@ -67,6 +67,11 @@ fn badblocks_ops_smoke() {
 }
 
 #[test]
+fn recovery_ops_smoke() {
+    smoke::<RecoveryOps>(800);
+}
+
+#[test]
 fn bytes_that_are_too_few_are_in_order() {
     check_bytes::<WholeStack>(&[]);
     check_bytes::<Tables>(&[1]);

@@ -54,6 +54,38 @@ fn tables_keep_the_laws() {
 }
 
 #[test]
+fn arrays_and_mirrors_keep_the_laws() {
+    use badrange_block::md::{Array, Copies, Level, Member, ParityLayout, Raid0Layout};
+    let member = |start: u64, chunks: u64| Some(Member::in_sync(at(start, chunks * 4096)));
+    let equal =
+        vec![member(0, 1000), member(1 << 20, 1000), None, member(4096, 1000), member(512, 1000)];
+    for level in [
+        Level::Raid1,
+        Level::Parity { disks: 1, layout: ParityLayout::LeftSymmetric },
+        Level::Parity { disks: 2, layout: ParityLayout::LeftAsymmetric6 },
+        Level::Raid10(Copies::Near(2)),
+        Level::Raid10(Copies::Far { copies: 2, sets: true }),
+        Level::Raid10(Copies::Offset { copies: 3, sets: false }),
+    ] {
+        passes(&Array::new(level, 4096, equal.clone()).unwrap());
+    }
+    let unequal = vec![member(0, 10), member(4096, 30), member(512, 17)];
+    for layout in [Raid0Layout::Original, Raid0Layout::Alternate] {
+        passes(&Array::new(Level::Raid0(layout), 4096, unequal.clone()).unwrap());
+    }
+    passes(&Table::parse("0 8 linear a 0\n8 96 mirror core 1 8 2 b 3 c 0\n104 96 raid raid5_ls 1 16 3 - d - e - f").unwrap());
+}
+
+#[test]
+fn thin_volumes_keep_the_laws() {
+    use badrange_block::thin::{BlockRange, Volume};
+    let range = |volume, data, blocks| BlockRange { volume, data, blocks };
+    let ranges = [range(0, 546, 2), range(2, 315, 15), range(17, 492, 3), range(81, 0, 9)];
+    passes(&Volume::new(100 * 65536 + 512, 65536, &ranges, None).unwrap());
+    passes(&Volume::new(100 * 65536 + 512, 65536, &ranges, Some(50 * 65536)).unwrap());
+}
+
+#[test]
 fn namespaces_keep_the_laws() {
     for (start, len, offset) in [(0, 4096, 0), (1 << 32, (1 << 40) + 700, 2 << 20)] {
         let whole = Extent::new(PhysAddr::new(start), len).unwrap();

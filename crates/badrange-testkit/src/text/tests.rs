@@ -48,6 +48,11 @@ fn badblocks_smoke() {
 }
 
 #[test]
+fn ranges_smoke() {
+    smoke::<BadRanges>(1500);
+}
+
+#[test]
 fn any_smoke() {
     smoke::<AnyFormat>(1500);
 }

@@ -99,6 +99,9 @@ pub struct PieceFound {
     pub lost: Option<bool>,
     /// Where an array has the bytes once more: then nothing is lost.
     pub redundancy: Option<Redundancy>,
+    /// Whether an array should have the bytes once more, but too many of its members are missing
+    /// or bad there. Not in the JSON form: there, `redundancy` is absent.
+    pub too_many: bool,
     /// The files the bytes belong to, by (fs, inode, fork, start).
     pub owners: Vec<OwnerFound>,
 }

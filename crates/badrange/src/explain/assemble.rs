@@ -94,6 +94,7 @@ struct Route {
     content: Content,
     /// The devices that an array has the bytes from once more.
     rebuilt: Option<Vec<usize>>,
+    too_many: bool,
 }
 
 impl PartialEq for Content {
@@ -114,7 +115,7 @@ impl Eq for Content {}
 
 impl Route {
     fn plain(trail: Vec<(usize, DevOffset)>, verdict: Verdict) -> Self {
-        Self { trail, content: Content::Plain(verdict), rebuilt: None }
+        Self { trail, content: Content::Plain(verdict), rebuilt: None, too_many: false }
     }
 
     /// The same route for bytes that begin `by` later.
@@ -127,7 +128,7 @@ impl Route {
                 Content::Filesystem { fs: *fs, at: move_up(at), records: records.clone() }
             }
         };
-        Self { trail, content, rebuilt: self.rebuilt.clone() }
+        Self { trail, content, rebuilt: self.rebuilt.clone(), too_many: self.too_many }
     }
 
     fn verdicts(&self) -> Vec<Verdict> {
@@ -190,7 +191,8 @@ fn spell_out(finding: &Finding) -> impl Iterator<Item = (Extent<ReportOffset>, R
                 Content::Filesystem { fs: *fs, at: last.unwrap_or(*at), records: records.clone() }
             }
         };
-        (origin, Route { trail: trail.collect(), content, rebuilt: finding.rebuilt.clone() })
+        let (rebuilt, too_many) = (finding.rebuilt.clone(), finding.too_many);
+        (origin, Route { trail: trail.collect(), content, rebuilt, too_many })
     })
 }
 
@@ -369,6 +371,7 @@ fn piece(
         what: what.map(|special| special.to_string()),
         lost,
         redundancy: redundancy.map(|from| Redundancy { from: from.iter().map(name).collect() }),
+        too_many: routes.iter().any(|route| route.too_many),
         owners,
     }
 }

@@ -65,6 +65,8 @@ pub(super) struct Finding {
     pub(super) content: Content,
     /// The devices that an array has the bytes from once more; none where it has not.
     pub(super) rebuilt: Option<Vec<usize>>,
+    /// Whether an array tried in vain.
+    pub(super) too_many: bool,
 }
 
 impl Finding {
@@ -85,7 +87,13 @@ impl Finding {
             }
         };
         let origin = of(&self.origin, index, skip, len)?;
-        Some(Self { origin, trail, content, rebuilt: self.rebuilt.clone() })
+        Some(Self {
+            origin,
+            trail,
+            content,
+            rebuilt: self.rebuilt.clone(),
+            too_many: self.too_many,
+        })
     }
 }
 
@@ -118,7 +126,8 @@ impl Collector {
             trail.extend(places.get(&hop.device).map(|place| (*place, hop.at)));
         });
         drop(places);
-        let finding = Finding { origin: piece.origin(), trail, content, rebuilt: None };
+        let finding =
+            Finding { origin: piece.origin(), trail, content, rebuilt: None, too_many: false };
         self.found.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
     }
 }

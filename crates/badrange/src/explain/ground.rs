@@ -3,7 +3,7 @@
 use core::ops::ControlFlow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use badrange_core::{DevOffset, Extent, Leg, Mapped, Mapping, PhysAddr};
+use badrange_core::{DevOffset, Extent, Mapped, Mapping, PhysAddr};
 use badrange_input::{Layer, Topology};
 
 use super::{Explanation, PieceFound, Query, Summary, Target, Verdict};
@@ -56,7 +56,7 @@ fn bytes_lost(topology: &Topology, queries: &[Query], found: &[Explanation]) -> 
 }
 
 /// A piece's bytes: one range, or each element of a strided one.
-fn elements(piece: &PieceFound) -> impl Iterator<Item = (u64, u64)> + '_ {
+pub(crate) fn elements(piece: &PieceFound) -> impl Iterator<Item = (u64, u64)> + '_ {
     let (stride, count) = piece.repeat.unwrap_or((0, 1));
     let start = move |i: u64| piece.start.saturating_add(stride.saturating_mul(i));
     (0..count).map(move |i| (start(i), start(i).saturating_add(piece.len)))
@@ -64,15 +64,15 @@ fn elements(piece: &PieceFound) -> impl Iterator<Item = (u64, u64)> + '_ {
 
 /// Half-open ranges, in any order until they are united.
 #[derive(Debug, Clone, Default)]
-struct Ranges(Vec<(u64, u64)>);
+pub(crate) struct Ranges(Vec<(u64, u64)>);
 
 impl Ranges {
-    fn add(&mut self, start: u64, end: u64) {
+    pub(crate) fn add(&mut self, start: u64, end: u64) {
         self.0.push((start, end));
     }
 
     /// The same bytes as disjoint ranges, ascending.
-    fn union(&mut self) -> Vec<(u64, u64)> {
+    pub(crate) fn union(&mut self) -> Vec<(u64, u64)> {
         self.0.sort_unstable();
         let mut united: Vec<(u64, u64)> = Vec::new();
         for (start, end) in &self.0 {
@@ -108,6 +108,17 @@ struct Ground<'t> {
 }
 
 impl Ground<'_> {
+    /// Whether a device lies on an array that could have had its bytes elsewhere.
+    fn has_array_below(&self, space: Space) -> bool {
+        let Space::Device(place) = space else { return false };
+        let Some(device) = self.topology.devices().get(place) else { return false };
+        let legs = (0_u32..).map(badrange_core::Leg::new).zip(device.layer.legs());
+        legs.into_iter().any(|(leg, on)| {
+            device.layer.array_of(leg).is_some_and(|(array, _)| array.is_redundant())
+                || self.has_array_below(Space::Device(*on))
+        })
+    }
+
     /// How many of these bytes of a space lie on bytes that no space before them counted.
     fn count_new(&mut self, space: Space, lost: &[(u64, u64)]) -> u64 {
         let mut below = Vec::new();
@@ -214,7 +225,9 @@ impl<'t> Told<'t> {
                 below.push((own, extent.start().get(), extent.end().get()));
             }
         }
-        let above = below.iter().all(|(space, ..)| *space != own) && !self.has_copies(own);
+        let above = below.iter().all(|(space, ..)| *space != own);
+        // What an array could not read is more than what one of its members could not.
+        let above = above && !self.ground.has_array_below(own);
         if above && below.iter().all(|(space, start, end)| self.is_named(*space, *start, *end)) {
             return false;
         }
@@ -222,20 +235,6 @@ impl<'t> Told<'t> {
             self.name(space, start, end);
         }
         true
-    }
-
-    /// Whether bytes of this device are in several places below: then a bad one of those does not
-    /// make them bad, and the device's own word counts.
-    fn has_copies(&self, space: Space) -> bool {
-        let Space::Device(place) = space else { return false };
-        let device = self.ground.topology.devices().get(place);
-        device.is_some_and(|device| {
-            let legs = device.layer.legs();
-            let in_array = |leg| device.layer.array_of(Leg::new(leg)).is_some();
-            (0_u32..)
-                .zip(legs)
-                .any(|(leg, on)| in_array(leg) || self.has_copies(Space::Device(*on)))
-        })
     }
 
     fn is_named(&self, space: Space, start: u64, end: u64) -> bool {

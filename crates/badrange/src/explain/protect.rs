@@ -225,7 +225,8 @@ impl<'t> Damage<'t> {
         if lower.count() > 1 && self.is_uniform(lower, array) {
             let mut from = None;
             self.cut(array, lower.first(), &mut |_, places| from = places);
-            return vec![Finding { rebuilt: from, ..finding.clone() }];
+            let too_many = from.is_none();
+            return vec![Finding { rebuilt: from, too_many, ..finding.clone() }];
         }
         let mut parts = Vec::new();
         for (index, element) in (0..).zip(lower.elements()) {
@@ -237,7 +238,8 @@ impl<'t> Damage<'t> {
                 } else {
                     finding.slice(index, skip, part.len())
                 };
-                parts.extend(part.map(|part| Finding { rebuilt: from, ..part }));
+                let too_many = from.is_none();
+                parts.extend(part.map(|part| Finding { rebuilt: from, too_many, ..part }));
             });
         }
         parts

@@ -87,6 +87,40 @@ impl Verdict {
         }
     }
 
+    /// What it is, in words for people.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange::explain::Verdict;
+    /// assert_eq!(Verdict::Unpartitioned.words(), "in no partition");
+    /// ```
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::FsMetadata => "filesystem metadata",
+            Self::FsJournal => "filesystem journal",
+            Self::FsFree => "free space of the filesystem",
+            Self::FsUnknown => "in the filesystem, but no map says whose",
+            Self::Device => "nobody described what is on this device",
+            Self::LvmMetadata => "LVM metadata area",
+            Self::LvmFree => "extents of no logical volume",
+            Self::LvmTail => "after the last extent of the physical volume",
+            Self::ThinFree => "blocks of a thin pool that no volume maps",
+            Self::ThinMetadata => "metadata of a thin pool",
+            Self::MdMetadata => "metadata of a software array",
+            Self::MdParity => "parity of a software array",
+            Self::MdUnused => "in no use by the software array",
+            Self::PartitionTable => "partition table",
+            Self::Unpartitioned => "in no partition",
+            Self::PmemMetadata => "metadata of the namespace",
+            Self::NoOwner => "physical memory of no device here",
+            Self::Outside => "past the end of the device",
+            Self::File => "data of a file",
+            Self::FileMetadata => "metadata of a file",
+            Self::FileUnwritten => "allocated to a file but never written",
+        }
+    }
+
     /// Whether something is lost with the bytes; `None` where that cannot be known.
     #[must_use]
     pub const fn lost(self) -> Option<bool> {

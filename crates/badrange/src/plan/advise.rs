@@ -1,6 +1,7 @@
 //! Advice for what is no file data, and the words of steps that several subjects share.
 
-use badrange_input::{Filesystem, Layer};
+use badrange_core::Leg;
+use badrange_input::{Device, Filesystem, Layer};
 use badrange_pmem::Mode;
 
 use super::{
@@ -41,19 +42,20 @@ pub(super) fn subject(names: &mut Names<'_>, draft: Draft, number: &mut u64) -> 
         Verdict::FsUnknown => subject.before.push(who_owns(names, &draft)),
         Verdict::LvmMetadata => lvm_metadata(names, &draft, &mut subject),
         Verdict::PartitionTable => partition_table(names, &draft, &mut subject),
+        Verdict::ThinMetadata => thin_metadata(names, &draft, &mut subject),
+        Verdict::MdMetadata => md_metadata(names, &draft, &mut subject),
+        Verdict::MdParity => subject.after.push(rebuild(names, &draft)),
         Verdict::PmemMetadata => subject.after.push(pmem_metadata()),
-        Verdict::ThinMetadata => subject.before.push(thin_metadata(names, &draft)),
-        Verdict::MdMetadata | Verdict::MdParity => subject.before.push(member(names, &draft)),
         Verdict::NoOwner => subject.before.push(no_owner()),
         Verdict::Outside => {
             subject.before.push(nothing("there are no such bytes: check the numbers and the unit"));
         }
         Verdict::FileUnwritten
+        | Verdict::ThinFree
+        | Verdict::MdUnused
         | Verdict::FsFree
         | Verdict::LvmFree
         | Verdict::LvmTail
-        | Verdict::ThinFree
-        | Verdict::MdUnused
         | Verdict::Unpartitioned => {
             subject.before.push(nothing(
                 "nobody stores anything there; the bytes stay bad until they are written",
@@ -67,34 +69,6 @@ pub(super) fn subject(names: &mut Names<'_>, draft: Draft, number: &mut u64) -> 
 
 fn nothing(why: &str) -> Action {
     Action { kind: ActionKind::Nothing, command: None, risk: Risk::none(), why: why.to_owned() }
-}
-
-fn thin_metadata(names: &mut Names<'_>, draft: &Draft) -> Action {
-    let node = names.place(&draft.device).map(|place| names.device(place));
-    Action {
-        kind: ActionKind::Check,
-        command: node.map(|node| node.add_to(Command::new("thin_check"), "")),
-        risk: Risk::new(RiskLevel::Offline, "the pool has to be inactive"),
-        why:
-            "without its metadata the pool knows no volume: thin_repair writes what can be read of \
-              it to another device, which is better than to mend it in place"
-                .to_owned(),
-    }
-}
-
-/// What a member of an array keeps for the array alone.
-fn member(names: &mut Names<'_>, draft: &Draft) -> Action {
-    let node = names.place(&draft.device).map(|place| names.device(place));
-    let examine = Command::new("mdadm").arg("--examine");
-    Action {
-        kind: ActionKind::Check,
-        command: node.map(|node| node.add_to(examine, "")),
-        risk: Risk::new(RiskLevel::Reads, "reads the superblock, which may be what is bad"),
-        why:
-            "the array writes its superblock and its parity anew where it can: a member that does \
-              not take them is to be replaced"
-                .to_owned(),
-    }
 }
 
 fn no_owner() -> Action {
@@ -119,28 +93,37 @@ pub(super) fn rebuild(names: &mut Names<'_>, draft: &Draft) -> Action {
     });
     let command = array(names, draft);
     let hint = if command.is_some() { "" } else { "; no command is known for this kind of array" };
+    let whence = if members.is_empty() { "" } else { ", and others have what they are made of: " };
     Action {
         kind: ActionKind::Rebuild,
         command,
         risk: Risk::new(
             RiskLevel::Overwrites,
-            "reads every byte of the array; a second bad place at the same offset cannot be rebuilt",
+            "reads every byte of the array; a second bad place in the same row cannot be rebuilt",
         ),
         why: format!(
-            "the bytes are on {members} too: a read that fails, or a check, writes them back{hint}"
+            "the bytes are an array's{whence}{members}: a check finds what cannot be read, and \
+             writes it back{hint}"
         ),
     }
 }
 
-/// The command that lets the array which a device belongs to look at all of its bytes.
+/// The command that lets the array which bytes belong to look at all of them.
 fn array(names: &Names<'_>, draft: &Draft) -> Option<Command> {
-    let on_way = names.place(&draft.device)?;
-    let device = names.topology().devices().get(on_way)?;
-    if device.name.starts_with("md") {
-        let node = format!("/dev/{}", device.name);
+    let devices = names.topology().devices();
+    let is_array = |device: &&Device| device.layer.array_of(Leg::new(0)).is_some();
+    let on_way = |device: &&Device| draft.way.contains(&device.name);
+    let lies_on_it = |device: &&Device| {
+        let below = device.layer.legs().iter().filter_map(|leg| devices.get(*leg));
+        below.into_iter().any(|below| draft.way.contains(&below.name))
+    };
+    let arrays = || devices.iter().filter(is_array);
+    let array = arrays().find(on_way).or_else(|| arrays().find(lies_on_it))?;
+    if let Layer::Array { .. } = array.layer {
+        let node = format!("/dev/{}", array.name);
         return Some(Command::new("mdadm").arg("--action=check").arg(node));
     }
-    let (group, volume) = lv_of(&device.name)?;
+    let (group, volume) = lv_of(&array.name)?;
     let syncaction = Command::new("lvchange").arg("--syncaction").arg("check");
     Some(syncaction.arg(format!("{group}/{volume}")))
 }
@@ -466,6 +449,57 @@ fn partition_table(names: &mut Names<'_>, draft: &Draft, subject: &mut Subject) 
         ),
         why: "write the saved table back with sfdisk, from the very text that the description \
               names; a GPT has a second copy at the other end of the disk, which gdisk can use"
+            .to_owned(),
+    });
+}
+
+fn thin_metadata(names: &mut Names<'_>, draft: &Draft, subject: &mut Subject) {
+    let Some(place) = names.place(&draft.device) else { return };
+    let node = names.device(place);
+    let dump = names.work("thin.xml");
+    let dump = dump.add_to(Command::new("thin_dump").arg("--repair"), "--output=");
+    subject.before.push(Action {
+        kind: ActionKind::Check,
+        command: Some(node.add_to(Command::new("thin_check"), "")),
+        risk: Risk::new(RiskLevel::Offline, "the pool is inactive meanwhile"),
+        why: "whether the mappings are still whole".to_owned(),
+    });
+    subject.before.push(Action {
+        kind: ActionKind::Preserve,
+        command: Some(node.add_to(dump, "")),
+        risk: Risk::new(RiskLevel::Offline, "the pool is inactive meanwhile"),
+        why: "the mappings that can be read, as text".to_owned(),
+    });
+    subject.after.push(Action {
+        kind: ActionKind::Repair,
+        command: None,
+        risk: Risk::new(RiskLevel::Destroys, "volumes whose mappings were there lose their data"),
+        why: "lvconvert --repair of the pool writes mended metadata to the spare volume; keep the \
+              old one until every volume was looked at"
+            .to_owned(),
+    });
+}
+
+fn md_metadata(names: &mut Names<'_>, draft: &Draft, subject: &mut Subject) {
+    let Some(place) = names.place(&draft.device) else { return };
+    let node = names.device(place);
+    subject.before.push(Action {
+        kind: ActionKind::Check,
+        command: Some(node.add_to(Command::new("mdadm").arg("--examine"), "")),
+        risk: Risk::new(RiskLevel::Reads, "fails where the superblock itself is bad"),
+        why: "whether the superblock can be read: most of the area beside it is not used"
+            .to_owned(),
+    });
+    subject.after.push(Action {
+        kind: ActionKind::Repair,
+        command: None,
+        risk: Risk::new(
+            RiskLevel::Destroys,
+            "without redundancy the array loses this member's data",
+        ),
+        why: "the running array writes its superblock again when something changes. If the member \
+              was thrown out: mdadm --re-add, and only while every other member is whole. Never \
+              --create over it"
             .to_owned(),
     });
 }

@@ -25,6 +25,8 @@ pub(super) struct Draft {
     pub(super) device: String,
     pub(super) file: Option<PlannedFile>,
     pub(super) redundancy: Option<Redundancy>,
+    /// The devices on the first way up, or the one asked about.
+    pub(super) way: Vec<String>,
     /// Bytes of `device`.
     pub(super) bad: Vec<Span>,
     /// Bytes of the file's data.
@@ -203,6 +205,7 @@ impl Draft {
             device: device.to_owned(),
             file: None,
             redundancy: piece.redundancy.clone(),
+            way: piece.routes.first().into_iter().flatten().map(|at| at.device.clone()).collect(),
             bad: Vec::new(),
             parts: Vec::new(),
         }

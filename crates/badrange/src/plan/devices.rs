@@ -2,7 +2,7 @@
 
 use core::ops::ControlFlow;
 
-use badrange_core::{DevOffset, Extent, Mapped, Mapping, SECTOR_SIZE};
+use badrange_core::{DevOffset, Extent, Mapped, SECTOR_SIZE};
 use badrange_input::{Layer, Topology};
 
 use super::{
@@ -80,7 +80,8 @@ impl<'t> Devices<'t> {
 
 type Found<'s> = &'s mut dyn FnMut(usize, Span) -> ControlFlow<()>;
 
-/// Follows bytes of a device down to the lowest ones. Ends because a device stands after those it
+/// Follows bytes of a device down to the lowest ones, part by part: stops as soon as `found` does,
+/// so that a stripe of millions of chunks costs what is looked at. Ends because a device stands after those it
 /// lies on.
 pub(super) fn sink(
     topology: &Topology,
@@ -89,28 +90,30 @@ pub(super) fn sink(
     found: Found<'_>,
 ) -> ControlFlow<()> {
     let Some(device) = topology.devices().get(place) else { return ControlFlow::Continue(()) };
-    let mut through = |mapping: &dyn Mapping, legs: &[usize]| {
-        mapping.map(extent, &mut |part| match part {
+    if let Some(mapping) = device.layer.mapping() {
+        return mapping.map(extent, &mut |part| match part {
             Mapped::To { leg, lower, .. } => {
-                let below = usize::try_from(leg.index()).ok().and_then(|leg| legs.get(leg));
+                let leg = usize::try_from(leg.index()).ok();
+                let below = leg.and_then(|leg| device.layer.legs().get(leg));
                 below
                     .map_or(ControlFlow::Continue(()), |below| sink(topology, *below, lower, found))
             }
             Mapped::Hole { .. } => ControlFlow::Continue(()),
-        })
-    };
+        });
+    }
     match &device.layer {
-        layer @ (Layer::Partition { .. }
-        | Layer::Mapped { .. }
-        | Layer::Array { .. }
-        | Layer::Thin { .. }) => layer
-            .mapping()
-            .map_or(ControlFlow::Continue(()), |mapping| through(&*mapping, layer.legs())),
         Layer::View { of, at } => match extent.rebase(DevOffset::new(0), at.start()) {
             Some(below) => sink(topology, *of, below, found),
             None => ControlFlow::Continue(()),
         },
-        Layer::Disk | Layer::Pmem { .. } | Layer::Opaque => match extent.intersect(device.extent) {
+        // The rest has a mapping.
+        Layer::Disk
+        | Layer::Pmem { .. }
+        | Layer::Opaque
+        | Layer::Partition { .. }
+        | Layer::Mapped { .. }
+        | Layer::Array { .. }
+        | Layer::Thin { .. } => match extent.intersect(device.extent) {
             Some(here) => found(place, Span { start: here.start().get(), len: here.len() }),
             None => ControlFlow::Continue(()),
         },

@@ -77,8 +77,16 @@ impl<'t> Names<'t> {
         let Some(device) = self.topology.devices().get(place) else {
             return Word::text("/dev/null");
         };
-        if matches!(device.layer, Layer::Mapped { .. }) {
-            return Word::text(format!("/dev/mapper/{}", device.name));
+        match device.layer {
+            Layer::Mapped { .. } | Layer::Thin { .. } => {
+                return Word::text(format!("/dev/mapper/{}", device.name));
+            }
+            Layer::Array { .. } => return Word::text(format!("/dev/{}", device.name)),
+            Layer::Disk
+            | Layer::Pmem { .. }
+            | Layer::Partition { .. }
+            | Layer::Opaque
+            | Layer::View { .. } => {}
         }
         let shown = Command::new(&*device.name);
         let meaning = format!("the device that the description calls {shown}");

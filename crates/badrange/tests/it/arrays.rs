@@ -1,6 +1,7 @@
 //! Software arrays: the truth of `6-md` is what was stamped on the raw disks; what an array can
 //! rebuild follows from counting the members of a stripe by hand.
 
+use badrange::explain::PieceFound;
 use serde_json::{Value, json};
 
 use super::captures::{agrees, dir, explainer, pieces, read};
@@ -29,11 +30,12 @@ fn told(toml: &str, at: &str) -> Vec<Row> {
     let explainer = explainer("6-md", toml);
     let answer = explainer.explain(&explainer.locate(at).unwrap());
     let all = answer.queries.iter().flat_map(|query| &query.pieces);
-    all.map(|p| {
-        let from = p.redundancy.as_ref().map(|r| r.from.clone()).unwrap_or_default();
-        (p.start / 512, p.len / 512, p.verdict.to_string(), p.lost, from)
-    })
-    .collect()
+    all.map(as_row).collect()
+}
+
+fn as_row(piece: &PieceFound) -> Row {
+    let from = piece.redundancy.as_ref().map(|r| r.from.clone()).unwrap_or_default();
+    (piece.start / 512, piece.len / 512, piece.verdict.to_string(), piece.lost, from)
 }
 
 fn row(start: u64, len: u64, verdict: &str, lost: impl Into<Option<bool>>, from: &[&str]) -> Row {
@@ -135,4 +137,130 @@ fn degraded_arrays_have_nothing_to_rebuild_from() {
     let verdicts: Vec<_> =
         answer.queries.iter().map(|q| (q.pieces[0].verdict.as_str(), q.pieces[0].lost)).collect();
     assert_eq!(verdicts, [("device", None), ("md-unused", Some(false))]);
+}
+
+fn superblock(role: &str, more: &str) -> String {
+    format!(
+        "/dev/x:\n Magic : a92b4efc\n Array UUID : 1:2:3:4\n Raid Devices : 4\n Events : 7\n \
+         Device Role : {role}\n Array State : AAAA\n{more}"
+    )
+}
+
+/// Four disks of 2048 sectors with these superblocks, and what explain says of places on them.
+fn four(superblocks: [String; 4], at: &str) -> Vec<Row> {
+    let names = ["a", "b", "c", "d"];
+    let mut files = badrange::input::MemoryFiles::new();
+    let mut toml = "schema = \"badrange.stack/1\"\n".to_owned();
+    for (name, text) in names.iter().zip(superblocks) {
+        files = files.with(*name, text);
+        toml += &format!("[[disk]]\nname = \"{name}\"\nsectors = 2048\n");
+    }
+    toml += "[[md]]\nname = \"md\"\ndevices = [\"a\", \"b\", \"c\", \"d\"]\n\
+             examine = [\"a\", \"b\", \"c\", \"d\"]\n";
+    let topology = badrange::input::Topology::load("stack.toml", &toml, &files)
+        .unwrap_or_else(|err| panic!("{err}"));
+    let explainer = badrange::explain::Explainer::new(topology).unwrap();
+    let answer = explainer.explain(&explainer.locate(at).unwrap());
+    answer.queries.iter().flat_map(|query| &query.pieces).map(as_row).collect()
+}
+
+fn actives(more: &str) -> [String; 4] {
+    [0, 1, 2, 3].map(|role| superblock(&format!("Active device {role}"), more))
+}
+
+#[test]
+fn raid6_bears_two_failures_and_no_third() {
+    // 16 sectors of offset, chunks of 8 sectors. Stripe 0, left-symmetric: P on d, Q on a, data on
+    // b and c.
+    let all = actives(
+        " Version : 1.1\n Raid Level : raid6\n Layout : left-symmetric\n Chunk Size : 4K\n \
+         Avail Dev Size : 2032 sectors\n Data Offset : 16 sectors\n Super Offset : 0 sectors\n",
+    );
+    let ask = |at: &str| four(all.clone(), at);
+    assert_eq!(
+        ask("b:15+2"),
+        [row(15, 1, "md-metadata", true, &[]), row(16, 1, "device", false, &["c", "d"]),]
+    );
+    assert_eq!(ask("d:16"), [row(16, 1, "md-parity", false, &["b", "c"])]);
+    assert_eq!(ask("a:16"), [row(16, 1, "md-parity", false, &["b", "c"])]);
+    assert_eq!(
+        ask("b:16,d:16"),
+        [row(16, 1, "device", false, &["a", "c"]), row(16, 1, "md-parity", false, &["a", "c"]),]
+    );
+    assert_eq!(ask("b:16,c:16")[0], row(16, 1, "device", false, &["a", "d"]));
+    assert_eq!(ask("b:16,c:16,d:16")[1], row(16, 1, "device", None, &[]));
+    // 2032 sectors are 254 whole chunks; the end is reached exactly.
+    assert_eq!(ask("c:2047+2")[1], row(2048, 1, "outside", None, &[]));
+}
+
+#[test]
+fn superblocks_at_the_end_are_where_they_are() {
+    // 1.0: 8 KiB before the end, 4 KiB long. 1000 of 2032 sectors are used.
+    let all = actives(
+        " Version : 1.0\n Raid Level : raid1\n Avail Dev Size : 2016 sectors\n \
+         Used Dev Size : 1000 sectors\n Super Offset : 2032 sectors\n",
+    );
+    let ask = |at: &str| four(all.clone(), at);
+    assert_eq!(ask("a:0"), [row(0, 1, "device", false, &["b", "c", "d"])]);
+    assert_eq!(
+        ask("b:999+2"),
+        [row(999, 1, "device", false, &["a", "c", "d"]), row(1000, 1, "md-unused", false, &[]),]
+    );
+    assert_eq!(
+        ask("a:2031+10"),
+        [
+            row(2031, 1, "md-unused", false, &[]),
+            row(2032, 8, "md-metadata", true, &[]),
+            row(2040, 1, "md-unused", false, &[]),
+        ]
+    );
+}
+
+#[test]
+fn spares_and_unfinished_members_are_no_sources() {
+    let common = " Version : 1.2\n Raid Level : raid1\n Avail Dev Size : 1024 sectors\n \
+                  Data Offset : 1024 sectors\n Super Offset : 8 sectors\n";
+    let mut all = actives(common);
+    all[3] = superblock("spare", common);
+    all[2] += " Recovery Offset : 100 sectors\n";
+    let ask = |at: &str| four(all.clone(), at);
+    assert_eq!(
+        ask("a:1120+8"),
+        [row(1120, 4, "device", false, &["b", "c"]), row(1124, 4, "device", false, &["b"]),]
+    );
+    assert_eq!(ask("a:1124,b:1124")[0], row(1124, 1, "device", None, &[]));
+    assert_eq!(ask("c:1124"), [row(1124, 1, "device", false, &["a", "b"])]);
+    assert_eq!(
+        ask("d:1023+2"),
+        [row(1023, 1, "md-metadata", true, &[]), row(1024, 1, "md-unused", false, &[]),]
+    );
+}
+
+/// RAID 0 over two mirrors of device-mapper: what a mirror rebuilds is not bad above it.
+#[test]
+fn arrays_on_arrays_fail_from_below() {
+    let disks: String = ["a", "b", "c"]
+        .iter()
+        .map(|d| format!("[[disk]]\nname = \"{d}\"\nsectors = 64\n"))
+        .collect();
+    let toml = format!("schema = \"badrange.stack/1\"\n{disks}[[dm]]\ntable = \"t\"\n");
+    let table = "m: 0 64 mirror core 1 8 2 a 0 b 0\n\
+                 top: 0 64 raid raid1 3 0 region_size 8 2 - m - c\n";
+    let files = badrange::input::MemoryFiles::new().with("t", table);
+    let topology = badrange::input::Topology::load("stack.toml", &toml, &files).unwrap();
+    let explainer = badrange::explain::Explainer::new(topology).unwrap();
+    let ask = |at: &str| {
+        let answer = explainer.explain(&explainer.locate(at).unwrap());
+        let pieces: Vec<Row> = answer.queries.iter().flat_map(|q| &q.pieces).map(as_row).collect();
+        pieces
+    };
+    assert_eq!(ask("a:5"), [row(5, 1, "device", false, &["b"])]);
+    // Both legs of m: m itself is bad there, and c has it.
+    assert_eq!(ask("a:5,b:5")[0], row(5, 1, "device", false, &["c"]));
+    // One leg of m and c: m has it still.
+    assert_eq!(
+        ask("a:5,c:5"),
+        [row(5, 1, "device", false, &["b"]), row(5, 1, "device", false, &["m"])]
+    );
+    assert_eq!(ask("a:5,b:5,c:5")[2], row(5, 1, "device", None, &[]));
 }

@@ -9,6 +9,7 @@
 
 mod arrays;
 mod captures;
+mod discovery;
 mod locating;
 mod logs;
 mod thin;

@@ -50,7 +50,7 @@ const RULES: &[Rule] = &[
             "shuttle",
         ]),
     ),
-    rule(PMEM, &[CORE], Some(&["thiserror", "rangemap", "smallvec"])),
+    rule(PMEM, &[CORE], Some(&["thiserror", "rangemap", "smallvec", "loom"])),
     rule(BLOCK, &[CORE], Some(&["thiserror", "smallvec"])),
     rule(FS, &[CORE], Some(&["thiserror", "smallvec"])),
     rule(INPUT, &[CORE, PMEM, BLOCK, FS], None),

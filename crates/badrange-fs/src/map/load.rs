@@ -1,0 +1,56 @@
+//! Loading: records come one by one, nearly always in order, and are never kept twice.
+
+use super::{
+    level::{FULL_LEAF, Level, compare},
+    raw::Raw,
+    tree::{LEVELS, Tree, level_of},
+};
+
+/// Records that wait for a leaf, per level: within these the order may be any.
+const WAITING: usize = 32 * FULL_LEAF;
+
+/// A tree on its way. Beside it there are a few thousand records at most.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Load {
+    tree: Tree,
+    /// Of each level the last records, in order; all of them come after those in the tree.
+    waiting: [Vec<Raw>; LEVELS],
+}
+
+impl Load {
+    /// Adds a record. One that is there already has no effect.
+    pub(super) fn push(&mut self, raw: Raw) {
+        let level = level_of(&raw);
+        let rooms = self.waiting.get_mut(level).zip(self.tree.level_mut(level));
+        let Some((waiting, level)) = rooms else { return };
+        let last = waiting.last().copied().or_else(|| level.last());
+        if last.is_none_or(|last| compare(&last, &raw).is_lt()) {
+            waiting.push(raw);
+        } else if waiting.first().is_none_or(|first| compare(&raw, first).is_lt()) {
+            level.insert(raw);
+        } else if let Err(at) = waiting.binary_search_by(|probe| compare(probe, &raw)) {
+            waiting.insert(at, raw);
+        }
+        if waiting.len() >= WAITING {
+            // The later half stays, for what comes out of order.
+            flush(level, waiting.drain(..WAITING / 2).as_slice());
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Tree {
+        for (index, waiting) in self.waiting.iter().enumerate() {
+            if let Some(level) = self.tree.level_mut(index).filter(|_| !waiting.is_empty()) {
+                flush(level, waiting);
+            }
+            if let Some(level) = self.tree.level_mut(index) {
+                level.index();
+            }
+        }
+        self.tree.note();
+        self.tree
+    }
+}
+
+fn flush(level: &mut Level, raws: &[Raw]) {
+    raws.chunks(FULL_LEAF).for_each(|leaf| level.append(leaf));
+}

@@ -1,0 +1,373 @@
+//! The index at a size where leaves and blocks split: every form against a plain list.
+
+use super::*;
+use crate::{
+    LiveMap,
+    map::{Store, level::Level},
+};
+
+/// Numbers from a seed: the finalizer of `SplitMix64`.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+
+    /// Dense and sparse, short and long, on sectors and off, many with one start.
+    fn record(&mut self) -> Record {
+        let start = match self.below(10) {
+            0..=5 => self.below(20_000),
+            6 => 4096 * self.below(4),
+            7 => self.below(1 << 62),
+            _ => self.below(1 << 24) * 512,
+        };
+        let len = match self.below(12) {
+            0..=6 => 1 + self.below(64),
+            7 => 1 + self.below(4096),
+            8 => (1 << 21) - 1 + self.below(3),
+            9 => 512 * (1 + self.below(1 << 22)),
+            10 => (1 << 30) * (1 + self.below(64)),
+            _ => 1 + self.below(1 << 40),
+        };
+        let owner = if self.below(4) == 0 { FREE } else { data(1 + self.below(3)) };
+        let one = record(owner, start, len, 512 * self.below(3));
+        if self.below(8) == 0 { unwritten(one) } else { one }
+    }
+
+    fn extent(&mut self) -> Extent<DevOffset> {
+        let Record { extent, .. } = self.record();
+        let len = [1, 2, 100, extent.len()][self.below(4) as usize];
+        at(extent.start().get().saturating_sub(self.below(3)), len)
+    }
+
+    fn piece(&mut self) -> Piece<DevOffset> {
+        let first = at(self.below(20_000), 1 + self.below(40));
+        let here = Run::new(first, first.len() + self.below(200), 1 + self.below(50)).unwrap();
+        let origin = Extent::new(ReportOffset::new(7), first.len()).unwrap();
+        Piece::new(here, Run::new(origin, first.len() + 1, here.count()).unwrap()).unwrap()
+    }
+}
+
+fn draw_all(draw: &mut Draw, n: usize) -> Vec<Record> {
+    (0..n).map(|_| draw.record()).collect()
+}
+
+/// The naive twin: all records, and a look at every one of them.
+fn listed(records: &[Record], asked: Extent<DevOffset>) -> Vec<Record> {
+    let hit = |r: &&Record| r.extent.intersect(asked).is_some();
+    let mut found: Vec<Record> = records.iter().filter(hit).copied().collect();
+    found.sort_by_key(in_order);
+    found.dedup();
+    found
+}
+
+fn found_by(map: &ReverseMap, asked: Extent<DevOffset>) -> Vec<Record> {
+    let found = owners_of(map, asked);
+    for owned in &found {
+        assert_eq!(Some(owned.device), owned.record.extent.intersect(asked));
+    }
+    found.into_iter().map(|owned| owned.record).collect()
+}
+
+fn forms(records: &[Record]) -> [(&'static str, ReverseMap); 4] {
+    let mut sorted = records.to_vec();
+    sorted.sort_by_key(in_order);
+    let mut live = LiveMap::new();
+    for record in records {
+        live.insert(*record);
+    }
+    let map = map_of(&sorted);
+    let packed = map.packed();
+    [("sorted", map), ("any order", map_of(records)), ("live", live.snapshot()), ("packed", packed)]
+}
+
+proptest! {
+    #[test]
+    fn every_form_answers_as_a_list_does(seed: u64, n in 0..2000_usize) {
+        let mut draw = Draw(seed);
+        let records = draw_all(&mut draw, n);
+        for (name, map) in forms(&records) {
+            check(&map);
+            prop_assert_eq!(map.iter().collect::<Vec<_>>(), listed(&records, at(0, u64::MAX)));
+            for _ in 0..8 {
+                let asked = draw.extent();
+                prop_assert_eq!(found_by(&map, asked), listed(&records, asked), "{}", name);
+            }
+            // What the last record of all covers, and one byte more on either side.
+            let Some(last) = map.iter().last() else { continue };
+            let (start, end) = (last.extent.start().get(), last.extent.end().get());
+            for byte in [start.saturating_sub(1), start, end - 1, end] {
+                prop_assert_eq!(found_by(&map, at(byte, 1)), listed(&records, at(byte, 1)));
+            }
+        }
+    }
+
+    #[test]
+    fn points_are_answered_as_one_by_one(seed: u64, n in 0..600_usize, ascending: bool) {
+        let mut draw = Draw(seed);
+        let records = draw_all(&mut draw, n);
+        let mut points: Vec<DevOffset> = (0..50).map(|_| draw.extent().start()).collect();
+        if ascending {
+            points.sort();
+        }
+        for (name, map) in forms(&records) {
+            let mut found = Vec::new();
+            let all = map.owners_of_points(&points, |i, o| (found.push((i, o)), Continue(())).1);
+            prop_assert_eq!(all, Continue(()));
+            let alone = points.iter().enumerate().flat_map(|(i, point)| {
+                owners_of(&map, at(point.get(), 1)).into_iter().map(move |owned| (i, owned))
+            });
+            let alone: Vec<(usize, Owned)> = alone.collect();
+            prop_assert_eq!(&found, &alone, "{}", name);
+            let mut calls = 0;
+            let stopped = map.owners_of_points(&points, |_, _| (calls += 1, Break(())).1);
+            prop_assert_eq!(stopped.is_break(), !alone.is_empty());
+            prop_assert_eq!(calls, alone.len().min(1));
+        }
+    }
+
+    #[test]
+    fn a_run_is_answered_as_element_by_element(seed: u64, n in 0..300_usize) {
+        let mut draw = Draw(seed);
+        let records = draw_all(&mut draw, n);
+        let pieces = [draw.piece(), draw.piece(), draw.piece()];
+        for (name, map) in forms(&records) {
+            for piece in &pieces {
+                let mut bytes: Vec<_> = runs_of(&map, piece)
+                    .iter()
+                    .flat_map(|o| o.piece.elements().map(move |(h, o2)| (h, o2, o.record)))
+                    .collect();
+                bytes.sort_by_key(|(here, _, record)| (here.start(), in_order(record)));
+                let mut expected = Vec::new();
+                for (here, origin) in piece.elements() {
+                    for record in listed(&records, here) {
+                        let part = record.extent.intersect(here).unwrap();
+                        let skip = part.start().get() - here.start().get();
+                        let start = ReportOffset::new(origin.start().get() + skip);
+                        expected.push((part, Extent::new(start, part.len()).unwrap(), record));
+                    }
+                }
+                expected.sort_by_key(|(here, _, record)| (here.start(), in_order(record)));
+                prop_assert_eq!(bytes, expected, "{}", name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_live_map_is_a_list(seed: u64, n in 0..2000_usize, changes in 0..400_usize) {
+        let mut draw = Draw(seed);
+        let mut list = listed(&draw_all(&mut draw, n), at(0, u64::MAX));
+        let mut live = LiveMap::from(map_of(&list));
+        let mut snapshots = Vec::new();
+        for _ in 0..changes {
+            change(&mut draw, &mut live, &mut list);
+            if draw.below(64) == 0 {
+                snapshots.push((live.snapshot(), list.clone()));
+            }
+        }
+        snapshots.push((live.snapshot(), list));
+        for (snapshot, mut list) in snapshots {
+            list.sort_by_key(in_order);
+            check(&snapshot);
+            prop_assert_eq!(snapshot.len(), list.len());
+            for _ in 0..8 {
+                let asked = draw.extent();
+                prop_assert_eq!(found_by(&snapshot, asked), listed(&list, asked));
+            }
+            prop_assert_eq!(snapshot.iter().collect::<Vec<_>>(), list);
+        }
+    }
+}
+
+fn change(draw: &mut Draw, live: &mut LiveMap, list: &mut Vec<Record>) {
+    let some = (draw.below(list.len().max(1) as u64) as usize).min(list.len().saturating_sub(1));
+    match (draw.below(6), list.get(some).copied()) {
+        (0..=1, Some(record)) => {
+            assert!(live.remove(&record));
+            assert!(!live.contains(&record) && !live.remove(&record));
+            list.remove(some);
+        }
+        (2, Some(record)) => split(draw, live, list, record),
+        (3, Some(record)) => {
+            assert!(live.contains(&record) && !live.insert(record));
+        }
+        _ => {
+            let record = draw.record();
+            assert_eq!(live.insert(record), !list.contains(&record));
+            if !list.contains(&record) {
+                list.push(record);
+            }
+        }
+    }
+}
+
+/// Cuts a record, and half of the time makes one of it again.
+fn split(draw: &mut Draw, live: &mut LiveMap, list: &mut Vec<Record>, record: Record) {
+    let before = live.len();
+    let cut = DevOffset::new(record.extent.start().get() + draw.below(record.extent.len() + 1));
+    let Some((head, tail)) = live.split(&record, cut) else {
+        assert!(record.extent.split_at(cut).0.is_none() || record.extent.split_at(cut).1.is_none());
+        assert_eq!(live.len(), before);
+        return;
+    };
+    assert_eq!(head.extent.hull(tail.extent), record.extent);
+    assert_eq!(head.extent.end(), tail.extent.start());
+    assert_eq!(tail.file_at(cut), record.file_at(cut));
+    let known = (list.contains(&head), list.contains(&tail));
+    list.retain(|r| *r != record && *r != head && *r != tail);
+    if known == (false, false) && draw.below(2) == 0 {
+        assert_eq!(live.merge(&tail, &head), None);
+        assert_eq!(live.merge(&head, &tail), Some(record));
+        list.push(record);
+    } else {
+        list.extend([head, tail]);
+    }
+}
+
+/// What every leaf, chunk and directory of a map promises.
+fn check(map: &ReverseMap) {
+    let Store::Tree(tree) = &map.store else { return };
+    tree.used().for_each(check_level);
+}
+
+fn check_level(level: &Level) {
+    let directory = level.directory();
+    let (mut greatest, mut last, mut len) = (0, None, 0);
+    let fences: Vec<u64> = (0..directory.len()).map(|c| directory.fence(c)).collect();
+    for c in 0..directory.len() {
+        let chunk = directory.chunk(c).unwrap();
+        assert_eq!(chunk.fence(0), directory.fence(c));
+        assert!(chunk.len() > 0);
+        for l in 0..chunk.len() {
+            let raws: Vec<_> = level.view((c, l)).unwrap().from(0).collect();
+            let first = raws.first().expect("no leaf is empty").start;
+            assert!(if l == 0 { chunk.fence(l) <= first } else { chunk.fence(l) == first });
+            let reach = if greatest > chunk.fence(l) { greatest } else { 0 };
+            assert_eq!(chunk.reach(l), reach, "leaf {l} of chunk {c}");
+            for raw in &raws {
+                let record = raw.record().expect("a record");
+                assert!(last.is_none_or(|last| in_order(&last) < in_order(&record)));
+                last = Some(record);
+                len += 1;
+            }
+            let end = raws.iter().map(|raw| raw.end).max().unwrap();
+            assert_eq!(chunk.end(l), end);
+            greatest = greatest.max(end);
+        }
+        for probe in [fences[c].saturating_sub(1), fences[c], fences[c] + 1] {
+            let expected = fences.iter().rposition(|fence| *fence <= probe).unwrap_or(0);
+            assert_eq!(directory.rank(probe), expected);
+        }
+        let probe = chunk.greatest_end() - 1;
+        let found =
+            (c..directory.len()).find(|c| directory.chunk(*c).unwrap().greatest_end() > probe);
+        assert_eq!(directory.next_ending_after(c, probe), found);
+    }
+    assert_eq!(level.len(), len);
+}
+
+#[test]
+fn one_giant_over_a_million_small_ones_costs_a_point_nothing() {
+    let n = 1_000_000;
+    let small = (0..n).map(|i| record(data(10 + i), 4096 * i, 4096, 0));
+    let without: ReverseMap = small.clone().collect();
+    let giant = record(data(1), 0, 4096 * n, 0);
+    let with: ReverseMap = core::iter::once(giant).chain(small).collect();
+    for i in [0, 1, n / 2, n - 1] {
+        let point = at(4096 * i + 7, 1);
+        visits::take();
+        assert_eq!(owners_of(&without, point).len(), 1);
+        let before = visits::take();
+        assert_eq!(owners_of(&with, point).len(), 2);
+        // The giant itself, and the two rows above it.
+        assert!(visits::take() <= before + 8, "small file {i}");
+        assert!(before <= 64);
+    }
+}
+
+#[test]
+fn giants_of_every_level_stay_out_of_the_way() {
+    // Three million bytes, each its own record, under records of all levels that begin with them.
+    let n = 3_000_000;
+    let small = (0..n).map(|i| record(data(10 + i), i, 1, 0));
+    let giants = [1 << 21, 1 << 30, 1 << 35, (1 << 30) + 1].map(|len| record(FREE, 0, len, 0));
+    let map: ReverseMap = giants.into_iter().chain(small).collect();
+    for (point, hits) in [(0, 5), (1_000_000, 5), ((1 << 21) - 1, 5), (1 << 21, 4), (n - 1, 4)] {
+        visits::take();
+        assert_eq!(owners_of(&map, at(point, 1)).len(), hits);
+        // A group of chunks, the chunks of one group, the leaves of two chunks, a leaf.
+        assert!(visits::take() <= 5 * 64, "byte {point}");
+    }
+}
+
+#[test]
+fn a_sparse_space_takes_memory_for_its_records_alone() {
+    // One record in every 2^40 bytes: nothing is as large as the space.
+    let far = (0..10_000).map(|i| record(data(i), i << 40, 512, 0));
+    let map: ReverseMap = far.collect();
+    assert!(map.memory() < 150 * map.len(), "{}", map.memory() / map.len());
+    assert!(map.packed().memory() < 20 * map.len());
+    assert_eq!(owners_of(&map, at(5_000 << 40, 1)).len(), 1);
+    assert_eq!(owners_of(&map, at((5_000 << 40) + 512, 1)), []);
+}
+
+#[test]
+fn many_owners_of_one_byte_are_found_put_and_taken() {
+    let n = 5_000;
+    let mut live = LiveMap::new();
+    for i in (0..n).rev() {
+        assert!(live.insert(record(data(i), 4096, 4096, 0)));
+        assert!(live.insert(record(data(i), 8192, 1 + i, 0)));
+    }
+    let map = live.snapshot();
+    check(&map);
+    assert_eq!(owners_of(&map, at(5000, 1)).len(), n as usize);
+    assert_eq!(owners_of(&map, at(8191, 2)).len(), 2 * n as usize);
+    for i in 0..n {
+        assert!(live.remove(&record(data(i), 4096, 4096, 0)));
+    }
+    check(&live.snapshot());
+    assert_eq!(owners_of(&live.snapshot(), at(8191, 2)).len(), n as usize);
+}
+
+#[test]
+fn a_map_that_was_emptied_is_small() {
+    let records: Vec<Record> = (0..50_000).map(|i| record(data(i), 16 * i, 8, 0)).collect();
+    let mut live = LiveMap::from(map_of(&records));
+    for (i, record) in records.iter().enumerate().filter(|(i, _)| i % 20 != 0) {
+        assert!(live.remove(record), "{i}");
+    }
+    check(&live.snapshot());
+    assert_eq!(live.len(), 2_500);
+    assert!(live.snapshot().memory() < 64 * live.len(), "{}", live.snapshot().memory());
+    records.iter().step_by(20).for_each(|record| assert!(live.remove(record)));
+    assert!(live.is_empty() && live.snapshot().iter().next().is_none());
+}
+
+#[test]
+fn what_does_not_go_on_is_not_merged() {
+    let (head, tail) = (record(data(1), 0, 8, 100), record(data(1), 8, 8, 108));
+    let others = [
+        record(data(2), 8, 8, 108),
+        record(data(1), 8, 8, 109),
+        record(data(1), 9, 8, 109),
+        unwritten(tail),
+    ];
+    let mut live = LiveMap::from(map_of(&[head, tail]));
+    others.iter().for_each(|other| assert!(live.insert(*other)));
+    for other in others {
+        assert_eq!(live.merge(&head, &other), None);
+    }
+    assert_eq!(live.merge(&head, &record(data(1), 8, 9, 108)), None, "it is not there");
+    assert_eq!(live.len(), 6);
+    assert_eq!(live.merge(&head, &tail), Some(record(data(1), 0, 16, 100)));
+    assert_eq!(live.split(&head, DevOffset::new(4)), None, "it is not there any more");
+    let end = record(data(3), 0, 16, u64::MAX - 8);
+    assert!(live.insert(end));
+    assert_eq!(live.split(&end, DevOffset::new(9)), None, "beyond 64 bits of the file");
+    assert!(live.contains(&end));
+}

@@ -1,0 +1,217 @@
+//! The records of a map by length: a few levels, so that long ones are not in the way of short.
+
+use core::{cell::Cell, ops::ControlFlow};
+
+use badrange_core::SECTOR_SIZE;
+use smallvec::SmallVec;
+
+use super::{
+    cursor::Cursor,
+    leaf::{Form, longest},
+    level::{Level, compare},
+    raw::Raw,
+};
+
+pub(super) const LEVELS: usize = 4;
+
+/// Lengths up to these, in bytes, are in the first two levels: as much as one page of page-table
+/// entries maps, and as much as one page of those does.
+const SHORT: u64 = 1 << 21;
+const LONG: u64 = 1 << 30;
+
+const SECTORS: u32 = SECTOR_SIZE.ilog2();
+const FORMS: [Form; LEVELS] = [
+    Form::Narrow { shift: 0 },
+    Form::Narrow { shift: SECTORS },
+    Form::Narrow { shift: SECTORS },
+    Form::Wide,
+];
+const _: () = assert!(SHORT <= longest(0) && LONG <= longest(SECTORS));
+
+/// Which level a record is in.
+///
+/// 0: up to 2 MiB, to the byte. 1: up to 1 GiB, in sectors. 2: up to 32 GiB, in sectors. 3: the
+/// rest, which is few: longer ones, and long ones that do not begin and end at sectors.
+pub(super) fn level_of(raw: &Raw) -> usize {
+    // NO-OVERFLOW: a record ends after it begins.
+    let len = raw.end.wrapping_sub(raw.start);
+    let even = (raw.start | len) % SECTOR_SIZE == 0;
+    match len {
+        0..=SHORT => 0,
+        _ if !even => 3,
+        _ if len <= LONG => 1,
+        _ if len <= longest(SECTORS) => 2,
+        _ => 3,
+    }
+}
+
+/// All records of a map. Copies share everything until one of them changes.
+#[derive(Debug, Clone)]
+pub(super) struct Tree {
+    levels: [Level; LEVELS],
+    /// The level that holds everything, if one does.
+    only: Option<usize>,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self { levels: FORMS.map(Level::new), only: None }
+    }
+}
+
+impl Tree {
+    pub(super) fn level_mut(&mut self, index: usize) -> Option<&mut Level> {
+        self.levels.get_mut(index)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.levels.iter().map(Level::len).fold(0, usize::saturating_add)
+    }
+
+    /// Adds a record; `false` if there is an equal one.
+    pub(super) fn insert(&mut self, raw: Raw) -> bool {
+        let added = self.levels.get_mut(level_of(&raw)).is_some_and(|level| level.insert(raw));
+        self.note();
+        added
+    }
+
+    /// To be called after a level grew or shrank: notes which one is the only one.
+    pub(super) fn note(&mut self) {
+        let mut used = (0..LEVELS).filter(|i| self.levels.get(*i).is_some_and(|l| l.len() > 0));
+        self.only = used.next().filter(|_| used.next().is_none());
+    }
+
+    /// Takes a record out; `false` if there is none.
+    pub(super) fn remove(&mut self, raw: &Raw) -> bool {
+        let taken = self.levels.get_mut(level_of(raw)).is_some_and(|level| level.remove(raw));
+        self.note();
+        taken
+    }
+
+    /// Puts records in the place of others where that is a change of one leaf; `false`, and nothing
+    /// changed, where it is not.
+    pub(super) fn swap(&mut self, olds: &[Raw], news: &[Raw]) -> bool {
+        let mut levels = olds.iter().chain(news).map(level_of);
+        let Some(level) = levels.next().filter(|level| levels.all(|other| other == *level)) else {
+            return false;
+        };
+        self.levels.get_mut(level).is_some_and(|level| level.swap(olds, news))
+    }
+
+    pub(super) fn contains(&self, raw: &Raw) -> bool {
+        self.levels.get(level_of(raw)).is_some_and(|level| level.contains(raw))
+    }
+
+    /// Bytes of memory.
+    pub(super) fn memory(&self) -> usize {
+        self.levels.iter().map(Level::memory).fold(0, usize::saturating_add)
+    }
+
+    /// The level that holds everything, if one does.
+    #[inline]
+    pub(super) fn only(&self) -> Option<&Level> {
+        self.levels.get(self.only?)
+    }
+
+    pub(super) fn used(&self) -> impl Iterator<Item = &Level> {
+        self.levels.iter().filter(|level| level.len() > 0)
+    }
+
+    /// The records that end after `from` and begin before `end`, in order.
+    pub(super) fn sweep(&self, from: u64, end: u64) -> Sweep<'_> {
+        Sweep { heads: self.used().map(|level| Head::new(level.sweep(from, end))).collect() }
+    }
+
+    /// Calls `each` with the records that end after `from` and begin before `end`, in order.
+    /// `from` may go up on the way.
+    #[inline]
+    pub(super) fn try_each(
+        &self,
+        from: &Cell<u64>,
+        end: u64,
+        mut each: impl FnMut(&Raw) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        if let Some(level) = self.only() {
+            return level.sweep(from.get(), end).try_each(from, |raw| each(&raw));
+        }
+        let Some(main) = self.used().max_by_key(|level| level.len()) else {
+            return ControlFlow::Continue(());
+        };
+        let others = self.used().filter(|level| !core::ptr::eq(*level, main));
+        let heads = others.map(|level| Head::new(level.sweep(from.get(), end)));
+        let mut others = Sweep { heads: heads.collect() };
+        let mut waiting = others.next();
+        main.sweep(from.get(), end).try_each(from, |raw| {
+            while let Some(other) = waiting.as_ref().filter(|other| comes_first(other, &raw)) {
+                if other.end > from.get() {
+                    each(other)?;
+                }
+                others.skip_to(from.get());
+                waiting = others.next();
+            }
+            if raw.end > from.get() { each(&raw) } else { ControlFlow::Continue(()) }
+        })?;
+        while let Some(other) = waiting {
+            if other.end > from.get() {
+                each(&other)?;
+            }
+            others.skip_to(from.get());
+            waiting = others.next();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Whether a record comes before another one in the order of the map.
+#[inline]
+fn comes_first(a: &Raw, b: &Raw) -> bool {
+    compare(a, b).is_lt()
+}
+
+/// The records of all levels that overlap a window, in order.
+#[derive(Debug, Clone)]
+pub(super) struct Sweep<'a> {
+    heads: SmallVec<[Head<'a>; LEVELS]>,
+}
+
+/// A level's next record, and the sweep over those after it.
+#[derive(Debug, Clone)]
+struct Head<'a> {
+    next: Option<Raw>,
+    cursor: Cursor<'a>,
+}
+
+impl<'a> Head<'a> {
+    fn new(mut cursor: Cursor<'a>) -> Self {
+        Self { next: cursor.next(), cursor }
+    }
+}
+
+impl Sweep<'_> {
+    /// From now on leaves out records that end before or at `from`, which only goes up.
+    pub(super) fn skip_to(&mut self, from: u64) {
+        for head in &mut self.heads {
+            head.cursor.skip_to(from);
+            if head.next.is_some_and(|raw| raw.end <= from) {
+                head.next = head.cursor.next();
+            }
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Option<Raw> {
+        let mut heads = self.heads.iter_mut().filter(|head| head.next.is_some());
+        let mut first = heads.next()?;
+        for head in heads {
+            let before = |a: &Head<'_>, b: &Head<'_>| match (&a.next, &b.next) {
+                (Some(a), Some(b)) => comes_first(a, b),
+                _ => false,
+            };
+            if before(head, first) {
+                first = head;
+            }
+        }
+        let next = first.next;
+        first.next = first.cursor.next();
+        next
+    }
+}
