@@ -64,7 +64,7 @@ pub(super) fn what(piece: &PieceFound, caps: Caps) -> Vec<String> {
     let mut lines = contents(piece, caps);
     match &piece.redundancy {
         Some(redundancy) => {
-            lines.push(format!("can be rebuilt from {}", redundancy.from.join(", ")))
+            lines.push(format!("can be rebuilt from {}", redundancy.from.join(", ")));
         }
         None if piece.too_many && piece.lost != Some(false) => {
             lines.push("too many failures in this stripe of the array".to_owned());

@@ -1,5 +1,10 @@
 //! The command as its users run it: transcripts, and everything that a transcript cannot show.
-#![expect(clippy::unwrap_used, reason = "a panic is a failed test")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a panic is a failed test"
+)]
 
 mod capture;
 mod designs;

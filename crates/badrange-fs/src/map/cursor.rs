@@ -105,9 +105,7 @@ impl<'a> Cursor<'a> {
         mut each: impl FnMut(Raw) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         while let Some(view) = self.view {
-            let next = self.chunk.map_or(u64::MAX, |chunk| chunk.fence(self.l.wrapping_add(1)));
-            // Past the last leaf of a chunk it is not known, and asked record by record.
-            let end = if next <= self.end { u64::MAX } else { self.end };
+            let end = self.end;
             let mut over = false;
             let each_within = |raw: Raw| {
                 #[cfg(test)]

@@ -78,9 +78,9 @@ impl Finder<'_> {
         format: Format,
         found: &mut BTreeMap<String, Maps>,
     ) -> Result<(), StackError> {
-        let files = self.parse(name, |input| match format {
-            Format::Filefrag => collect_files(Filefrag::new(input)),
-            _ => collect_files(XfsBmap::new(input)),
+        let files = self.parse(name, |input| match format == Format::Filefrag {
+            true => collect_files(Filefrag::new(input)),
+            false => collect_files(XfsBmap::new(input)),
         })?;
         let names: Vec<&str> = files.iter().map(|f| f.file.name.as_str()).collect();
         let Some(device) = self.mounted_over(&names).or_else(|| self.named_in(name)) else {

@@ -1,7 +1,8 @@
 //! Plans against bytes counted one by one, and with names that are out to do harm.
 #![expect(clippy::arithmetic_side_effects, reason = "small numbers, and a panic is a failed test")]
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use core::fmt::Write as _;
+use std::collections::BTreeSet;
 
 use badrange_input::{MemoryFiles, Topology};
 use proptest::prelude::*;
@@ -356,7 +357,7 @@ proptest! {
                 end = unit.start + unit.len;
                 check(unit, ino, &due, &owns, &bad)?;
                 covered.extend((unit.start..end).map(|at| (ino, at)));
-                for at in (unit.start..end).step_by(page as usize) {
+                for at in (unit.start..end).step_by(usize::try_from(page).unwrap()) {
                     let hit = (at..at + page).any(|byte| due.contains(&(ino, byte)));
                     prop_assert!(hit, "a page without a bad byte is left alone");
                 }

@@ -6,7 +6,7 @@ use badrange::{
     plan::Plan,
 };
 
-/// Two ways of 4 KiB at 0x1_0000_0000; mem0 from DPA 0x4000_0000, mem1 from 0. The namespace takes
+/// Two ways of 4 KiB at `0x1_0000_0000`; mem0 from DPA `0x4000_0000`, mem1 from 0. The namespace takes
 /// the region, its data begins 2 MiB in. File 131 is the first two pages of the device.
 const STACK: &str = r#"
     schema = "badrange.stack/1"

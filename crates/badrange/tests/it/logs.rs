@@ -28,7 +28,9 @@ fn at(located: &Located) -> Vec<&str> {
 }
 
 /// Lost bytes of each file, as half-open ranges.
-fn lost(answer: &Answer) -> BTreeMap<(u64, Vec<String>), Vec<(u64, u64)>> {
+type Lost = BTreeMap<(u64, Vec<String>), Vec<(u64, u64)>>;
+
+fn lost(answer: &Answer) -> Lost {
     let mut files: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let pieces = answer.queries.iter().flat_map(|query| &query.pieces);
     for owner in pieces.filter(|piece| piece.lost == Some(true)).flat_map(|piece| &piece.owners) {

@@ -1,10 +1,8 @@
 //! From a failed range of memory to the owners of files, through every layer: what it costs in
 //! calls, pieces and allocations. Times are for benchmarks.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
 
 use allocation_counter::measure;
 use badrange::{
