@@ -145,7 +145,13 @@ impl Bus {
 
     /// Adds a region; its table is filled from what the bus knows.
     pub fn add_region(&mut self, place: Extent<PhysAddr>) {
-        let mut badblocks = BadblocksTable::new(self.kernel);
+        self.add_region_with(place, BadblocksTable::new(self.kernel));
+    }
+
+    /// Adds a region with the table that it has already; what the bus knows is added to that.
+    ///
+    /// The bus itself does not learn what is in the table.
+    pub fn add_region_with(&mut self, place: Extent<PhysAddr>, mut badblocks: BadblocksTable) {
         self.populate(place, &mut badblocks);
         self.regions.push(Region { place, badblocks });
     }

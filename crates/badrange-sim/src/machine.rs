@@ -1,7 +1,5 @@
 //! The state of a machine while events happen to it, and where everything lies.
 
-mod badblocks;
-mod badrange;
 mod coverage;
 mod extents;
 mod files;
@@ -12,11 +10,10 @@ mod translate;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use badrange_core::{Leg, PAGE_SIZE};
+use badrange_core::{Leg, PAGE_SIZE, Sector};
+use badrange_pmem::{BadblocksTable, Bus, Provider};
 
 pub(crate) use self::{
-    badblocks::Badblocks,
-    badrange::Badrange,
     extents::Extents,
     files::{Entry, FileRun, FsState},
     pages::Pages,
@@ -31,7 +28,7 @@ use crate::{
 /// A device while events happen.
 #[derive(Debug, Clone)]
 pub(crate) struct DeviceState {
-    pub(crate) badblocks: Badblocks,
+    pub(crate) badblocks: BadblocksTable,
     /// The driver is gone.
     pub(crate) dead: bool,
     /// The filesystem that registered.
@@ -45,10 +42,10 @@ pub(crate) struct Machine<'a> {
     pub(crate) scenario: &'a Scenario,
     pub(crate) quirks: Quirks,
     pub(crate) devices: Vec<DeviceState>,
-    pub(crate) regions: Vec<Badblocks>,
     pub(crate) filesystems: Vec<FsState>,
     pub(crate) processes: Vec<ProcState>,
-    pub(crate) badrange: Badrange,
+    /// What is known about bad memory, and the tables of the regions.
+    pub(crate) bus: Bus,
     /// Device by device, what stands on it and by which leg.
     uppers: Arc<Vec<Vec<(usize, Leg)>>>,
     mappers: Arc<Mappers>,
@@ -64,7 +61,7 @@ impl<'a> Machine<'a> {
     /// The machine before the first event.
     pub(crate) fn new(scenario: &'a Scenario, quirks: Quirks) -> Self {
         let state = |pmem: Option<&Pmem>| DeviceState {
-            badblocks: Badblocks::new(quirks, pmem.map_or(&[], |pmem| &pmem.badblocks)),
+            badblocks: table(quirks, pmem.map_or(&[], |pmem| &pmem.badblocks)),
             dead: false,
             holder: None,
             faulted: Pages::default(),
@@ -73,18 +70,13 @@ impl<'a> Machine<'a> {
             scenario,
             quirks,
             devices: scenario.devices.iter().map(|device| state(pmem_of(&device.kind))).collect(),
-            regions: scenario
-                .regions
-                .iter()
-                .map(|region| Badblocks::new(quirks, &region.badblocks))
-                .collect(),
             filesystems: scenario.filesystems.iter().map(fs_state).collect(),
             processes: scenario
                 .processes
                 .iter()
                 .map(|p| ProcState::new(p, &scenario.devices))
                 .collect(),
-            badrange: Badrange::default(),
+            bus: bus(scenario, quirks),
             uppers: Arc::new(uppers(scenario)),
             mappers: Arc::new(mappers(scenario)),
             gone: Vec::new(),
@@ -259,9 +251,9 @@ impl<'a> Machine<'a> {
         let devices = self.scenario.devices.iter().zip(&self.devices);
         let block = devices
             .filter(|(what, _)| pmem_of(&what.kind).is_some() && !what.is_devdax())
-            .map(|(what, state)| (what.name.clone(), state.badblocks.rows()));
-        let regions = self.scenario.regions.iter().zip(&self.regions);
-        let regions = regions.map(|(what, table)| (what.name.clone(), table.rows()));
+            .map(|(what, state)| (what.name.clone(), rows(&state.badblocks)));
+        let regions = self.scenario.regions.iter().zip(self.bus.regions());
+        let regions = regions.map(|(what, region)| (what.name.clone(), rows(region.badblocks())));
         block.chain(regions).collect()
     }
 }
@@ -271,6 +263,30 @@ fn pmem_of(kind: &DeviceKind) -> Option<&Pmem> {
         DeviceKind::Pmem(pmem) => Some(pmem),
         DeviceKind::Partition { .. } | DeviceKind::Dm { .. } => None,
     }
+}
+
+/// The bus of all memory that hears of errors. Scenarios say what clearing comes to, so that any
+/// range of bytes can be asked for.
+fn bus(scenario: &Scenario, quirks: Quirks) -> Bus {
+    let mut bus = Bus::new(quirks.badblocks(), Provider::Acpi { clear_unit: 1 });
+    for region in &scenario.regions {
+        bus.add_region_with(region.place, table(quirks, &region.badblocks));
+    }
+    bus
+}
+
+/// A table that was told of these sectors, in this order: (first, number).
+fn table(quirks: Quirks, known: &[(u64, u64)]) -> BadblocksTable {
+    let mut table = BadblocksTable::new(quirks.badblocks());
+    for (start, len) in known {
+        table.set(Sector::new(*start), *len, true);
+    }
+    table
+}
+
+/// The records as sysfs prints them.
+fn rows(table: &BadblocksTable) -> Vec<(u64, u64)> {
+    table.records().map(|record| (record.start().get(), record.len())).collect()
 }
 
 fn fs_state(fs: &Filesystem) -> FsState {

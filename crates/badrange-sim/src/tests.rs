@@ -12,3 +12,4 @@ mod refused;
 mod rules;
 mod storms;
 mod sweeps;
+mod tables;

@@ -29,6 +29,16 @@ fn each_region_has_its_part_and_counts_from_its_start() {
 }
 
 #[test]
+fn a_region_with_a_table_keeps_it_and_learns_the_rest() {
+    let mut table = BadblocksTable::new(Kernel::Linux7_2);
+    table.set(Sector::new(3), 2, true);
+    let mut bus = bus();
+    bus.add_region_with(phys(0x10_8000, 0x8000), table);
+    assert_eq!(shown(&bus)[2], "3 2\n63 1\n");
+    assert_eq!(bus.badrange().entries(), [phys(0x10_fe00, 0x400)], "the list has nothing new");
+}
+
+#[test]
 fn a_region_forgets_only_what_lies_wholly_inside() {
     let all = |range: Extent<PhysAddr>| range.len();
     let mut across = bus();

@@ -4,7 +4,7 @@
 // NO-OVERFLOW: a transfer ends below 2^63, and extents and devices end within 64 bits: where
 // arithmetic saturates, it never does.
 
-use badrange_core::{PAGE_SIZE, SECTOR_SIZE};
+use badrange_core::{PAGE_SIZE, SECTOR_SIZE, Sector};
 
 use super::{
     Linux,
@@ -169,7 +169,7 @@ impl Linux<'_> {
         let Some(state) = self.machine.devices.get(bytes.pmem) else { return true };
         let (first, end) = (bytes.at / SECTOR_SIZE, bytes.at.saturating_add(bytes.len));
         let sectors = end.div_ceil(SECTOR_SIZE).saturating_sub(first);
-        state.dead || state.badblocks.first_bad(first, sectors).is_some()
+        state.dead || state.badblocks.check(Sector::new(first), sectors).first().is_some()
     }
 
     fn is_gone(&self, device: usize, at: u64) -> bool {

@@ -6,7 +6,7 @@
 use core::ops::Range;
 use std::sync::Arc;
 
-use badrange_core::{PAGE_SIZE, SECTOR_SIZE};
+use badrange_core::{PAGE_SIZE, Sector};
 
 use super::Linux;
 use crate::{
@@ -193,10 +193,10 @@ impl Linux<'_> {
     }
 
     /// The first bad sector record in pages of a pmem device, where it begins.
-    pub(super) fn first_bad(&self, place: DaxPages) -> Option<u64> {
-        let sectors = PAGE_SIZE / SECTOR_SIZE;
+    pub(super) fn first_bad(&self, place: DaxPages) -> Option<Sector> {
         let table = &self.machine.devices.get(place.pmem)?.badblocks;
-        table.first_bad(place.first.checked_mul(sectors)?, place.count.checked_mul(sectors)?)
+        let record = table.check(place.first_sector(), place.sectors()).first()?;
+        Some(record.start())
     }
 
     /// Faults a page into a map, as large as it goes.

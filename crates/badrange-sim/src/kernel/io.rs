@@ -5,7 +5,8 @@
 // device, and every sum and difference below is of parts of these: where arithmetic saturates, it
 // never does.
 
-use badrange_core::{PAGE_SIZE, SECTOR_SIZE};
+use badrange_core::{PAGE_SIZE, SECTOR_SIZE, Sector};
+use badrange_pmem::recovery_pages;
 
 use super::{
     Linux,
@@ -201,8 +202,7 @@ impl Linux<'_> {
 
     /// Pages to copy, and whether by way of recovery.
     ///
-    /// KERNEL: `__pmem_direct_access()`. The record of bad sectors is not clipped to the request;
-    /// when it begins before, the distance wraps and all pages are taken.
+    /// KERNEL: `__pmem_direct_access()`.
     fn dax_access(
         &self,
         device: usize,
@@ -215,10 +215,8 @@ impl Linux<'_> {
         if !write {
             return Err(EIO);
         }
-        let sectors = PAGE_SIZE / SECTOR_SIZE;
-        let before = bad.checked_sub(place.first.saturating_mul(sectors));
-        let clean = before.map_or(place.count, |before| before.div_ceil(sectors).max(1));
-        Ok((DaxPages { count: clean.min(place.count), ..place }, true))
+        let count = recovery_pages(place.first_sector(), bad, place.count);
+        Ok((DaxPages { count, ..place }, true))
     }
 
     /// KERNEL: `pmem_recovery_write()`: bytes written, 0 for none.
@@ -268,7 +266,7 @@ impl Linux<'_> {
     pub(super) fn clear_badblocks(&mut self, pmem: usize, at: u64, cleared: u64) {
         if let Some(state) = self.machine.devices.get_mut(pmem) {
             if cleared >= SECTOR_SIZE {
-                state.badblocks.clear(at / SECTOR_SIZE, cleared / SECTOR_SIZE);
+                state.badblocks.clear(Sector::new(at / SECTOR_SIZE), cleared / SECTOR_SIZE);
             }
         }
     }

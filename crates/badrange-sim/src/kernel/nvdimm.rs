@@ -1,7 +1,8 @@
 //! KERNEL: `drivers/acpi/nfit/mce.c`, `drivers/nvdimm/`: what the bus remembers, how tables of bad
 //! sectors are filled from it, and clearing poison.
 
-use badrange_core::{Extent, PhysAddr, SECTOR_SIZE};
+use badrange_core::{Extent, PhysAddr};
+use badrange_pmem::machine_check_granule;
 
 use super::{Linux, errno::ENXIO};
 use crate::{
@@ -21,11 +22,10 @@ impl Linux<'_> {
         let on_bus =
             |pmem: &&Pmem| pmem.provider == Provider::Nfit && self.bus_range(pmem).contains(addr);
         known.into_iter().find(on_bus)?;
-        let unit = 1_u64.checked_shl(u32::try_from(lsb).ok()?)?;
-        let start = phys.checked_sub(phys.checked_rem(unit)?)?;
-        self.machine.badrange.add(start, unit);
+        let granule = machine_check_granule(addr, u32::try_from(lsb).ok()?)?;
+        self.machine.bus.add_bad(granule);
         self.populate();
-        Some(PhysBytes::new(start, unit))
+        Some(PhysBytes::new(granule.start().get(), granule.len()))
     }
 
     /// The region of a namespace, or the namespace where no region is given.
@@ -34,25 +34,14 @@ impl Linux<'_> {
         region.map_or(pmem.namespace.whole(), |region| region.place)
     }
 
-    /// KERNEL: `nvdimm_badblocks_populate()` for regions and for namespaces in use: adds, never
-    /// removes.
+    /// KERNEL: `nvdimm_badblocks_populate()` for namespaces in use: adds, never removes.
     fn populate(&mut self) {
         let machine = &mut self.machine;
-        let regions = machine.scenario.regions.iter().zip(&mut machine.regions);
-        for (region, table) in regions {
-            let place = region.place;
-            for (start, len) in machine.badrange.sectors(place.start().get(), place.len()) {
-                table.set(start, len);
-            }
-        }
         for device in 0..machine.devices.len() {
             let Some(pmem) = machine.pmem(device) else { continue };
-            let data = pmem.namespace.data();
-            let sectors = machine.badrange.sectors(data.start().get(), data.len());
-            let Some(state) = machine.devices.get_mut(device) else { continue };
-            for (start, len) in sectors.into_iter().filter(|_| !state.dead) {
-                state.badblocks.set(start, len);
-            }
+            let state = machine.devices.get_mut(device).filter(|state| !state.dead);
+            let Some(state) = state else { continue };
+            machine.bus.populate(pmem.namespace.data(), &mut state.badblocks);
         }
     }
 
@@ -66,22 +55,16 @@ impl Linux<'_> {
         let all = i64::try_from(len).unwrap_or(i64::MAX);
         let cleared = what.clear_poison.map_or(all, |ret| ret.min(all));
         if what.provider == Provider::Nfit {
-            self.forget(what, phys, u64::try_from(cleared).unwrap_or(0));
+            self.forget(phys, len, u64::try_from(cleared).unwrap_or(0));
         }
         (phys, cleared)
     }
 
-    /// KERNEL: the bus forgets, and so does the region if it holds all that was cleared.
-    fn forget(&mut self, pmem: &Pmem, phys: u64, cleared: u64) {
-        let Ok(range) = Extent::new(PhysAddr::new(phys), cleared) else { return };
-        self.machine.badrange.forget(phys, cleared);
-        let Some(index) = pmem.region else { return };
-        let scenario = self.machine.scenario;
-        let found = scenario.regions.get(index).zip(self.machine.regions.get_mut(index));
-        let Some((region, table)) = found else { return };
-        if region.place.contains_extent(range) {
-            let inside = phys.saturating_sub(region.place.start().get());
-            table.clear(inside / SECTOR_SIZE, cleared / SECTOR_SIZE);
+    /// The bus forgets what was cleared, and so does each region that holds all of it.
+    fn forget(&mut self, phys: u64, len: u64, cleared: u64) {
+        if let Ok(range) = Extent::new(PhysAddr::new(phys), len) {
+            // How it ends for the driver, the scenario has said.
+            let _ = self.machine.bus.clear_poison(range, &mut |_| cleared);
         }
     }
 }

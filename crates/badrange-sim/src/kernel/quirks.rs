@@ -195,22 +195,12 @@ impl Quirks {
 
     // ---- block/badblocks.c
 
-    /// KERNEL: a full table refuses a range at once, even one that is recorded already (6.15);
-    /// before, what merges with records is still taken.
-    pub(crate) fn full_badblocks_refuse_all(self) -> bool {
-        match self.0 {
-            V6_1 | V6_12 => false,
-            V7_2 => true,
-        }
-    }
-
-    /// With how many records a split is refused; `most` is a full table.
-    ///
-    /// KERNEL: off by one between the rewrite (6.7) and 6.15.
-    pub(crate) fn badblocks_split_limit(self, most: usize) -> usize {
-        match self.0 {
-            V6_12 => most.saturating_sub(1),
-            V6_1 | V7_2 => most,
+    /// Whose tables there are. The designs have the newest.
+    pub(crate) fn badblocks(self) -> badrange_pmem::Kernel {
+        match self {
+            Self(V6_1, Holders::Exclusive) => badrange_pmem::Kernel::Linux6_1,
+            Self(V6_12, Holders::Exclusive) => badrange_pmem::Kernel::Linux6_12,
+            Self(V7_2, _) | Self(_, Holders::Many) => badrange_pmem::Kernel::Linux7_2,
         }
     }
 }

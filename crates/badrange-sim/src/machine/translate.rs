@@ -3,7 +3,7 @@
 use core::ops::ControlFlow;
 
 use badrange_block::dm::{Table, Target};
-use badrange_core::{DevOffset, Extent, Leg, Mapped, PAGE_SIZE, Rmapped, SECTOR_SIZE};
+use badrange_core::{DevOffset, Extent, Leg, Mapped, PAGE_SIZE, Rmapped, SECTOR_SIZE, Sector};
 
 use super::Machine;
 use crate::{
@@ -27,6 +27,18 @@ pub(crate) struct DaxPages {
     /// Page of the device.
     pub(crate) first: u64,
     pub(crate) count: u64,
+}
+
+impl DaxPages {
+    pub(crate) const fn first_sector(self) -> Sector {
+        // NO-OVERFLOW: a page of a device, whose bytes have 64 bits.
+        Sector::new(self.first.saturating_mul(PAGE_SIZE / SECTOR_SIZE))
+    }
+
+    pub(crate) const fn sectors(self) -> u64 {
+        // NO-OVERFLOW: as in `first_sector`.
+        self.count.saturating_mul(PAGE_SIZE / SECTOR_SIZE)
+    }
 }
 
 impl Machine<'_> {

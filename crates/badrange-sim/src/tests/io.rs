@@ -16,7 +16,7 @@ fn bad(sectors: &[(u64, u64)]) -> Build {
     file().set("/devices/0/badblocks", json!(sectors))
 }
 
-fn table(event: &EventOutcome, name: &str) -> Vec<(u64, u64)> {
+pub(super) fn table(event: &EventOutcome, name: &str) -> Vec<(u64, u64)> {
     event.badblocks.as_ref().unwrap()[name].clone()
 }
 
@@ -66,6 +66,17 @@ fn a_record_that_begins_before_the_request_takes_all_pages() {
     assert_eq!(events[0].ret, Some(16_384));
     assert_eq!(events[0].recovery, Some(vec![Recovery::new(73_728, 16_384, 16_384)]));
     assert_eq!(table(&events[0], "pmem0"), [(136, 8)]);
+}
+
+#[test]
+fn a_record_that_begins_less_than_a_page_before_the_request_takes_one_page() {
+    // Sectors 143..152 are the last one of page 1 and all of page 2, where the write begins: the
+    // distance of -1 sector wraps to no page when it is rounded up. The rest is clean.
+    let events = bad(&[(143, 9)]).io("write", 131, 8192, 16_384).run(KERNEL);
+    assert_eq!(events[0].ret, Some(16_384));
+    assert_eq!(events[0].recovery, Some(vec![Recovery::new(73_728, 4096, 4096)]));
+    assert_eq!(events[0].clear_poison, Some(vec![cleared(73_728, 4096, 4096)]));
+    assert_eq!(table(&events[0], "pmem0"), [(143, 1)]);
 }
 
 #[test]
@@ -199,7 +210,7 @@ fn copy_on_write_reads_what_it_replaces() {
     assert_eq!((signal.code, signal.lsb), ("BUS_ADRERR", 0));
 }
 
-fn block(what: &str, offset: u64, len: u64, direct: bool) -> serde_json::Value {
+pub(super) fn block(what: &str, offset: u64, len: u64, direct: bool) -> serde_json::Value {
     json!({"do": what, "file": {"device": "pmem0"}, "offset": offset, "len": len,
         "direct": direct})
 }

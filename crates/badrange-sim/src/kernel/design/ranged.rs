@@ -441,7 +441,7 @@ impl Hand<'_, '_> {
     fn record_bad(&mut self, device: usize, bytes: Run<DevOffset>) {
         let Some(state) = self.linux.machine.devices.get_mut(device) else { return };
         let span = bytes.span().containing_sectors();
-        state.badblocks.set(span.start().get(), span.len());
+        state.badblocks.set(span.start(), span.len(), true);
     }
 
     fn file_lost(&mut self, fs: usize, device: usize, owned: &OwnedRun) {
