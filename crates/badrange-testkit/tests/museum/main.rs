@@ -1,4 +1,4 @@
-//! Bugs of the field. Each exhibit is a faithful wrong implementation, a documented case on which
+//! Bugs of the field. Each exhibit is a wrong implementation made from descriptions, a documented case on which
 //! it is wrong, and the same question to this workspace, which has to be right: on that case, and
 //! on every small one, where there is a plain way to know what is right.
 //!
