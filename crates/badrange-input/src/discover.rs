@@ -20,7 +20,7 @@ use crate::{
 /// use badrange_input::{Discovery, MemoryFiles, Topology};
 /// let files = MemoryFiles::new()
 ///     .with("lsblk.json", r#"{"blockdevices": [{"name":"sda", "maj:min":"8:0", "type":"disk",
-///         "size":1048576, "children": [{"name":"root", "maj:min":"253:0", "type":"dm", "size":8192}]}]}"#)
+///         "size":2097152, "children": [{"name":"root", "maj:min":"253:0", "type":"dm", "size":8192}]}]}"#)
 ///     .with("table.txt", "root: 0 16 linear 8:0 2048\n");
 /// let names = ["lsblk.json".to_owned(), "table.txt".to_owned()];
 /// let found = Discovery::new("saved", &names, &files)?;

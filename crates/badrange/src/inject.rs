@@ -19,6 +19,7 @@
 //!     kind = "xfs"
 //!     map = ["map.txt"]
 //!     paths = "paths.txt"
+//!     block_size = 4096
 //! "#;
 //! let explainer = Explainer::new(Topology::load("stack.toml", text, &files)?)?;
 //! let located = explainer.locate_file("/etc/passwd:600+600")?;

@@ -20,6 +20,7 @@
 //!     kind = "xfs"
 //!     map = ["map.txt"]
 //!     paths = "paths.txt"
+//!     block_size = 4096
 //! "#;
 //! let explainer = Explainer::new(Topology::load("stack.toml", text, &files)?)?;
 //! let located = explainer.locate_file("/etc/passwd:512+8192")?;

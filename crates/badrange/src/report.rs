@@ -16,6 +16,7 @@
 //!     kind = "xfs"
 //!     map = ["map.txt"]
 //!     paths = "paths.txt"
+//!     block_size = 4096
 //! "#;
 //! let explainer = Explainer::new(Topology::load("stack.toml", text, &files)?)?;
 //! let answer = explainer.explain(&explainer.locate("sda:7+2")?);

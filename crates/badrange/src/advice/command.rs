@@ -106,8 +106,8 @@ impl Command {
     /// assert_eq!(command.lines(40), [
     ///     format!("stat -- \\"),
     ///     format!("  {} \\", "x".repeat(36)),
-    ///     format!("  {}\\", "y".repeat(37)),
-    ///     format!("{}", "y".repeat(13)),
+    ///     format!("  {}\\", "y".repeat(36)),
+    ///     format!("{}", "y".repeat(14)),
     /// ]);
     /// ```
     #[must_use]
