@@ -36,7 +36,8 @@ pub(crate) struct CheckStackArgs {
     pub(crate) lsblk: Option<PathBuf>,
 
     /// Print the stack.toml that a directory amounts to, and check nothing.
-    #[arg(long, requires = "from", conflicts_with = "json")]
+    // That --from is needed is not enough: clap drops it beside --stack, which excludes --from.
+    #[arg(long, requires = "from", conflicts_with_all = ["stack", "json"])]
     pub(crate) print: bool,
 
     /// Print one JSON object (badrange.check/1).

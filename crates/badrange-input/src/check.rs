@@ -103,8 +103,8 @@ impl CheckFinding {
 pub fn check(topology: &Topology, listed: &[LsblkDevice]) -> Vec<CheckFinding> {
     let mut found = Vec::new();
     for note in topology.notes() {
-        let meaning =
-            "The bytes concerned are answered with \"device\": nobody knows what is there.";
+        let meaning = "Answers about the bytes concerned are not complete: what is not translated is \
+                       answered with \"device\", and nothing is guessed.";
         found.push(CheckFinding::at(note, Severity::Note, "not-modelled", meaning));
     }
     for place in 0..topology.devices().len() {
