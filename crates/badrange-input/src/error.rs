@@ -136,9 +136,8 @@ impl fmt::Display for ParseError {
         // A hint may quote another library's words about the text; a terminal must not obey them.
         f.write_str(after)?;
         f.write_str(": ")?;
-        self.hint.chars().try_for_each(|c| match c.is_control() {
-            true => write!(f, "{}", c.escape_unicode()),
-            false => f.write_char(c),
+        self.hint.chars().try_for_each(|c| {
+            if c.is_control() { write!(f, "{}", c.escape_unicode()) } else { f.write_char(c) }
         })
     }
 }
