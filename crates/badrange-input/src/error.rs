@@ -1,4 +1,4 @@
-use core::fmt;
+use core::fmt::{self, Write as _};
 use std::borrow::Cow;
 
 /// How much of an offending value an error repeats.
@@ -133,7 +133,12 @@ impl fmt::Display for ParseError {
         if !self.value.is_empty() {
             write!(f, " {:?}", self.value)?;
         }
-        write!(f, "{after}: {}", self.hint)
+        // A hint may quote another library's words about the text; a terminal must not obey them.
+        f.write_str(after)?;
+        f.write_str(": ")?;
+        self.hint.chars().try_for_each(|c| {
+            if c.is_control() { write!(f, "{}", c.escape_unicode()) } else { f.write_char(c) }
+        })
     }
 }
 

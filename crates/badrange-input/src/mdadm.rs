@@ -179,6 +179,10 @@ fn check_magic(line: Line<'_>, key: &str, value: &str) -> Result<(), ParseError>
     Err(line.err(ParseErrorKind::Unsupported, "magic", value, hint))
 }
 
+/// Devices that a superblock of 0.90 has room for (`MD_SB_DISKS`): more are not believed, whatever
+/// number the text names.
+const OLD_MEMBERS: u64 = 27;
+
 /// A member as it is read.
 #[derive(Debug, Default)]
 struct Fields {
@@ -266,10 +270,8 @@ impl Fields {
 
     /// What this superblock of 0.90 says of a role.
     fn see(&mut self, role: u64, active: bool) {
-        let Some(role) = usize::try_from(role).ok().filter(|_| Some(role) < self.raid_devices)
-        else {
-            return;
-        };
+        let is_role = role < OLD_MEMBERS && Some(role) < self.raid_devices;
+        let Some(role) = usize::try_from(role).ok().filter(|_| is_role) else { return };
         let mut state: Vec<char> = self.state.chars().collect();
         if state.len() <= role {
             state.resize(role.saturating_add(1), '.');

@@ -62,7 +62,7 @@ pub struct ThinDevice {
 /// [`ParseErrorKind::NotThisFormat`] for what is no well-formed dump or ends early,
 /// [`ParseErrorKind::MissingField`], [`ParseErrorKind::BadNumber`],
 /// [`ParseErrorKind::Inconsistent`] when a volume has more or fewer blocks than it says (a dump
-/// made with `--skip-mappings`, or damaged metadata), [`ParseErrorKind::Unsupported`] for elements
+/// made with `--skip-mappings`, or damaged metadata) or its mappings do not ascend, [`ParseErrorKind::Unsupported`] for elements
 /// that are not known.
 ///
 /// # Kernel
@@ -155,6 +155,30 @@ struct Open {
     line: u64,
 }
 
+impl Open {
+    /// Adds ranges, which have to ascend: a dump walks a tree in order. It is also what bounds the
+    /// result: no volume can refer twice to the same shared mappings, which could double at every
+    /// reference.
+    fn extend(&mut self, more: &[BlockRange], line: u64) -> Result<(), ParseError> {
+        let mut end = self.ranges.last().map_or(0, end_in_volume);
+        for range in more {
+            if range.blocks == 0 || range.volume < end {
+                let hint = "mappings of a volume ascend, and none is empty or named twice";
+                let kind = ParseErrorKind::Inconsistent;
+                let value = range.volume.to_string();
+                return Err(ParseError::new(kind, "mapping", &value, hint).at(line));
+            }
+            end = end_in_volume(range);
+        }
+        self.ranges.extend(more);
+        Ok(())
+    }
+}
+
+const fn end_in_volume(range: &BlockRange) -> u64 {
+    range.volume.saturating_add(range.blocks)
+}
+
 impl Dump {
     fn start(&mut self, element: &BytesStart<'_>, line: u64) -> Result<(), ParseError> {
         let name = element.name();
@@ -199,13 +223,8 @@ impl Dump {
     }
 
     fn push(&mut self, range: BlockRange, line: u64) -> Result<(), ParseError> {
-        match &mut self.open {
-            Some(open) => {
-                open.ranges.push(range);
-                Ok(())
-            }
-            None => Err(outside(line)),
-        }
+        let open = self.open.as_mut().ok_or_else(|| outside(line))?;
+        open.extend(&[range], line)
     }
 
     fn refer(&mut self, name: u64, line: u64) -> Result<(), ParseError> {
@@ -213,13 +232,7 @@ impl Dump {
             let hint = "no mappings of that name were defined before";
             ParseError::new(ParseErrorKind::Inconsistent, "ref", &name.to_string(), hint).at(line)
         })?;
-        match &mut self.open {
-            Some(open) => {
-                open.ranges.extend(known);
-                Ok(())
-            }
-            None => Err(outside(line)),
-        }
+        self.open.as_mut().ok_or_else(|| outside(line))?.extend(known, line)
     }
 
     fn end(&mut self, name: &[u8]) -> Result<(), ParseError> {

@@ -102,6 +102,57 @@ fn a_dump_that_is_not_whole_is_refused() {
 }
 
 #[test]
+fn a_member_of_number_2_to_the_40_takes_no_memory() {
+    let bomb = OLD.replace("Raid Devices : 3", "Raid Devices : 18446744073709551615").replace(
+        "   2     2       8       33        2 ",
+        "   2     2       8       33        1099511627776 ",
+    );
+    assert!(bomb.contains(" 1099511627776 "));
+    let members = parse_mdadm_examine(bomb.as_bytes()).unwrap();
+    assert_eq!(members[0].state, ".A");
+}
+
+#[test]
+fn mappings_that_double_at_every_reference_are_refused() {
+    let mut bomb = "<superblock data_block_size=\"128\">\n<def name=\"0\">\
+        <single_mapping origin_block=\"0\" data_block=\"0\"/></def>\n"
+        .to_owned();
+    for name in 1..50 {
+        let below = name - 1;
+        bomb +=
+            &format!("<def name=\"{name}\"><ref name=\"{below}\"/><ref name=\"{below}\"/></def>\n");
+    }
+    let err = parse_thin_dump(bomb.as_bytes()).unwrap_err();
+    assert_eq!((err.kind(), err.line()), (ParseErrorKind::Inconsistent, Some(3)));
+}
+
+#[test]
+fn mappings_of_a_volume_ascend_and_none_is_empty() {
+    let volume = |first: &str| {
+        let text = format!(
+            "<superblock data_block_size=\"128\"><device dev_id=\"1\" mapped_blocks=\"3\">{first}\
+             <single_mapping origin_block=\"7\" data_block=\"7\"/></device></superblock>"
+        );
+        parse_thin_dump(text.as_bytes()).map_err(|err| err.kind())
+    };
+    let range = |begin: u64, length: u64| {
+        format!("<range_mapping origin_begin=\"{begin}\" data_begin=\"0\" length=\"{length}\"/>")
+    };
+    assert!(volume(&range(5, 2)).is_ok(), "up to the next one");
+    for wrong in [range(6, 2), range(8, 2), range(5, 0), range(u64::MAX, 2)] {
+        assert_eq!(volume(&wrong), Err(ParseErrorKind::Inconsistent), "{wrong}");
+    }
+}
+
+#[test]
+fn what_the_reader_of_xml_says_of_a_text_is_shown_without_control_characters() {
+    let text = "<superblock data_block_size=\"128\"></super\u{1b}[31mblock>";
+    let said = parse_thin_dump(text.as_bytes()).unwrap_err().to_string();
+    assert!(!said.chars().any(char::is_control), "{said:?}");
+    assert!(said.contains("\\u{1b}"), "{said}");
+}
+
+#[test]
 fn listings_of_any_age_are_read() {
     // Before 2.33 every number was a string and there was one mount point.
     let old = r#"{"blockdevices": [
