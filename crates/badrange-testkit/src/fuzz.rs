@@ -19,8 +19,8 @@ use crate::case::{
 };
 #[cfg(feature = "text")]
 use crate::text::{
-    AnyFormat, BadRanges, Badblocks, Dmsetup, FileMaps, Fsmaps, Lvm, ScenarioJson, Sfdisk,
-    StackArchive, Text, TextFormat,
+    AnyFormat, BadRanges, Badblocks, Dmsetup, FileMaps, Fsmaps, Lvm, MdExamine, ScenarioJson,
+    Sfdisk, StackArchive, Text, TextFormat, ThinDumps,
 };
 
 /// A fuzz target: a name, and a case to draw and check.
@@ -69,6 +69,10 @@ pub const TARGETS: &[FuzzTarget] = &[
     text::<Badblocks>("text_badblocks"),
     #[cfg(feature = "text")]
     text::<BadRanges>("text_ranges"),
+    #[cfg(feature = "text")]
+    text::<MdExamine>("text_mdadm"),
+    #[cfg(feature = "text")]
+    text::<ThinDumps>("text_thin_dump"),
     #[cfg(feature = "text")]
     text::<AnyFormat>("text_any"),
     #[cfg(feature = "text")]

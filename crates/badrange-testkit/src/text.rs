@@ -15,6 +15,7 @@
 //! check_bytes::<Text<Badblocks>>(b"8 0\n\xff\n"); // refused, and refused in the same way in pieces
 //! ```
 
+mod arrays;
 mod formats;
 mod scenario;
 mod stackfile;
@@ -23,6 +24,7 @@ mod stackfile;
 mod tests;
 
 pub use self::{
+    arrays::{MdExamine, ThinDumps},
     formats::{AnyFormat, BadRanges, Badblocks, Dmsetup, FileMaps, Fsmaps, Lvm, Sfdisk},
     scenario::ScenarioJson,
     stackfile::StackArchive,

@@ -53,6 +53,16 @@ fn ranges_smoke() {
 }
 
 #[test]
+fn md_examine_smoke() {
+    smoke::<MdExamine>(1500);
+}
+
+#[test]
+fn thin_dump_smoke() {
+    smoke::<ThinDumps>(1500);
+}
+
+#[test]
 fn any_smoke() {
     smoke::<AnyFormat>(1500);
 }
