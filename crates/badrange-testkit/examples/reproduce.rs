@@ -4,7 +4,8 @@
 //! Without arguments it shows what that looks like, on a check that is wrong on purpose.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
-use std::{env, error::Error, fs, panic};
+use core::error::Error;
+use std::{env, fs, panic};
 
 use arbitrary::Arbitrary;
 use badrange_testkit::{

@@ -330,7 +330,7 @@ fn lengths_of_2_to_the_64_are_refused_by_name() {
         format!("0 8 linear 8:0 {max}"),
         format!("{max} 8 error"),
         format!("0 8 striped 1 {max} 8:0 0"),
-        format!("0 36028797018963968 striped 2 8 8:0 0 8:16 0"),
+        "0 36028797018963968 striped 2 8 8:0 0 8:16 0".to_owned(),
         format!("0 {max}{max} zero"),
     ] {
         let (err, bytes) = peak(|| Table::parse(&text).unwrap_err());

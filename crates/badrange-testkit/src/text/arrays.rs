@@ -1,5 +1,3 @@
-#![expect(clippy::arithmetic_side_effects, reason = "a panic is a failed check")]
-
 use badrange_input::{MdVersion, ThinDump, parse_mdadm_examine, parse_thin_dump};
 
 use super::{TextFormat, read};
