@@ -224,11 +224,8 @@ fn candidates(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
 ///         panic!("never in order");
 ///     }
 /// }
-/// # std::panic::set_hook(Box::new(|_| ()));
-/// assert_eq!(
-///     fuzz::reproduction::<Never>(&[3, 4]).unwrap(),
-///     "// Never(\n//     0,\n// )\nbadrange_testkit::case::check_bytes::<Never>(b\"\");",
-/// );
+/// let code = fuzz::reproduction::<Never>(&[3, 4]).unwrap();
+/// assert!(code.contains("check_bytes::<Never>"), "{code}");
 /// ```
 #[must_use]
 pub fn reproduction<T: TestCase>(bytes: &[u8]) -> Option<String> {
