@@ -1,6 +1,6 @@
 //! How a careful person would mend what bad ranges hit: a plan to read, never to run.
 //!
-//! A [`Plan`] is made from an [`Answer`]: for every file the page-aligned [`Unit`]s to rewrite, in
+//! A [`Plan`] is made from an [`Answer`](crate::explain::Answer): for every file the page-aligned [`Unit`]s to rewrite, in
 //! each what can be salvaged around the holes and what has to come from a backup; the steps in
 //! their order, each with its command, its risk and its reason; for everything else the advice
 //! that there is. Three forms: the data itself, JSON (`badrange.plan/1`), and a shell script in

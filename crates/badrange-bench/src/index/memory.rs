@@ -43,7 +43,7 @@ const CONTENDERS: [(&str, Grow); 11] = [
     (rivals::Lapped::NAME, grow::<rivals::Lapped>),
 ];
 
-/// What the process that [`measure`] starts does: builds one contender and returns its bytes per
+/// What the process that `measure` starts does: builds one contender and returns its bytes per
 /// extent.
 ///
 /// # Errors
