@@ -24,7 +24,7 @@ pub const MAX_EVENTS: usize = 4096;
 
 /// Entries of all page tables together, whatever the size of the page. Every signal and every
 /// unmapped page stands for one of them, so this bounds the work of any event.
-pub const MAX_TOUCHED_PAGES: u64 = 1 << 18;
+pub const MAX_TOUCHED_PAGES: u64 = 1 << 22;
 
 /// How many devices may stand on each other.
 pub const MAX_DEPTH: usize = 16;
