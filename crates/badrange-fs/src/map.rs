@@ -132,10 +132,10 @@ pub struct Segment<'a> {
 /// [`segments`](Self::segments) does where more than eight records share a byte.
 ///
 /// # Cost
-/// About 28 bytes per record, 40 where most are longer than 2 MiB and do not begin and end at
-/// sectors; [`packed`](Self::packed) 10 to 20. With `n` records, finding the first that overlaps
-/// what is asked takes a few steps where records are spread evenly and `O(log n)` at worst; each
-/// further one is next to it. Long records do not slow down queries elsewhere: nothing looks back
+/// 28 to 31 bytes per record, up to twice that where records lie very far apart or are long and do
+/// not begin and end at sectors, and 5 KiB at least; [`packed`](Self::packed) 10 to 20. With `n`
+/// records, finding the first that overlaps what is asked takes a few steps where records are spread
+/// evenly and `O(log n)` at worst; each further one is next to it. Long records do not slow down queries elsewhere: nothing looks back
 /// by the length of the longest. A copy costs a few counters and shares everything.
 ///
 /// # Concurrency
@@ -270,8 +270,8 @@ impl ReverseMap {
         extent: Extent<DevOffset>,
         mut sink: impl FnMut(Owned) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let from = Cell::new(extent.start().get());
-        self.each_raw(&from, extent.end(), |raw| emit(raw, extent, &mut sink))
+        let (from, end) = (extent.start().get(), extent.end().get());
+        self.each_raw(move || from, extent.end(), move |raw| emit(raw, from, end, &mut sink))
     }
 
     /// Calls `each` with every record that ends after `from` and begins before `end`, in order.
@@ -280,17 +280,17 @@ impl ReverseMap {
     #[inline]
     fn each_raw(
         &self,
-        from: &Cell<u64>,
+        from: impl Fn() -> u64,
         end: DevOffset,
-        mut each: impl FnMut(&Raw) -> ControlFlow<()>,
+        mut each: impl FnMut(Raw) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         match &self.store {
             Store::Tree(tree) => tree.try_each(from, end.get(), each),
             Store::Packed(packed) => {
-                let mut sweep = packed.sweep(from.get(), end.get());
+                let mut sweep = packed.sweep(from(), end.get());
                 while let Some(raw) = sweep.next() {
-                    each(&raw)?;
-                    sweep.skip_to(from.get());
+                    each(raw)?;
+                    sweep.skip_to(from());
                 }
                 ControlFlow::Continue(())
             }
@@ -320,27 +320,31 @@ impl ReverseMap {
         let span = piece.here().span();
         let from = Cell::new(span.start().get());
         let mut finger = Finger::new(piece);
-        self.each_raw(&from, span.end(), |raw| {
-            match finger.meet(raw.start, raw.end) {
-                // It lies in a gap. Later records begin no earlier, so whatever of them overlaps
-                // the run reaches beyond the beginning of this element.
-                Meets::Before(next) => from.set(next),
-                Meets::One(part) => {
-                    let Some(record) = raw.record() else { return ControlFlow::Continue(()) };
-                    let file = file_part(&record, part.here());
-                    return sink(OwnedRun { piece: part, record, file });
-                }
-                Meets::Many => {
-                    let Some(record) = raw.record() else { return ControlFlow::Continue(()) };
-                    for part in piece.clip(record.extent) {
+        self.each_raw(
+            || from.get(),
+            span.end(),
+            |raw| {
+                match finger.meet(raw.start, raw.end) {
+                    // It lies in a gap. Later records begin no earlier, so whatever of them overlaps
+                    // the run reaches beyond the beginning of this element.
+                    Meets::Before(next) => from.set(next),
+                    Meets::One(part) => {
+                        let Some(record) = raw.record() else { return ControlFlow::Continue(()) };
                         let file = file_part(&record, part.here());
-                        sink(OwnedRun { piece: part, record, file })?;
+                        return sink(OwnedRun { piece: part, record, file });
                     }
+                    Meets::Many => {
+                        let Some(record) = raw.record() else { return ControlFlow::Continue(()) };
+                        for part in piece.clip(record.extent) {
+                            let file = file_part(&record, part.here());
+                            sink(OwnedRun { piece: part, record, file })?;
+                        }
+                    }
+                    Meets::Nothing => {}
                 }
-                Meets::Nothing => {}
-            }
-            ControlFlow::Continue(())
-        })
+                ControlFlow::Continue(())
+            },
+        )
     }
 
     /// Emits what of `extent` no record covers, in ascending order, as maximal extents.
@@ -352,14 +356,18 @@ impl ReverseMap {
         sink: &mut dyn FnMut(Extent<DevOffset>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let from = Cell::new(extent.start().get());
-        self.each_raw(&from, extent.end(), |raw| {
-            let known_to = DevOffset::new(from.get());
-            from.set(raw.end);
-            match Extent::from_bounds(known_to, DevOffset::new(raw.start)) {
-                Ok(gap) => sink(gap),
-                Err(_) => ControlFlow::Continue(()),
-            }
-        })?;
+        self.each_raw(
+            || from.get(),
+            extent.end(),
+            |raw| {
+                let known_to = DevOffset::new(from.get());
+                from.set(raw.end);
+                match Extent::from_bounds(known_to, DevOffset::new(raw.start)) {
+                    Ok(gap) => sink(gap),
+                    Err(_) => ControlFlow::Continue(()),
+                }
+            },
+        )?;
         let known_to = DevOffset::new(from.get());
         match Extent::from_bounds(known_to, extent.end()) {
             Ok(gap) => sink(gap),
@@ -412,14 +420,36 @@ fn file_part(record: &Record, part: Run<DevOffset>) -> Option<Run<FileOffset>> {
     part.rebase(record.extent.start(), record.file_start)
 }
 
-/// One record, clipped to what was asked.
+/// One record, clipped to what was asked: `[start, end)`.
 #[inline]
 fn emit(
-    raw: &Raw,
-    asked: Extent<DevOffset>,
+    raw: Raw,
+    start: u64,
+    end: u64,
     sink: &mut impl FnMut(Owned) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    let (record, device) = raw.clipped(asked);
+    if !raw.is_plain() || raw.start < start || raw.end > end {
+        return emit_part(raw, start, end, sink);
+    }
+    let Some(record) = raw.record() else { return ControlFlow::Continue(()) };
+    let device = record.extent;
+    let file = Extent::new(record.file_start, device.len()).ok();
+    sink(Owned { device, record, file })
+}
+
+/// [`emit`] for what has to be clipped, and for what is not data of a file.
+#[inline(never)]
+fn emit_part(
+    raw: Raw,
+    start: u64,
+    end: u64,
+    sink: &mut impl FnMut(Owned) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let (start, end) = (raw.start.max(start), raw.end.min(end));
+    let part = Extent::from_bounds(DevOffset::new(start), DevOffset::new(end));
+    let (Some(record), Ok(device)) = (raw.record(), part) else {
+        return ControlFlow::Continue(());
+    };
     let file = if record.has_file_offset() {
         device.rebase(record.extent.start(), record.file_start)
     } else {

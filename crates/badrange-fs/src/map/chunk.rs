@@ -1,105 +1,144 @@
 //! A block of the directory: what is known of up to 64 leaves without looking into them.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
-use super::leaf::Leaf;
+use super::{leaf::Leaf, raw::Raw};
 
 /// The most leaves of a chunk.
 pub(super) const LEAVES: usize = 64;
 
-/// A leaf, and what the directory knows of it: all in one or two cache lines.
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
+/// What the directory knows of a leaf.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
     /// Where its first record begins; in the first leaf of a chunk it may be before that.
     pub(super) fence: u64,
     /// The greatest end of its records.
     pub(super) end: u64,
-    /// The greatest end of all records in earlier leaves of the level, those of other chunks
-    /// included; 0 where that is not beyond the fence. So every byte from a fence on knows by one
-    /// comparison whether records of earlier leaves can cover it.
-    pub(super) reach: u64,
-    pub(super) leaf: Leaf,
+    /// [`Leaf::reach`], for searches over many leaves.
+    reach: u64,
 }
 
-/// Leaves that follow one another.
-#[derive(Debug, Clone, Default)]
+/// A leaf and its mark.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    mark: Mark,
+    leaf: Arc<Leaf>,
+}
+
+impl Entry {
+    /// Of records in order; `None` where they are too many.
+    pub(super) fn new(raws: &[Raw]) -> Option<Self> {
+        let leaf = Leaf::pack(raws)?;
+        let mark = Mark { fence: raws.first()?.start, end: leaf.end(), reach: 0 };
+        Some(Self { mark, leaf: Arc::new(leaf) })
+    }
+
+    pub(super) fn fence(&self) -> u64 {
+        self.mark.fence
+    }
+}
+
+/// Leaves that follow one another. They stand apart from their marks: a query that knows its leaf
+/// needs no mark, and finds the leaf with one look.
+#[derive(Debug, Clone)]
 pub(super) struct Chunk {
-    entries: SmallVec<[Entry; LEAVES]>,
+    leaves: [Option<Arc<Leaf>>; LEAVES],
+    marks: SmallVec<[Mark; LEAVES]>,
 }
 
 impl Chunk {
     /// At most [`LEAVES`] leaves in order.
     pub(super) fn new(entries: impl IntoIterator<Item = Entry>) -> Self {
-        let chunk = Self { entries: entries.into_iter().collect() };
-        debug_assert!(chunk.len() <= LEAVES);
+        let mut chunk = Self { leaves: [const { None }; LEAVES], marks: SmallVec::new() };
+        entries.into_iter().for_each(|entry| chunk.push(entry));
         chunk
     }
 
     pub(super) fn push(&mut self, entry: Entry) {
-        debug_assert!(self.len() < LEAVES);
-        self.entries.push(entry);
+        let len = self.len();
+        debug_assert!(len < LEAVES);
+        if let Some(slot) = self.leaves.get_mut(len) {
+            *slot = Some(entry.leaf);
+            self.marks.push(entry.mark);
+        }
     }
 
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.marks.len()
     }
 
     #[inline]
-    pub(super) fn entry(&self, index: usize) -> Option<&Entry> {
-        self.entries.get(index)
+    fn mark(&self, index: usize) -> Option<&Mark> {
+        self.marks.get(index)
     }
 
-    /// The leaf to change, or what is known of it.
-    pub(super) fn entry_mut(&mut self, index: usize) -> Option<&mut Entry> {
-        self.entries.get_mut(index)
+    /// The leaf and its mark, to change; the leaf is copied first if a snapshot has it too.
+    pub(super) fn leaf_mut(&mut self, index: usize) -> Option<(&mut Leaf, &mut Mark)> {
+        let leaf = self.leaves.get_mut(index)?.as_mut()?;
+        Some((Arc::make_mut(leaf), self.marks.get_mut(index)?))
+    }
+
+    /// Notes how far the records of earlier leaves reach into this one.
+    pub(super) fn set_reach(&mut self, index: usize, reach: u64) {
+        if let Some((leaf, mark)) = self.leaf_mut(index) {
+            leaf.set_reach(reach);
+            mark.reach = reach;
+        }
     }
 
     /// All leaves, for a chunk to be built of.
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        let pairs = self.leaves.iter().flatten().zip(&self.marks);
+        pairs.map(|(leaf, mark)| Entry { mark: *mark, leaf: Arc::clone(leaf) }).collect()
+    }
+
+    pub(super) fn leaves(&self) -> impl Iterator<Item = &Leaf> {
+        self.leaves.iter().flatten().map(|leaf| &**leaf)
     }
 
     /// The last leaf whose fence is at or before `at`; the first one where there is none.
     pub(super) fn rank(&self, at: u64) -> usize {
         #[cfg(test)]
         super::visits::add(6);
-        self.entries.partition_point(|entry| entry.fence <= at).saturating_sub(1)
+        self.marks.partition_point(|mark| mark.fence <= at).saturating_sub(1)
     }
 
     /// Past the last leaf it is the end of the scale, where nothing begins.
     #[inline]
     pub(super) fn fence(&self, index: usize) -> u64 {
-        self.entry(index).map_or(u64::MAX, |entry| entry.fence)
+        self.mark(index).map_or(u64::MAX, |mark| mark.fence)
     }
 
     #[inline]
     pub(super) fn end(&self, index: usize) -> u64 {
-        self.entry(index).map_or(0, |entry| entry.end)
+        self.mark(index).map_or(0, |mark| mark.end)
     }
 
     #[inline]
     pub(super) fn reach(&self, index: usize) -> u64 {
-        self.entry(index).map_or(0, |entry| entry.reach)
+        self.mark(index).map_or(0, |mark| mark.reach)
     }
 
     #[inline]
     pub(super) fn leaf(&self, index: usize) -> Option<&Leaf> {
-        self.entry(index).map(|entry| &entry.leaf)
+        self.leaves.get(index)?.as_deref()
     }
 
     /// The greatest end of all its records.
     pub(super) fn greatest_end(&self) -> u64 {
-        self.entries.iter().map(|entry| entry.end).fold(0, u64::max)
+        self.marks.iter().map(|mark| mark.end).fold(0, u64::max)
     }
 
     /// The first leaf from `index` on with a record that ends after `from`.
     #[inline]
     pub(super) fn next_ending_after(&self, index: usize, from: u64) -> Option<usize> {
-        let entries = self.entries.get(index..)?;
-        let found = entries.iter().position(|entry| entry.end > from);
+        let marks = self.marks.get(index..)?;
+        let found = marks.iter().position(|mark| mark.end > from);
         #[cfg(test)]
-        super::visits::add(found.map_or(entries.len(), |i| i.saturating_add(1)));
+        super::visits::add(found.map_or(marks.len(), |i| i.saturating_add(1)));
         // NO-OVERFLOW: an index of a small array.
         found.map(|i| index.wrapping_add(i))
     }
@@ -107,15 +146,16 @@ impl Chunk {
     /// The first leaf up to `last` that earlier records reach beyond `from` into; `last` and one
     /// where there is none.
     pub(super) fn first_reached(&self, last: usize, from: u64) -> usize {
-        let entries = self.entries.get(..=last).unwrap_or(&self.entries);
+        let marks = self.marks.get(..=last).unwrap_or(&self.marks);
         #[cfg(test)]
         super::visits::add(7);
-        entries.partition_point(|entry| entry.reach <= from)
+        marks.partition_point(|mark| mark.reach <= from)
     }
 
     /// Bytes of memory with the leaves.
     pub(super) fn memory(&self) -> usize {
-        let own = size_of::<Self>().saturating_add(16 + 8).next_multiple_of(16);
-        self.entries.iter().map(|entry| entry.leaf.memory()).fold(own, usize::saturating_add)
+        let shared = |size: usize| size.saturating_add(16 + 8).next_multiple_of(16);
+        let leaves = shared(size_of::<Leaf>()).saturating_mul(self.len());
+        shared(size_of::<Self>()).saturating_add(leaves)
     }
 }

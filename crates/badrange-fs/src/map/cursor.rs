@@ -1,11 +1,12 @@
 //! A sweep over one level, with a finger on the record at hand.
 
-use core::{cell::Cell, ops::ControlFlow};
+use core::ops::{ControlFlow, Range};
 
 use super::{
     chunk::Chunk,
-    leaf::View,
-    level::{Level, Place},
+    directory::{Found, Place},
+    leaf::Leaf,
+    level::Level,
     raw::Raw,
 };
 
@@ -16,19 +17,28 @@ pub(super) struct Cursor<'a> {
     chunk: Option<&'a Chunk>,
     c: usize,
     l: usize,
-    view: Option<View<'a>>,
-    /// The record to look at next.
+    leaf: Option<&'a Leaf>,
+    /// The record to look at next, and the first one of the leaf that begins at `end` or later.
     at: usize,
+    stop: usize,
     from: u64,
     end: u64,
 }
 
 impl<'a> Cursor<'a> {
-    #[inline]
-    pub(super) fn new(level: &'a Level, (c, l): Place, from: u64, end: u64) -> Self {
+    /// From the leaf of `from` on, into which no earlier record reaches.
+    pub(super) fn new(level: &'a Level, found: Found<'a>, from: u64, end: u64) -> Self {
+        let Found { place: (c, l), chunk, leaf, rank } = found;
+        let stop = leaf.begun_after(rank, end);
+        let at = leaf.first_reaching(rank);
+        Self { level, chunk: Some(chunk), c, l, leaf: Some(leaf), at, stop, from, end }
+    }
+
+    /// From a leaf on.
+    pub(super) fn enter(level: &'a Level, (c, l): Place, from: u64, end: u64) -> Self {
         let chunk = level.directory().chunk(c);
-        let mut cursor = Self { level, chunk, c, l, view: None, at: 0, from, end };
-        cursor.enter(l);
+        let mut cursor = Self { level, chunk, c, l, leaf: None, at: 0, stop: 0, from, end };
+        cursor.enter_leaf(l);
         cursor
     }
 
@@ -39,23 +49,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// Puts the finger on the first record of a leaf that may be asked for.
-    #[inline]
-    fn enter(&mut self, l: usize) {
+    fn enter_leaf(&mut self, l: usize) {
+        let (from, end) = (self.from, self.end);
         self.l = l;
-        self.view = self.chunk.and_then(|chunk| {
-            let fence = chunk.fence(l);
-            if fence >= self.end {
-                return None;
-            }
-            Some(chunk.leaf(l)?.view(self.level.form(), fence))
-        });
-        self.at = self.view.as_ref().map_or(0, |view| view.first_reaching(self.from));
-    }
-
-    /// A word of the record at the finger, for its memory to be read.
-    #[inline]
-    pub(super) fn touch(&self) -> u32 {
-        self.view.as_ref().map_or(0, |view| view.touch(self.at))
+        self.leaf = self.chunk.filter(|chunk| chunk.fence(l) < end).and_then(|chunk| chunk.leaf(l));
+        self.at = self.leaf.map_or(0, |leaf| leaf.first_reaching(leaf.rank(from)));
+        self.stop = self.leaf.map_or(0, |leaf| leaf.begun(end));
     }
 
     /// The next leaf with a record that ends after `from`; none where that begins at `end`.
@@ -63,7 +62,7 @@ impl<'a> Cursor<'a> {
         let next = self.l.saturating_add(1);
         let here = self.chunk.and_then(|chunk| chunk.next_ending_after(next, self.from));
         if let Some(l) = here {
-            return self.enter(l);
+            return self.enter_leaf(l);
         }
         let directory = self.level.directory();
         let next = directory.next_ending_after(self.c.saturating_add(1), self.from);
@@ -72,62 +71,63 @@ impl<'a> Cursor<'a> {
             directory.chunk(c)
         });
         let first = self.chunk.and_then(|chunk| chunk.next_ending_after(0, self.from));
-        self.enter(first.unwrap_or(0));
+        self.enter_leaf(first.unwrap_or(0));
     }
 
     #[inline]
     pub(super) fn next(&mut self) -> Option<Raw> {
         loop {
-            let view = self.view.as_ref()?;
-            while let Some(raw) = view.raw(self.at) {
+            let leaf = self.leaf?;
+            while self.at < self.stop {
                 #[cfg(test)]
                 super::visits::add(1);
-                if raw.start >= self.end {
-                    self.view = None;
-                    return None;
-                }
+                let raw = leaf.raw(self.at)?;
                 // NO-OVERFLOW: an index of a small array.
                 self.at = self.at.wrapping_add(1);
                 if raw.end > self.from {
                     return Some(raw);
                 }
             }
+            self.leave(leaf);
+        }
+    }
+
+    /// Goes on to the next leaf, if its records do not begin too late.
+    fn leave(&mut self, leaf: &Leaf) {
+        if self.stop < leaf.len() {
+            self.leaf = None;
+        } else {
             self.next_leaf();
         }
     }
 
     /// Calls `each` with all that [`Self::next`] would give; a loop per leaf. `from` may go up on
     /// the way: what ends before or at it is left out from then on.
-    #[inline]
     pub(super) fn try_each(
         &mut self,
-        from: &Cell<u64>,
+        from: impl Fn() -> u64,
         mut each: impl FnMut(Raw) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        while let Some(view) = self.view {
-            let end = self.end;
-            let mut over = false;
-            let each_within = |raw: Raw| {
-                #[cfg(test)]
-                super::visits::add(1);
-                over = raw.start >= end;
-                if over {
-                    return ControlFlow::Break(ControlFlow::Continue(()));
-                }
-                if raw.end > from.get() {
-                    return each(raw).map_break(ControlFlow::Break);
-                }
-                ControlFlow::Continue(())
-            };
-            if let ControlFlow::Break(told) = view.try_each(self.at, each_within) {
-                told?;
-            }
-            if over {
-                break;
-            }
-            self.from = from.get();
-            self.next_leaf();
+        while let Some(leaf) = self.leaf {
+            try_each(leaf, self.at..self.stop, &from, &mut each)?;
+            self.from = from();
+            self.leave(leaf);
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Calls `each` with the records of a leaf that end after `from`.
+#[inline]
+pub(super) fn try_each(
+    leaf: &Leaf,
+    within: Range<usize>,
+    from: impl Fn() -> u64,
+    mut each: impl FnMut(Raw) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    leaf.try_each(within, |raw| {
+        #[cfg(test)]
+        super::visits::add(1);
+        if raw.end > from() { each(raw) } else { ControlFlow::Continue(()) }
+    })
 }

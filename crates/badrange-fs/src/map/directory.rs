@@ -1,8 +1,12 @@
 //! The directory of one level: chunks in order, and a table that finds the chunk of a byte.
 
+use core::ops::Range;
 use std::sync::Arc;
 
-use super::chunk::{Chunk, LEAVES};
+use super::{
+    chunk::{Chunk, LEAVES},
+    leaf::{Leaf, RECORDS},
+};
 
 /// Chunks below one entry of `groups`.
 const GROUP: usize = 64;
@@ -162,46 +166,87 @@ impl Directory {
         self.hints = Arc::new(Hints::new(&self.chunks));
     }
 
-    /// The last leaf whose fence is at or before `at`, and its chunk; the first one where there is
-    /// none. Nearly always found without a search.
     #[inline]
-    pub(super) fn leaf(&self, at: u64) -> (usize, usize) {
-        let hint = self.hints.at(at);
-        match self.follow(hint, at) {
-            Some(place) => place,
-            None => self.search(at),
-        }
+    pub(super) fn leaf(&self, (c, l): Place) -> Option<&Leaf> {
+        self.chunk(c)?.leaf(l)
     }
 
-    /// A guess, for [`Self::follow`].
+    /// The last leaf whose fence is at or before `at`; the first one where there is none. Nearly
+    /// always found without a search.
     #[inline]
-    pub(super) fn guess(&self, at: u64) -> u32 {
+    pub(super) fn find(&self, at: u64) -> Option<Found<'_>> {
+        self.find_by(self.guess(at), at)
+    }
+
+    /// A guess, for [`Self::find_by`].
+    #[inline]
+    pub(super) fn guess(&self, at: u64) -> Guess {
         self.hints.at(at)
     }
 
-    /// The place that a guess leads to, if it is that of `at` or one before.
+    /// Reads what a guess leads to.
     #[inline]
-    pub(super) fn follow(&self, hint: u32, at: u64) -> Option<(usize, usize)> {
-        let (name, l) = (hint as usize / LEAVES, hint as usize % LEAVES);
-        let c = *self.homes.get(name)? as usize;
-        let entries = self.chunk(c)?.entries();
-        let fence = |l: usize| entries.get(l).map_or(u64::MAX, |entry| entry.fence);
-        #[cfg(test)]
-        super::visits::add(4);
-        // The parts are so small that at most a leaf or two begin between the beginning of one and
-        // `at`. They are counted: a branch would have to wait for memory, and nothing could overtake.
-        // NO-OVERFLOW: indices of a small array.
-        let [one, two, three] = [1, 2, 3].map(|step| fence(l.wrapping_add(step)));
-        let l = l.wrapping_add(usize::from(one <= at)).wrapping_add(usize::from(two <= at));
-        let last = l.wrapping_add(1) >= entries.len();
-        let inside = fence(l) <= at && at < three && l < entries.len();
-        (inside && (!last || at < self.fence(c.wrapping_add(1)))).then_some((c, l))
+    pub(super) fn touch(&self, guess: Guess) -> u64 {
+        self.named(guess).map_or(0, |found| found.leaf.touch(found.rank))
     }
 
-    #[cold]
-    pub(super) fn search(&self, at: u64) -> (usize, usize) {
-        let c = self.rank(at);
-        (c, self.chunk(c).map_or(0, |chunk| chunk.rank(at)))
+    /// What [`Self::find`] finds, from a guess on.
+    // Worth a sixth of the instructions of a point, so that the next one can begin meanwhile.
+    #[inline(always)]
+    pub(super) fn find_by(&self, guess: Guess, at: u64) -> Option<Found<'_>> {
+        if let Some(found) = self.named(guess) {
+            let rank = found.leaf.rank_near(found.rank, at);
+            if rank > 0 && rank < found.leaf.len() {
+                return Some(Found { rank, ..found });
+            }
+        }
+        self.search(guess, at)
+    }
+
+    /// The record that a guess names, if there is still one.
+    #[inline]
+    fn named(&self, guess: Guess) -> Option<Found<'_>> {
+        let (name, l, rank) = guess.parts();
+        let c = *self.homes.get(name)? as usize;
+        let chunk = self.chunk(c)?;
+        Some(Found { place: (c, l), chunk, leaf: chunk.leaf(l)?, rank })
+    }
+
+    /// For bytes behind the last beginning of a leaf, and for guesses that are out of date.
+    #[inline(never)]
+    fn search(&self, guess: Guess, at: u64) -> Option<Found<'_>> {
+        let near = self.named(guess).and_then(|found| self.beyond(found, at));
+        near.or_else(|| {
+            let c = self.rank(at);
+            let found = self.found((c, self.chunk(c)?.rank(at)))?;
+            Some(Found { rank: found.leaf.rank(at), ..found })
+        })
+    }
+
+    /// The place of a byte that is in this leaf, behind all beginnings, or in the next leaf.
+    fn beyond<'a>(&'a self, here: Found<'a>, at: u64) -> Option<Found<'a>> {
+        let ((c, l), chunk) = (here.place, here.chunk);
+        if here.leaf.rank(at) < here.leaf.len() {
+            return None;
+        }
+        // NO-OVERFLOW: indices of arrays in memory.
+        let (within, next) = (l.wrapping_add(1), c.wrapping_add(1));
+        let (place, fence) = if within < chunk.len() {
+            ((c, within), chunk.fence(within))
+        } else {
+            ((next, 0), self.fence(next))
+        };
+        if at < fence {
+            return Some(Found { rank: here.leaf.len(), ..here });
+        }
+        let found = self.found(place)?;
+        let rank = found.leaf.rank(at);
+        (rank < found.leaf.len()).then_some(Found { rank, ..found })
+    }
+
+    fn found(&self, (c, l): Place) -> Option<Found<'_>> {
+        let chunk = self.chunk(c)?;
+        Some(Found { place: (c, l), chunk, leaf: chunk.leaf(l)?, rank: 0 })
     }
 
     #[inline]
@@ -241,55 +286,110 @@ impl Directory {
     pub(super) fn memory(&self) -> usize {
         let Self { fences, ends, reaches, groups, chunks, names, homes, table, hints } = self;
         let rows = [fences, ends, reaches, groups].map(Vec::capacity);
-        let halves = [names, homes, &table.slots, &hints.slots].map(Vec::capacity);
-        let halves = halves.iter().copied().fold(0, usize::saturating_add);
+        let halves = [names, homes, &table.slots].map(Vec::capacity);
+        let halves = halves.iter().copied().fold(hints.slots.capacity(), usize::saturating_add);
         let words = rows.iter().copied().fold(chunks.capacity(), usize::saturating_add);
         let own = words.saturating_mul(8).saturating_add(halves.saturating_mul(4));
         chunks.iter().map(|chunk| chunk.memory()).fold(own, usize::saturating_add)
     }
 }
 
-/// Where the leaf of a byte was when the hints were made: a table like [`Table`] with a few slots
-/// for each leaf. Leaves move; who follows a hint looks whether it still leads to the right one.
+/// The place of a leaf: chunk, leaf.
+pub(super) type Place = (usize, usize);
+
+/// The leaf of a byte, and how many of its records begin at or before the byte.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found<'a> {
+    pub(super) place: Place,
+    pub(super) chunk: &'a Chunk,
+    pub(super) leaf: &'a Leaf,
+    pub(super) rank: usize,
+}
+
+impl Found<'_> {
+    /// The records of this leaf that may end after `from` and do begin before `end`, where no other
+    /// leaf has any.
+    // Worth a sixth of the instructions of a point, so that the next one can begin meanwhile.
+    #[inline(always)]
+    pub(super) fn alone(&self, from: u64, end: u64) -> Option<Range<usize>> {
+        let leaf = self.leaf;
+        let stop = leaf.begun_after(self.rank, end);
+        let alone = leaf.reach() <= from && stop < leaf.len();
+        alone.then(|| leaf.first_reaching(self.rank)..stop)
+    }
+}
+
+/// Where a record was when the hints were made: name of the chunk, leaf, index.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Guess(u32);
+
+impl Guess {
+    /// Leads nowhere where there are more chunks than names.
+    fn new(name: usize, l: usize, index: usize) -> Self {
+        let leaf = name.checked_mul(LEAVES).and_then(|name| name.checked_add(l));
+        let all = leaf.and_then(|leaf| leaf.checked_mul(RECORDS)?.checked_add(index));
+        Self(all.and_then(|all| u32::try_from(all).ok()).unwrap_or(NOWHERE))
+    }
+
+    #[inline]
+    fn parts(self) -> (usize, usize, usize) {
+        let all = self.0 as usize;
+        let leaf = all / RECORDS;
+        (leaf / LEAVES, leaf % LEAVES, all % RECORDS)
+    }
+}
+
+/// Records for each slot of the hints: that many lie between the guess and the right one.
+const RECORDS_PER_HINT: usize = 2;
+
+/// Where the last record before a byte was when the hints were made: a table like [`Table`] with a
+/// slot for every few records. Records move; who follows a hint looks whether it still leads to the
+/// right place.
 #[derive(Debug, Default)]
 struct Hints {
     base: u64,
     shift: u32,
-    /// Name of the chunk times [`LEAVES`], and the leaf in it.
-    slots: Vec<u32>,
+    slots: Vec<Guess>,
     /// How many names were known.
     names: usize,
 }
 
 impl Hints {
     fn new(chunks: &[Arc<Chunk>]) -> Self {
-        let leaves = chunks.iter().enumerate().flat_map(|(c, chunk)| {
-            let leaf = move |l: usize| c.saturating_mul(LEAVES).saturating_add(l);
-            (0..chunk.len()).map(move |l| (chunk.fence(l), leaf(l)))
+        let leaves = chunks
+            .iter()
+            .enumerate()
+            .flat_map(|(c, chunk)| chunk.leaves().enumerate().map(move |(l, leaf)| (c, l, leaf)));
+        let records = leaves.flat_map(|(c, l, leaf)| {
+            leaf.raws().enumerate().map(move |(index, raw)| (raw.start, Guess::new(c, l, index)))
         });
-        let count = chunks.iter().map(|chunk| chunk.len()).fold(0, usize::saturating_add);
-        let first = chunks.first().map_or(0, |chunk| chunk.fence(0));
-        let last = chunks.last().map_or(0, |chunk| chunk.fence(chunk.len().saturating_sub(1)));
-        let (shift, parts) = cut(last.saturating_sub(first), count);
+        let count = chunks.iter().flat_map(|chunk| chunk.leaves()).map(Leaf::len).sum::<usize>();
+        let start = |leaf: Option<&Leaf>, index: fn(&Leaf) -> usize| {
+            leaf.and_then(|leaf| leaf.raw(index(leaf))).map_or(0, |raw| raw.start)
+        };
+        let base = start(chunks.first().and_then(|c| c.leaf(0)), |_| 0);
+        let last = chunks.last().and_then(|chunk| chunk.leaf(chunk.len().saturating_sub(1)));
+        let span = start(last, |leaf| leaf.len().saturating_sub(1)).saturating_sub(base);
+        let (shift, parts) = cut(span, count / (4 * RECORDS_PER_HINT));
         let mut slots = Vec::with_capacity(usize::try_from(parts).unwrap_or(0).saturating_add(1));
-        let mut before = 0;
-        for (fence, leaf) in leaves {
-            // Parts that begin before this leaf are in the one before.
-            // NO-OVERFLOW: fences are not before the first one.
-            while (slots.len() as u64).saturating_mul(1 << shift) < fence.wrapping_sub(first) {
+        let mut before = Guess::new(0, 0, 0);
+        for (start, guess) in records {
+            // Parts that begin before this record are in the one before.
+            // NO-OVERFLOW: no record begins before the first.
+            while (slots.len() as u64).saturating_mul(1 << shift) < start.wrapping_sub(base) {
                 slots.push(before);
             }
-            before = u32::try_from(leaf).unwrap_or(NOWHERE);
+            before = guess;
         }
         slots.push(before);
-        Self { base: first, shift, slots, names: chunks.len() }
+        Self { base, shift, slots, names: chunks.len() }
     }
 
     #[inline]
-    fn at(&self, at: u64) -> u32 {
+    fn at(&self, at: u64) -> Guess {
         let part = usize::try_from(at.saturating_sub(self.base) >> self.shift);
         let slot = part.ok().and_then(|part| self.slots.get(part));
-        slot.or(self.slots.last()).copied().unwrap_or(NOWHERE)
+        slot.or(self.slots.last()).copied().unwrap_or(Guess(NOWHERE))
     }
 }
 

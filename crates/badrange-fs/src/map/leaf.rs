@@ -1,253 +1,239 @@
-//! A leaf: a few dozen records in one block of memory, the starts in front.
+//! A leaf: some dozens of records in one block of memory, in order.
 
 use core::{
     cmp::Ordering,
     ops::{ControlFlow, Range},
 };
-use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::{
-    level::compare,
+    level::{compare, partition_point},
     raw::{Raw, TAG_BITS},
 };
 
-/// The most records of a leaf. Their starts are two cache lines.
-pub(super) const RECORDS: usize = 32;
+/// The most records of a leaf, and its cells: a narrow record takes one, a wide one two.
+pub(super) const RECORDS: usize = 128;
 
-/// How the records of one level are written down.
+/// A narrow record: start, tag and length less one in one word; id; file offset. The start is in
+/// front, so that words compare as starts do.
+type Cell = [u64; 3];
+
+/// What stands behind the last record: a start that no record has.
+const UNUSED: Cell = [u64::MAX; 3];
+
+/// Room for the records of a leaf, and for those that make it too full.
+pub(super) type Raws = SmallVec<[Raw; RECORDS]>;
+
+/// How the records of a leaf are written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// 24 bytes: starts as distances from the first, lengths of 26 bits, both in units of
-    /// `1 << shift` bytes.
-    Narrow {
-        /// 0, or 9 for what begins and ends at sectors.
-        shift: u32,
-    },
-    /// 36 bytes: any record.
+enum Form {
+    /// A cell each: starts as distances from the base, lengths of 26 bits.
+    Bytes,
+    /// The same in sectors: what begins and ends at sectors.
+    Sectors,
+    /// Two cells each: any record.
     Wide,
 }
 
 /// Bits of a narrow length, which shares 32 bits with the tag.
 const LEN_BITS: u32 = u32::BITS - TAG_BITS;
-const LEN_MASK: u32 = (1 << LEN_BITS) - 1;
+const LEN_MASK: u64 = (1 << LEN_BITS) - 1;
+const START_SHIFT: u32 = u32::BITS;
 
-/// The longest record that a narrow form of this shift can hold, in bytes.
-pub(super) const fn longest(shift: u32) -> u64 {
-    1 << LEN_BITS.saturating_add(shift)
-}
+const SECTOR_SHIFT: u32 = badrange_core::SECTOR_SIZE.ilog2();
 
-/// Words of a record beside its start: length and tag, id, file offset.
-const NARROW: usize = 5;
-/// The same with a word for the tag and two for the length.
-const WIDE: usize = 7;
-
-/// The words of a leaf: `[back, starts.., payloads..]`.
-///
-/// `back` is how many records before the last one that begins at or before a byte can reach to
-/// that byte: 0 where nothing overlaps.
+/// Records in order, and what a query has to know of the records before them: all that is not a
+/// record in one cache line.
 #[derive(Debug, Clone)]
-pub(super) struct Leaf(Arc<[u32]>);
+#[repr(C)]
+pub(super) struct Leaf {
+    /// No record begins before it.
+    base: u64,
+    /// The greatest end of all records in earlier leaves of the level; 0 where that is not beyond
+    /// the fence of this one. So every byte from a fence on knows by one comparison whether records
+    /// of earlier leaves can cover it.
+    reach: u64,
+    form: Form,
+    len: u16,
+    /// How many records before the last one that begins at or before a byte can reach to that
+    /// byte: 0 where nothing overlaps.
+    back: u16,
+    cells: [Cell; RECORDS],
+}
 
 impl Leaf {
-    /// Packs records in order. They fit the form, and their starts lie between `base` and
-    /// [`Form::reach`] after it.
-    pub(super) fn pack(form: Form, base: u64, raws: &[Raw]) -> Self {
-        let mut words = [0_u32; 1 + RECORDS * (2 + WIDE)];
-        let (starts, payload) = match form {
-            Form::Narrow { .. } => (raws.len(), NARROW),
-            Form::Wide => (raws.len().saturating_mul(2), WIDE),
-        };
-        // NO-OVERFLOW: a leaf has at most `RECORDS` records.
-        let len = raws.len().wrapping_mul(payload).wrapping_add(starts).wrapping_add(1);
-        debug_assert!(len <= words.len());
-        if let Some((back, rest)) = words.split_first_mut() {
-            *back = reach_back(raws);
-            let (heads, payloads) = rest.split_at_mut(starts.min(rest.len()));
-            form.write(raws, base, heads, payloads);
-        }
-        Self(Arc::from(words.get(..len).unwrap_or_default()))
-    }
-
-    /// How to read it; `base` is that of [`Self::pack`].
-    #[inline]
-    pub(super) fn view(&self, form: Form, base: u64) -> View<'_> {
-        View::new(form, base, &self.0)
-    }
-
-    /// Bytes of memory, with the counters and what an allocator adds.
-    pub(super) fn memory(&self) -> usize {
-        // NO-OVERFLOW: a leaf is small.
-        size_of_val(&*self.0).wrapping_add(16 + 8).next_multiple_of(16)
-    }
-}
-
-/// See [`Leaf`]: how far back a hit can lie, in records.
-fn reach_back(raws: &[Raw]) -> u32 {
-    let mut back = 0;
-    for (i, raw) in raws.iter().enumerate() {
-        let later = raws.get(i.wrapping_add(1)..).unwrap_or_default();
-        back = later.iter().take_while(|next| next.start < raw.end).count().max(back);
-    }
-    u32::try_from(back).unwrap_or(u32::MAX)
-}
-
-/// The same of a narrow leaf's words, with the greatest end.
-fn summary(base: u64, shift: u32, starts: &[u32], payloads: &[u32]) -> (u32, u64) {
-    let (mut back, mut greatest) = (0, 0);
-    let lens =
-        payloads.chunks_exact(NARROW).map(|room| room.first().map_or(0, |len| len & LEN_MASK));
-    for (i, (start, len)) in starts.iter().zip(lens).enumerate() {
-        // NO-OVERFLOW: two numbers of 32 bits.
-        let end = u64::from(*start).wrapping_add(u64::from(len)).wrapping_add(1);
-        greatest = greatest.max(end);
-        let later = starts.get(i.wrapping_add(1)..).unwrap_or_default();
-        back = later.iter().take_while(|next| u64::from(**next) < end).count().max(back);
-    }
-    (u32::try_from(back).unwrap_or(u32::MAX), base.wrapping_add(greatest << shift))
-}
-
-impl Form {
-    /// The greatest distance of a start from the first of its leaf, in bytes.
-    pub(super) const fn reach(self) -> u64 {
-        match self {
-            Self::Narrow { shift } => (u32::MAX as u64) << shift,
-            Self::Wide => u64::MAX,
-        }
-    }
-
-    fn write(self, raws: &[Raw], base: u64, heads: &mut [u32], payloads: &mut [u32]) {
-        match self {
-            Self::Narrow { shift } => {
-                let rooms = heads.iter_mut().zip(payloads.chunks_exact_mut(NARROW));
-                for (raw, (head, room)) in raws.iter().zip(rooms) {
-                    *head = low(raw.start.wrapping_sub(base) >> shift);
-                    // NO-OVERFLOW: a record is not empty, and a multiple of the unit.
-                    let units = (raw.end.wrapping_sub(raw.start) >> shift).wrapping_sub(1);
-                    let [id, file] = [raw.id, raw.file].map(halves);
-                    let len = low(units) | (u32::from(raw.tag) << LEN_BITS);
-                    room.copy_from_slice(&[len, id[0], id[1], file[0], file[1]]);
-                }
-            }
-            Self::Wide => {
-                let rooms = heads.chunks_exact_mut(2).zip(payloads.chunks_exact_mut(WIDE));
-                for (raw, (head, room)) in raws.iter().zip(rooms) {
-                    head.copy_from_slice(&halves(raw.start));
-                    let [end, id, file] = [raw.end, raw.id, raw.file].map(halves);
-                    let tag = u32::from(raw.tag);
-                    room.copy_from_slice(&[tag, end[0], end[1], id[0], id[1], file[0], file[1]]);
-                }
-            }
-        }
-    }
-}
-
-/// The low half of a number whose high half is known to be zero.
-fn low(wide: u64) -> u32 {
-    debug_assert!(u32::try_from(wide).is_ok());
-    u32::try_from(wide).unwrap_or(u32::MAX)
-}
-
-fn halves(wide: u64) -> [u32; 2] {
-    #[expect(clippy::cast_possible_truncation, reason = "that is what a half is")]
-    [wide as u32, (wide >> 32) as u32]
-}
-
-#[inline]
-fn whole(low: u32, high: u32) -> u64 {
-    u64::from(low) | (u64::from(high) << 32)
-}
-
-/// A leaf's words, taken apart.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct View<'a> {
-    form: Form,
-    base: u64,
-    back: u32,
-    starts: &'a [u32],
-    payloads: &'a [u32],
-}
-
-impl<'a> View<'a> {
-    #[inline]
-    fn new(form: Form, base: u64, words: &'a [u32]) -> Self {
-        let (back, rest) = words.split_first().map_or((0, words), |(back, rest)| (*back, rest));
-        let starts = match form {
-            Form::Narrow { .. } => rest.len() / (1 + NARROW),
-            // NO-OVERFLOW: less than it is divided by.
-            Form::Wide => (rest.len() / (2 + WIDE)).wrapping_mul(2),
-        };
-        let (starts, payloads) = rest.split_at_checked(starts).unwrap_or((rest, &[]));
-        Self { form, base, back, starts, payloads }
+    /// Packs records in order. `None` where they are too many for their form.
+    pub(super) fn pack(raws: &[Raw]) -> Option<Self> {
+        let base = raws.first().map_or(0, |raw| raw.start);
+        let form = Form::of(base, raws);
+        let len = u16::try_from(raws.len()).ok().filter(|_| raws.len() <= form.share(RECORDS))?;
+        let mut leaf = Self { base, reach: 0, form, len, back: 0, cells: [UNUSED; RECORDS] };
+        leaf.write(0, raws);
+        leaf.back = leaf.reach_back();
+        Some(leaf)
     }
 
     #[inline]
     pub(super) fn len(&self) -> usize {
-        match self.form {
-            Form::Narrow { .. } => self.starts.len(),
-            Form::Wide => self.starts.len() / 2,
-        }
+        usize::from(self.len)
+    }
+
+    /// See the field.
+    #[inline]
+    pub(super) fn reach(&self) -> u64 {
+        self.reach
+    }
+
+    pub(super) fn set_reach(&mut self, reach: u64) {
+        self.reach = reach;
+    }
+
+    /// The cells of narrow records.
+    #[inline]
+    fn used(&self) -> &[Cell] {
+        self.cells.get(..self.len()).unwrap_or_default()
     }
 
     /// How many records begin at or before `at`.
-    #[inline]
     pub(super) fn rank(&self, at: u64) -> usize {
-        let Some(by) = at.checked_sub(self.base) else { return 0 };
-        match self.form {
-            Form::Narrow { shift } => match u32::try_from(by >> shift) {
-                // Counted without a branch: several comparisons at a time.
-                Ok(by) => {
-                    self.starts.iter().map(|start| u32::from(*start <= by)).sum::<u32>() as usize
-                }
-                Err(_) => self.starts.len(),
-            },
-            Form::Wide => (0..self.len()).take_while(|i| self.start(*i) <= at).count(),
+        let Some(shift) = self.form.shift() else { return self.rank_wide(at) };
+        match self.above(at, shift) {
+            Above::Key(key) => self.used().partition_point(|[word, ..]| *word < key),
+            Above::All => self.len(),
+            Above::None => 0,
         }
     }
 
-    /// The first record that can reach beyond `from`.
-    #[inline]
-    pub(super) fn first_reaching(&self, from: u64) -> usize {
-        let behind = usize::try_from(self.back).unwrap_or(usize::MAX).saturating_add(1);
-        self.rank(from).saturating_sub(behind)
+    #[cold]
+    fn rank_wide(&self, at: u64) -> usize {
+        let begun = |index: usize| self.raw(index).is_some_and(|raw| raw.start <= at);
+        partition_point(self.len(), begun)
     }
 
+    /// [`Self::rank`] for who has a guess of it: the last record that begins at or before `at`, or
+    /// one a few places before that. A wrong guess costs a search.
+    #[inline(always)] // as `Directory::find_by`
+    pub(super) fn rank_near(&self, guess: usize, at: u64) -> usize {
+        #[cfg(test)]
+        super::visits::add(NEAR);
+        let Some(shift) = self.form.shift() else { return self.rank_wide(at) };
+        let Above::Key(key) = self.above(at, shift) else { return self.rank(at) };
+        let window = self.cells.get(guess..).and_then(<[Cell]>::first_chunk::<NEAR>);
+        let Some(window) = window.filter(|[[first, ..], ..]| *first < key) else {
+            return self.rank(at);
+        };
+        // Counted without a branch: one would have to wait for memory, and nothing could overtake.
+        let more: usize = window.iter().map(|[word, ..]| usize::from(*word < key)).sum();
+        // NO-OVERFLOW: indices of a small array.
+        if more < NEAR { guess.wrapping_add(more) } else { self.rank(at) }
+    }
+
+    /// Words of records that begin at or before `at` are below the key.
     #[inline]
-    fn start(&self, index: usize) -> u64 {
-        match self.form {
-            Form::Narrow { shift } => {
-                let by = self.starts.get(index).copied().unwrap_or(u32::MAX);
-                // NO-OVERFLOW: it was a start.
-                self.base.wrapping_add(u64::from(by) << shift)
-            }
-            Form::Wide => match self.starts.get(index.wrapping_mul(2)..) {
-                Some([low, high, ..]) => whole(*low, *high),
-                _ => u64::MAX,
-            },
+    fn above(&self, at: u64, shift: u32) -> Above {
+        let Some(by) = at.checked_sub(self.base) else { return Above::None };
+        let units = by >> shift;
+        if units >= u64::from(u32::MAX) {
+            return Above::All;
         }
+        // NO-OVERFLOW: checked.
+        Above::Key(units.wrapping_add(1) << START_SHIFT)
+    }
+
+    /// The first record that can reach beyond a byte, when so many begin at or before it.
+    #[inline]
+    pub(super) fn first_reaching(&self, rank: usize) -> usize {
+        rank.saturating_sub(usize::from(self.back).saturating_add(1))
     }
 
     /// The record at an index, `None` past the last.
     #[inline]
     pub(super) fn raw(&self, index: usize) -> Option<Raw> {
-        match self.form {
-            Form::Narrow { shift } => {
-                let by = *self.starts.get(index)?;
-                let room = self.payloads.get(index.wrapping_mul(NARROW)..)?.first_chunk()?;
-                Some(narrow(self.base, shift, by, room))
-            }
-            Form::Wide => {
-                let start = self.start(index);
-                let room = self.payloads.get(index.wrapping_mul(WIDE)..)?.first_chunk()?;
-                Some(wide(start, room))
-            }
+        match self.form.shift() {
+            Some(shift) => Some(narrow(self.base, shift, self.used().get(index)?)),
+            None => self.wide(index..self.len()).next(),
         }
     }
 
-    /// Where a record is, or would have to be.
-    pub(super) fn find(&self, raw: &Raw) -> Result<usize, usize> {
-        let mut at = self.rank(raw.start);
+    fn wide(&self, range: Range<usize>) -> impl Iterator<Item = Raw> + '_ {
+        let pairs = self.cells.chunks_exact(2).take(range.end).skip(range.start);
+        pairs.filter_map(<[Cell]>::first_chunk).map(widened)
+    }
+
+    /// All records.
+    pub(super) fn raws(&self) -> impl Iterator<Item = Raw> + '_ {
+        (0..self.len()).map_while(|index| self.raw(index))
+    }
+
+    /// The greatest end of all records.
+    pub(super) fn end(&self) -> u64 {
+        let last = self.len().checked_sub(1).and_then(|last| self.raw(last));
+        match last {
+            Some(last) if self.back == 0 => last.end,
+            _ => self.raws().map(|raw| raw.end).fold(0, u64::max),
+        }
+    }
+
+    /// Calls `each` with the records of a range until it breaks: one loop per form.
+    #[inline]
+    pub(super) fn try_each<B>(
+        &self,
+        range: Range<usize>,
+        mut each: impl FnMut(Raw) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        match self.form {
+            Form::Bytes => self.narrow::<0>(range).try_for_each(each),
+            Form::Sectors => self.narrow::<SECTOR_SHIFT>(range).try_for_each(each),
+            Form::Wide => self.wide(range).try_for_each(&mut each),
+        }
+    }
+
+    #[inline]
+    fn narrow<const SHIFT: u32>(&self, range: Range<usize>) -> impl Iterator<Item = Raw> + '_ {
+        let (base, cells) = (self.base, self.cells.get(range).unwrap_or_default());
+        cells.iter().map(move |cell| narrow(base, SHIFT, cell))
+    }
+
+    /// How many records begin before `end`; quick where that is all of them.
+    pub(super) fn begun(&self, end: u64) -> usize {
+        let last = self.len().checked_sub(1).and_then(|last| self.raw(last));
+        if last.is_some_and(|last| last.start < end) {
+            return self.len();
+        }
+        end.checked_sub(1).map_or(0, |last| self.rank(last))
+    }
+
+    /// [`Self::begun`] for who knows that so many begin early enough, and expects no more.
+    #[inline(always)] // as `Directory::find_by`
+    pub(super) fn begun_after(&self, rank: usize, end: u64) -> usize {
+        if self.start(rank) < end { self.begun(end) } else { rank }
+    }
+
+    /// Where a record begins; the end of the scale past the last.
+    #[inline]
+    fn start(&self, index: usize) -> u64 {
+        let cells = self.used();
+        match self.form.shift() {
+            // NO-OVERFLOW: these were a record's bounds.
+            Some(shift) => cells.get(index).map_or(u64::MAX, |[word, ..]| {
+                self.base.wrapping_add((word >> START_SHIFT) << shift)
+            }),
+            None => self.raw(index).map_or(u64::MAX, |raw| raw.start),
+        }
+    }
+
+    /// Words of the lines that a query near an index looks at, for their memory to be read.
+    #[inline]
+    pub(super) fn touch(&self, index: usize) -> u64 {
+        let last = index.saturating_add(NEAR.saturating_sub(1));
+        let word = |index: usize| self.cells.get(index).map_or(0, |[word, ..]| *word);
+        self.reach ^ word(index) ^ word(usize::midpoint(index, last)) ^ word(last)
+    }
+
+    /// Where a record is, or would have to be, when so many begin where it does or before.
+    pub(super) fn find(&self, rank: usize, raw: &Raw) -> Result<usize, usize> {
+        let mut at = rank;
         while let Some((before, probe)) = at.checked_sub(1).and_then(|i| Some((i, self.raw(i)?))) {
             match compare(&probe, raw) {
                 Ordering::Less => return Err(at),
@@ -258,113 +244,164 @@ impl<'a> View<'a> {
         Err(at)
     }
 
-    /// The leaf with `news` in the place of the records `cut`, its base moved, and the greatest end
-    /// of all its records. `None` where they do not fit.
-    pub(super) fn edit(&self, base: u64, cut: &Range<usize>, news: &[Raw]) -> Option<(Leaf, u64)> {
-        let Form::Narrow { shift } = self.form else { return self.edit_wide(base, cut, news) };
-        let last =
-            news.last().map(|raw| raw.start).max(self.len().checked_sub(1).map(|i| self.start(i)));
-        if last?.checked_sub(base)? > self.form.reach() {
-            return None;
+    /// Puts `news` in the place of the records `cut`, in order; `false`, and nothing changed, where
+    /// they do not fit.
+    pub(super) fn edit(&mut self, cut: &Range<usize>, news: &[Raw]) -> bool {
+        let len = self.len().saturating_sub(cut.len()).saturating_add(news.len());
+        if len > self.form.share(RECORDS) || !self.form.holds(self.base, news) {
+            return self.repack(cut, news);
         }
-        let moved = low(self.base.abs_diff(base) >> shift);
-        let kept = |start: &u32| {
-            if base <= self.base { start.wrapping_add(moved) } else { start.wrapping_sub(moved) }
-        };
-        let scaled = |cut: usize| cut.wrapping_mul(NARROW);
-        let (head, tail) = (self.starts.get(..cut.start)?, self.starts.get(cut.end..)?);
-        let front = self.payloads.get(..scaled(cut.start))?;
-        let back = self.payloads.get(scaled(cut.end)..)?;
-        // NO-OVERFLOW: a leaf has at most `RECORDS` records.
-        let len = head.len().wrapping_add(tail.len()).wrapping_add(news.len());
-        let mut words = [0_u32; 1 + RECORDS * (1 + NARROW)];
-        let used = len.wrapping_mul(1 + NARROW).wrapping_add(1);
-        let (first, rest) = words.get_mut(..used)?.split_first_mut()?;
-        let (starts, payloads) = rest.split_at_mut_checked(len)?;
-        let (a, b) = (cut.start, cut.start.wrapping_add(news.len()));
-        starts.iter_mut().zip(head.iter().map(kept)).for_each(|(to, from)| *to = from);
-        let after = starts.get_mut(b..)?;
-        after.iter_mut().zip(tail.iter().map(kept)).for_each(|(to, from)| *to = from);
-        payloads.get_mut(..front.len())?.copy_from_slice(front);
-        payloads.get_mut(scaled(b)..)?.copy_from_slice(back);
-        let rooms = (starts.get_mut(a..b)?, payloads.get_mut(scaled(a)..scaled(b))?);
-        self.form.write(news, base, rooms.0, rooms.1);
-        let (back, end) = summary(base, shift, starts, payloads);
-        *first = back;
-        Some((Leaf(Arc::from(words.get(..used)?)), end))
-    }
-
-    fn edit_wide(&self, base: u64, cut: &Range<usize>, news: &[Raw]) -> Option<(Leaf, u64)> {
-        let kept = |at: &usize| !cut.contains(at);
-        let old = (0..self.len()).filter(kept).filter_map(|at| self.raw(at));
-        let mut raws: SmallVec<[Raw; 36]> = old.collect();
-        raws.insert_many(cut.start, news.iter().copied());
-        let end = raws.iter().map(|raw| raw.end).fold(0, u64::max);
-        Some((Leaf::pack(self.form, base, &raws), end))
-    }
-
-    /// A word of the record at an index.
-    #[inline]
-    pub(super) fn touch(&self, index: usize) -> u32 {
-        let words = match self.form {
-            Form::Narrow { .. } => NARROW,
-            Form::Wide => WIDE,
-        };
-        self.payloads.get(index.wrapping_mul(words)).copied().unwrap_or(0)
-    }
-
-    /// The records from `index` on.
-    #[inline]
-    pub(super) fn from(self, index: usize) -> impl Iterator<Item = Raw> + 'a {
-        (index..self.len()).map_while(move |i| self.raw(i))
-    }
-
-    /// Calls `each` with the records from `index` on until it breaks: one loop per form.
-    #[inline]
-    pub(super) fn try_each<B>(
-        &self,
-        index: usize,
-        mut each: impl FnMut(Raw) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
-        match self.form {
-            Form::Narrow { shift } => {
-                let starts = self.starts.get(index..).unwrap_or_default();
-                let rooms = self.payloads.get(index.wrapping_mul(NARROW)..).unwrap_or_default();
-                let rooms = rooms.chunks_exact(NARROW).filter_map(<[u32]>::first_chunk);
-                for (by, room) in starts.iter().zip(rooms) {
-                    each(narrow(self.base, shift, *by, room))?;
-                }
-                ControlFlow::Continue(())
-            }
-            Form::Wide => self.from(index).try_for_each(each),
+        let Ok(count) = u16::try_from(len) else { return false };
+        let cells = |index: usize| index.saturating_mul(self.form.cells());
+        let (from, to) =
+            (cells(cut.end)..cells(self.len()), cells(cut.start.saturating_add(news.len())));
+        let unused = cells(len)..cells(self.len());
+        self.cells.copy_within(from, to);
+        self.cells.get_mut(unused).unwrap_or_default().fill(UNUSED);
+        self.len = count;
+        self.write(cut.start, news);
+        let beside = cut.start.saturating_sub(1)..=cut.start.saturating_add(news.len());
+        if self.back > 0 || !self.apart(beside) {
+            self.back = self.reach_back();
         }
+        true
+    }
+
+    /// The same with a form and a base that suit all of them.
+    #[cold]
+    fn repack(&mut self, cut: &Range<usize>, news: &[Raw]) -> bool {
+        let kept = |range: Range<usize>| range.filter_map(|index| self.raw(index));
+        let (front, tail) = (kept(0..cut.start), kept(cut.end..self.len()));
+        let raws: Raws = front.chain(news.iter().copied()).chain(tail).collect();
+        let Some(packed) = Self::pack(&raws) else { return false };
+        *self = Self { reach: self.reach, ..packed };
+        true
+    }
+
+    /// Writes records of the leaf's form from an index on.
+    fn write(&mut self, index: usize, raws: &[Raw]) {
+        let first = index.saturating_mul(self.form.cells());
+        let cells = self.cells.get_mut(first..).unwrap_or_default();
+        let Some(shift) = self.form.shift() else {
+            let pairs = cells.chunks_exact_mut(2).zip(raws);
+            return pairs.for_each(|(pair, raw)| pair.copy_from_slice(&widen(raw)));
+        };
+        for (cell, raw) in cells.iter_mut().zip(raws) {
+            *cell = narrowed(self.base, shift, raw);
+        }
+    }
+
+    /// Whether each record of these ends before the next one begins.
+    fn apart(&self, mut indices: impl Iterator<Item = usize>) -> bool {
+        let mut end = indices.next().and_then(|i| self.raw(i)).map_or(0, |raw| raw.end);
+        indices
+            .map_while(|i| self.raw(i))
+            .all(|raw| raw.start >= core::mem::replace(&mut end, raw.end))
+    }
+
+    /// See [`Self::back`].
+    fn reach_back(&self) -> u16 {
+        if self.apart(0..self.len()) {
+            return 0;
+        }
+        let begun = |raw: Raw| self.rank(raw.end.saturating_sub(1));
+        let back =
+            self.raws().enumerate().map(|(i, raw)| begun(raw).saturating_sub(i.saturating_add(1)));
+        u16::try_from(back.max().unwrap_or(0)).unwrap_or(u16::MAX)
     }
 }
 
+/// Cells that are looked at beside a guess.
+const NEAR: usize = 4;
+
+/// Which words of a leaf begin at or before a byte.
+enum Above {
+    /// Those below this.
+    Key(u64),
+    All,
+    None,
+}
+
+impl Form {
+    /// The first form that records in order that begin at `base` fit.
+    fn of(base: u64, raws: &[Raw]) -> Self {
+        let forms = [Self::Bytes, Self::Sectors];
+        forms.into_iter().find(|form| form.holds(base, raws)).unwrap_or(Self::Wide)
+    }
+
+    /// Narrow forms count in units of `1 << shift` bytes.
+    #[inline]
+    fn shift(self) -> Option<u32> {
+        match self {
+            Self::Bytes => Some(0),
+            Self::Sectors => Some(SECTOR_SHIFT),
+            Self::Wide => None,
+        }
+    }
+
+    fn holds(self, base: u64, raws: &[Raw]) -> bool {
+        let Some(shift) = self.shift() else { return true };
+        raws.iter().all(|raw| {
+            let Some(by) = raw.start.checked_sub(base) else { return false };
+            // NO-OVERFLOW: a record ends after it begins.
+            let len = raw.end.wrapping_sub(raw.start);
+            // The last of all distances stands for no record.
+            (by | len).trailing_zeros() >= shift
+                && by >> shift < u64::from(u32::MAX)
+                && len.wrapping_sub(1) >> shift <= LEN_MASK
+        })
+    }
+
+    fn cells(self) -> usize {
+        if self == Self::Wide { 2 } else { 1 }
+    }
+
+    /// How many records take as many cells.
+    fn share(self, cells: usize) -> usize {
+        if self == Self::Wide { cells / 2 } else { cells }
+    }
+}
+
+/// Cuts records into as many as fit a leaf: `most`, or half of that where they are wide.
+pub(super) fn parts(raws: &[Raw], most: usize) -> SmallVec<[&[Raw]; 4]> {
+    let mut rest = raws;
+    let mut parts = SmallVec::new();
+    while let Some(first) = rest.first() {
+        let form = Form::of(first.start, rest.get(..most.min(rest.len())).unwrap_or_default());
+        let room = form.share(most);
+        let count = if rest.len() > room { rest.len().div_ceil(2).min(room) } else { rest.len() };
+        let (part, after) = rest.split_at(count);
+        parts.push(part);
+        rest = after;
+    }
+    parts
+}
+
+fn narrowed(base: u64, shift: u32, raw: &Raw) -> Cell {
+    let start = raw.start.wrapping_sub(base) >> shift;
+    // NO-OVERFLOW: a record is not empty.
+    let units = raw.end.wrapping_sub(raw.start).wrapping_sub(1) >> shift;
+    let word = (start << START_SHIFT) | (u64::from(raw.tag) << LEN_BITS) | units;
+    [word, raw.id, raw.file]
+}
+
 #[inline]
-fn narrow(base: u64, shift: u32, by: u32, room: &[u32; NARROW]) -> Raw {
-    let [len, id_low, id_high, file_low, file_high] = *room;
+fn narrow(base: u64, shift: u32, cell: &Cell) -> Raw {
+    let [word, id, file] = *cell;
     // NO-OVERFLOW: these were a record's bounds.
-    let start = base.wrapping_add(u64::from(by) << shift);
-    let units = u64::from(len & LEN_MASK).wrapping_add(1);
-    let tag = (len >> LEN_BITS) as u8;
-    Raw {
-        start,
-        end: start.wrapping_add(units << shift),
-        id: whole(id_low, id_high),
-        file: whole(file_low, file_high),
-        tag,
-    }
+    let start = base.wrapping_add((word >> START_SHIFT) << shift);
+    let units = (word & LEN_MASK).wrapping_add(1);
+    #[expect(clippy::cast_possible_truncation, reason = "the bits above are the start")]
+    let tag = (word as u32 >> LEN_BITS) as u8;
+    Raw { start, end: start.wrapping_add(units << shift), id, file, tag }
+}
+
+fn widen(raw: &Raw) -> [Cell; 2] {
+    [[raw.start, raw.end, u64::from(raw.tag)], [raw.id, raw.file, 0]]
 }
 
 #[inline]
-fn wide(start: u64, room: &[u32; WIDE]) -> Raw {
-    let [tag, end_low, end_high, id_low, id_high, file_low, file_high] = *room;
-    Raw {
-        start,
-        end: whole(end_low, end_high),
-        id: whole(id_low, id_high),
-        file: whole(file_low, file_high),
-        tag: u8::try_from(tag).unwrap_or(u8::MAX),
-    }
+fn widened(pair: &[Cell; 2]) -> Raw {
+    let [[start, end, tag], [id, file, _]] = *pair;
+    Raw { start, end, id, file, tag: u8::try_from(tag).unwrap_or(u8::MAX) }
 }

@@ -1,50 +1,36 @@
 //! Records of similar length, in order: a directory of chunks of leaves.
 
-use core::{cmp::Ordering, ops::Range};
+use core::{
+    cmp::Ordering,
+    ops::{ControlFlow, Range},
+};
 use std::sync::Arc;
-
-use smallvec::SmallVec;
 
 use super::{
     chunk::{Chunk, Entry, LEAVES},
-    cursor::Cursor,
-    directory::Directory,
-    leaf::{Form, Leaf, RECORDS, View},
+    cursor::{Cursor, try_each},
+    directory::{Directory, Found, Place},
+    leaf::{Leaf, RECORDS, Raws, parts},
     raw::{Raw, sort_key},
 };
 
 /// How full leaves and chunks are made when records come in order: room for later ones.
-pub(super) const FULL_LEAF: usize = 28;
+pub(super) const FULL_LEAF: usize = 120;
 const FULL_CHUNK: usize = 56;
 /// Leaves and chunks that hold less are joined with a neighbour, if both fit with room to spare.
-const POOR_LEAF: usize = 8;
+const POOR_LEAF: usize = 56;
 const POOR_CHUNK: usize = 8;
 
-/// Room for the records of a leaf and one more; 36 is the next size there is.
-type Raws = SmallVec<[Raw; 36]>;
-
 /// One level of a tree. Copies share everything until one of them changes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Level {
-    form: Form,
     directory: Arc<Directory>,
     len: usize,
 }
 
-/// The place of a leaf: chunk, leaf.
-pub(super) type Place = (usize, usize);
-
 impl Level {
-    pub(super) fn new(form: Form) -> Self {
-        Self { form, directory: Arc::default(), len: 0 }
-    }
-
     pub(super) fn len(&self) -> usize {
         self.len
-    }
-
-    pub(super) fn form(&self) -> Form {
-        self.form
     }
 
     #[inline]
@@ -53,34 +39,33 @@ impl Level {
     }
 
     /// The records that end after `from` and begin before `end`, in order.
-    #[inline]
     pub(super) fn sweep(&self, from: u64, end: u64) -> Cursor<'_> {
-        Cursor::new(self, self.seek(from), from, end)
+        self.sweep_at(self.directory.find(from), from, end)
     }
 
-    /// The first leaf that may hold a record that ends after `from`.
-    #[inline]
-    pub(super) fn seek(&self, from: u64) -> Place {
-        self.seek_at(self.directory.leaf(from), from)
+    fn sweep_at<'a>(&'a self, found: Option<Found<'a>>, from: u64, end: u64) -> Cursor<'a> {
+        match found {
+            Some(found) if found.leaf.reach() <= from => Cursor::new(self, found, from, end),
+            // Records of earlier leaves reach into this one.
+            Some(found) => Cursor::enter(self, self.first_reaching(from, found.place), from, end),
+            None => Cursor::enter(self, (0, 0), from, end),
+        }
     }
 
-    /// The same, for who knows the leaf whose fence is before `from` already.
+    /// Calls `each` with what [`Self::sweep`] would give, for who found the leaf of `from` already.
+    /// `from` may go up on the way: what ends before or at it is left out from then on.
     #[inline]
-    pub(super) fn seek_at(&self, (c, l): Place, from: u64) -> Place {
-        let reach = self.directory.chunk(c).map_or(0, |chunk| chunk.reach(l));
-        if reach <= from { (c, l) } else { self.first_reaching(from, (c, l)) }
-    }
-
-    /// Whether [`Self::seek`] would give this place.
-    #[inline]
-    pub(super) fn is_in(&self, (c, l): Place, from: u64) -> bool {
-        self.directory.chunk(c).is_some_and(|chunk| {
-            // Past the last leaf of the chunk another one may be meant: that is looked up.
-            let next = l.wrapping_add(1);
-            next < chunk.len()
-                && (chunk.fence(l)..chunk.fence(next)).contains(&from)
-                && chunk.reach(l) <= from
-        })
+    pub(super) fn try_each<'a>(
+        &'a self,
+        found: Option<Found<'a>>,
+        from: impl Fn() -> u64,
+        end: u64,
+        each: impl FnMut(Raw) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        match found.and_then(|found| Some((found.leaf, found.alone(from(), end)?))) {
+            Some((leaf, within)) => try_each(leaf, within, &from, each),
+            None => self.sweep_at(found, from(), end).try_each(from, each),
+        }
     }
 
     /// As long as fences are at or before `from`, reaches ascend: the first one beyond it is found
@@ -96,19 +81,24 @@ impl Level {
 
     /// Adds records that come after all others, and in order.
     pub(super) fn append(&mut self, raws: &[Raw]) {
-        for part in parts(self.form, raws, FULL_LEAF) {
+        for part in parts(raws, FULL_LEAF) {
+            let Some(entry) = Entry::new(part) else { continue };
             self.len = self.len.saturating_add(part.len());
-            let mut entry = entry(self.form, part);
             let directory = Arc::make_mut(&mut self.directory);
             let last = directory.len().saturating_sub(1);
-            let reach = last_reach(directory, last).filter(|reach| *reach > entry.fence);
-            entry.reach = reach.unwrap_or(0);
+            let fence = entry.fence();
+            let reach = last_reach(directory, last).filter(|reach| *reach > fence).unwrap_or(0);
             match directory.chunk_mut(last) {
                 Some(chunk) if chunk.len() < FULL_CHUNK => {
                     chunk.push(entry);
+                    chunk.set_reach(chunk.len().saturating_sub(1), reach);
                     directory.describe(last);
                 }
-                _ => directory.push(Chunk::new([entry])),
+                _ => {
+                    let mut chunk = Chunk::new([entry]);
+                    chunk.set_reach(0, reach);
+                    directory.push(chunk);
+                }
             }
         }
     }
@@ -126,18 +116,14 @@ impl Level {
             self.append(&[raw]);
             return true;
         }
-        let place = self.place_of(&raw);
-        let found = self.view(place).map_or(Ok(0), |view| view.find(&raw));
-        let Err(at) = found else { return false };
+        let (place, Err(at)) = self.locate(&raw) else { return false };
         self.change(place, at..at, &[raw]);
         true
     }
 
     /// Takes a record out; `false` if there is none.
     pub(super) fn remove(&mut self, raw: &Raw) -> bool {
-        let place = self.place_of(raw);
-        let found = self.view(place).and_then(|view| view.find(raw).ok());
-        let Some(at) = found else { return false };
+        let (place, Ok(at)) = self.locate(raw) else { return false };
         self.change(place, at..at.saturating_add(1), &[]);
         true
     }
@@ -146,19 +132,18 @@ impl Level {
     /// leaf, and no other record comes between; `false`, and nothing changed, if not.
     pub(super) fn swap(&mut self, olds: &[Raw], news: &[Raw]) -> bool {
         let (Some(first), Some(last)) = (olds.first(), news.last()) else { return false };
-        let place = self.place_of(first);
-        let Some(view) = self.view(place) else { return false };
-        let Ok(at) = view.find(first) else { return false };
+        let (place, Ok(at)) = self.locate(first) else { return false };
+        let Some(leaf) = self.leaf(place) else { return false };
         let after = at.saturating_add(olds.len());
-        let same = (at..after).zip(olds).all(|(at, old)| view.raw(at) == Some(*old));
+        let same = (at..after).zip(olds).all(|(at, old)| leaf.raw(at) == Some(*old));
         // The one after must come later, and it must be known: the leaf's last one may not be it.
         let before = |next: Raw| compare(last, &next).is_lt();
-        let fits = view.raw(after).is_some_and(before)
+        let fits = leaf.raw(after).is_some_and(before)
             && news.is_sorted_by(|a, b| compare(a, b).is_lt())
             && news.first().is_some_and(|new| compare(first, new).is_le() || at > 0)
             && at
                 .checked_sub(1)
-                .and_then(|at| view.raw(at))
+                .and_then(|at| leaf.raw(at))
                 .is_none_or(|raw| news.first().is_some_and(|new| compare(&raw, new).is_lt()));
         if !same || !fits {
             return false;
@@ -168,45 +153,39 @@ impl Level {
     }
 
     pub(super) fn contains(&self, raw: &Raw) -> bool {
-        self.view(self.place_of(raw)).is_some_and(|view| view.find(raw).is_ok())
+        self.locate(raw).1.is_ok()
     }
 
     /// Puts `news` in the place of the records `cut` of a leaf.
     fn change(&mut self, place: Place, cut: Range<usize>, news: &[Raw]) {
         self.len = self.len.saturating_sub(cut.len()).saturating_add(news.len());
         if !self.change_leaf(place, &cut, news) {
-            let mut raws: Raws = self.raws(place);
+            let mut raws: Raws = self.leaf(place).into_iter().flat_map(Leaf::raws).collect();
             raws.drain(cut.clone());
             raws.insert_many(cut.start, news.iter().copied());
-            let directory = Arc::make_mut(&mut self.directory);
-            rebuild(self.form, directory, place, &raws);
+            rebuild(Arc::make_mut(&mut self.directory), place, &raws);
         }
     }
 
     /// The usual case: the leaf stays where it is and is not too full or too empty.
     fn change_leaf(&mut self, (c, l): Place, cut: &Range<usize>, news: &[Raw]) -> bool {
-        let form = self.form;
         let directory = Arc::make_mut(&mut self.directory);
-        let Some(chunk) = directory.chunk(c) else { return false };
-        let fence = chunk.fence(l);
-        let Some(view) = chunk.leaf(l).map(|leaf| leaf.view(form, fence)) else { return false };
-        let len = view.len().saturating_sub(cut.len()).saturating_add(news.len());
-        let poor = neighbour(form, chunk, l, len).is_some();
-        if len == 0 || len > RECORDS || poor {
+        let whole = directory.end(c);
+        let Some(chunk) = directory.chunk_mut(c) else { return false };
+        let len = chunk.leaf(l).map_or(0, Leaf::len);
+        let len = len.saturating_sub(cut.len()).saturating_add(news.len());
+        if len == 0 || neighbour(chunk, l, len).is_some() {
+            return false;
+        }
+        let Some((leaf, mark)) = chunk.leaf_mut(l) else { return false };
+        if !leaf.edit(cut, news) {
             return false;
         }
         // The first leaf of a chunk keeps its fence, because the tables know it.
-        let first = news.first().filter(|_| cut.start == 0).copied();
-        let first = first.or_else(|| view.raw(if cut.start == 0 { cut.end } else { 0 }));
-        let Some(first) = first.map(|raw| raw.start) else { return false };
-        let fence = if l == 0 { first.min(fence) } else { first };
-        let Some((leaf, end)) = view.edit(fence, cut, news) else { return false };
-        let whole = directory.end(c);
-        let old = chunk.end(l);
-        if let Some(entry) = directory.chunk_mut(c).and_then(|chunk| chunk.entry_mut(l)) {
-            *entry = Entry { fence, end, leaf, ..*entry };
-        }
-        if old < whole && end <= whole {
+        let first = leaf.raw(0).map_or(mark.fence, |raw| raw.start);
+        mark.fence = if l == 0 { first.min(mark.fence) } else { first };
+        let old = core::mem::replace(&mut mark.end, leaf.end());
+        if old < whole && mark.end <= whole {
             directory.describe_fence(c);
         } else {
             directory.describe(c);
@@ -215,42 +194,44 @@ impl Level {
         true
     }
 
-    /// The leaf where a record is, or would be.
-    fn place_of(&self, raw: &Raw) -> Place {
-        let (c, l) = self.directory.leaf(raw.start);
-        let fence = self.directory.chunk(c).map(|chunk| chunk.fence(l));
-        let behind = self.first_of((c, l)).is_none_or(|first| compare(&first, raw).is_le());
-        if behind || fence != Some(raw.start) {
-            return (c, l);
+    /// The leaf where a record is, or would be, and its place there.
+    fn locate(&self, raw: &Raw) -> (Place, Result<usize, usize>) {
+        let Some(found) = self.directory.find(raw.start) else { return ((0, 0), Err(0)) };
+        let index = found.leaf.find(found.rank, raw);
+        if index == Err(0) && found.rank > 0 {
+            // Others that begin at this byte may be in leaves before.
+            return self.locate_among(raw);
         }
-        // Others that begin at this byte may be in leaves before.
+        (found.place, index)
+    }
+
+    /// The same, where many records begin at one byte.
+    #[cold]
+    fn locate_among(&self, raw: &Raw) -> (Place, Result<usize, usize>) {
         let chunks = self.directory.len();
         let after = |c: usize| self.first_of((c, 0)).is_some_and(|f| compare(&f, raw).is_gt());
         let c = partition_point(chunks, |c| !after(c)).saturating_sub(1);
         let leaves = self.directory.chunk(c).map_or(0, Chunk::len);
         let after = |l: usize| self.first_of((c, l)).is_some_and(|f| compare(&f, raw).is_gt());
-        (c, partition_point(leaves, |l| !after(l)).saturating_sub(1))
+        let place = (c, partition_point(leaves, |l| !after(l)).saturating_sub(1));
+        let find = |leaf: &Leaf| leaf.find(leaf.rank(raw.start), raw);
+        (place, self.leaf(place).map_or(Err(0), find))
     }
 
-    pub(super) fn view(&self, (c, l): Place) -> Option<View<'_>> {
-        let chunk = self.directory.chunk(c)?;
-        Some(chunk.leaf(l)?.view(self.form, chunk.fence(l)))
+    #[inline]
+    pub(super) fn leaf(&self, place: Place) -> Option<&Leaf> {
+        self.directory.leaf(place)
     }
 
     fn first_of(&self, place: Place) -> Option<Raw> {
-        self.view(place)?.raw(0)
+        self.leaf(place)?.raw(0)
     }
 
     /// The record after all others.
     pub(super) fn last(&self) -> Option<Raw> {
         let c = self.directory.len().checked_sub(1)?;
-        let l = self.directory.chunk(c)?.len().checked_sub(1)?;
-        let view = self.view((c, l))?;
-        view.raw(view.len().checked_sub(1)?)
-    }
-
-    fn raws(&self, place: Place) -> Raws {
-        self.view(place).into_iter().flat_map(|view| view.from(0)).collect()
+        let leaf = self.leaf((c, self.directory.chunk(c)?.len().checked_sub(1)?))?;
+        leaf.raw(leaf.len().checked_sub(1)?)
     }
 
     /// Bytes of memory.
@@ -260,9 +241,9 @@ impl Level {
 }
 
 /// The neighbour that a leaf of so few records should be joined with.
-fn neighbour(form: Form, chunk: &Chunk, l: usize, records: usize) -> Option<usize> {
+fn neighbour(chunk: &Chunk, l: usize, records: usize) -> Option<usize> {
     let fits = |l: &usize| {
-        let len = chunk.leaf(*l).map(|leaf| leaf.view(form, 0).len());
+        let len = chunk.leaf(*l).map(Leaf::len);
         len.is_some_and(|len| len.saturating_add(records) <= FULL_LEAF)
     };
     if records >= POOR_LEAF {
@@ -272,20 +253,18 @@ fn neighbour(form: Form, chunk: &Chunk, l: usize, records: usize) -> Option<usiz
 }
 
 /// Puts other leaves in the place of one, and splits, joins or drops its chunk if need be.
-fn rebuild(form: Form, directory: &mut Directory, (c, l): Place, raws: &Raws) {
+fn rebuild(directory: &mut Directory, (c, l): Place, raws: &[Raw]) {
     let Some(chunk) = directory.chunk(c) else { return };
-    let mut entries: Vec<Entry> = chunk.entries().to_vec();
-    let other = neighbour(form, chunk, l, raws.len());
-    let theirs = other.and_then(|l| Some(chunk.leaf(l)?.view(form, chunk.fence(l))));
-    let theirs = theirs.into_iter().flat_map(|view| view.from(0));
+    let mut entries = chunk.entries();
+    let other = neighbour(chunk, l, raws.len());
+    let theirs = other.and_then(|l| chunk.leaf(l)).into_iter().flat_map(Leaf::raws);
     let ours = raws.iter().copied();
     let joined: Raws = match other {
         Some(before) if before < l => theirs.chain(ours).collect(),
         _ => ours.chain(theirs).collect(),
     };
     let (first, last) = (l.min(other.unwrap_or(l)), l.max(other.unwrap_or(l)));
-    let news = parts(form, &joined, RECORDS).into_iter().map(|part| entry(form, part));
-    entries.splice(first..=last, news);
+    entries.splice(first..=last, parts(&joined, RECORDS).into_iter().filter_map(Entry::new));
     put(directory, c, entries);
 }
 
@@ -322,13 +301,13 @@ fn join_chunks(directory: &mut Directory, c: usize, entries: &mut Vec<Entry>) ->
     let room = FULL_CHUNK.saturating_sub(entries.len());
     // The neighbour after it is at its place now.
     if let Some(next) = directory.chunk(c).filter(|next| next.len() <= room) {
-        entries.extend_from_slice(next.entries());
+        entries.extend(next.entries());
         directory.remove(c);
         return c;
     }
     let Some(before) = c.checked_sub(1) else { return c };
     if let Some(chunk) = directory.chunk(before).filter(|chunk| chunk.len() <= room) {
-        entries.splice(0..0, chunk.entries().iter().cloned());
+        entries.splice(0..0, chunk.entries());
         directory.remove(before);
         return before;
     }
@@ -350,8 +329,8 @@ fn refresh(directory: &mut Directory, (mut c, mut l): Place, mut count: usize) {
         };
         let reach = carry.filter(|carry| *carry > chunk.fence(l)).unwrap_or(0);
         if chunk.reach(l) != reach {
-            if let Some(entry) = directory.chunk_mut(c).and_then(|chunk| chunk.entry_mut(l)) {
-                entry.reach = reach;
+            if let Some(chunk) = directory.chunk_mut(c) {
+                chunk.set_reach(l, reach);
             }
             if l == 0 {
                 directory.describe(c);
@@ -371,27 +350,6 @@ fn last_reach(directory: &Directory, c: usize) -> Option<u64> {
     Some(chunk.reach(last).max(chunk.end(last)))
 }
 
-/// Cuts records into leaves: in halves while there are too many, and where they lie too far apart
-/// for their form.
-fn parts(form: Form, raws: &[Raw], most: usize) -> SmallVec<[&[Raw]; 4]> {
-    let mut rest = raws;
-    let mut parts = SmallVec::new();
-    while let Some(first) = rest.first() {
-        let near = rest.partition_point(|raw| raw.start.wrapping_sub(first.start) <= form.reach());
-        let count = if raws.len() > most { raws.len().div_ceil(2) } else { most };
-        let (part, after) = rest.split_at(near.min(count).min(rest.len()));
-        parts.push(part);
-        rest = after;
-    }
-    parts
-}
-
-fn entry(form: Form, raws: &[Raw]) -> Entry {
-    let fence = raws.first().map_or(u64::MAX, |raw| raw.start);
-    let end = raws.iter().map(|raw| raw.end).fold(0, u64::max);
-    Entry { fence, end, reach: 0, leaf: Leaf::pack(form, fence, raws) }
-}
-
 /// In the order of the map.
 #[inline]
 pub(super) fn compare(a: &Raw, b: &Raw) -> Ordering {
@@ -407,7 +365,7 @@ fn compare_same_start(a: &Raw, b: &Raw) -> Ordering {
 }
 
 /// The first index below `len` that is not `in_front`, as for slices.
-fn partition_point(len: usize, in_front: impl Fn(usize) -> bool) -> usize {
+pub(super) fn partition_point(len: usize, in_front: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, len);
     while low < high {
         let middle = usize::midpoint(low, high);

@@ -1,21 +1,16 @@
 //! Single bytes, many at once: their cache misses overlap instead of following one another.
 
-use core::{cell::Cell, hint::black_box, ops::ControlFlow};
+use core::{hint::black_box, ops::ControlFlow};
 
 use badrange_core::{DevOffset, Extent};
 use smallvec::SmallVec;
 
-use super::{
-    Owned, ReverseMap, Store,
-    cursor::Cursor,
-    emit,
-    level::{Level, Place},
-};
+use super::{Owned, ReverseMap, Store, directory::Guess, emit, level::Level};
 
 /// How many points are on their way together. A core has a dozen or two misses in flight.
 const TOGETHER: usize = 16;
 
-type Cursors<'a> = SmallVec<[Cursor<'a>; TOGETHER]>;
+type Guesses = SmallVec<[Guess; TOGETHER]>;
 
 impl ReverseMap {
     /// Emits every owner of each of many bytes, with the index of the byte: first all owners of the
@@ -55,8 +50,6 @@ impl ReverseMap {
             Store::Tree(tree) => tree.only(),
             Store::Packed(_) => None,
         };
-        let ascending = points.is_sorted();
-        let mut finger = (0, 0);
         for (group, points) in points.chunks(TOGETHER).enumerate() {
             let first = group.saturating_mul(TOGETHER);
             let Some(level) = only else {
@@ -64,16 +57,17 @@ impl ReverseMap {
                 each_alone(self, points, first, &mut sink)?;
                 continue;
             };
-            let mut cursors = if ascending {
-                behind(level, points, &mut finger)
-            } else {
-                anywhere(level, points)
-            };
-            for ((index, point), cursor) in (first..).zip(points).zip(&mut cursors) {
+            for ((index, point), guess) in (first..).zip(points).zip(guesses(level, points)) {
                 let Ok(byte) = Extent::new(*point, 1) else { continue };
-                cursor.try_each(&Cell::new(point.get()), |raw| {
-                    emit(&raw, byte, &mut |owned| sink(index, owned))
-                })?;
+                let from = point.get();
+                let found = level.directory().find_by(guess, from);
+                let end = byte.end().get();
+                level.try_each(
+                    found,
+                    || from,
+                    end,
+                    |raw| emit(raw, from, end, &mut |owned| sink(index, owned)),
+                )?;
             }
         }
         ControlFlow::Continue(())
@@ -82,7 +76,7 @@ impl ReverseMap {
     /// Reads what the points' owners will be read from.
     fn warm(&self, points: &[DevOffset]) {
         if let Store::Tree(tree) = &self.store {
-            tree.used().for_each(|level| drop(anywhere(level, points)));
+            tree.used().for_each(|level| drop(guesses(level, points)));
         }
     }
 }
@@ -100,39 +94,11 @@ fn each_alone(
     ControlFlow::Continue(())
 }
 
-/// Cursors of points in any order, in rounds of one step each: no step waits for the memory of
-/// another point's step.
-fn anywhere<'a>(level: &'a Level, points: &[DevOffset]) -> Cursors<'a> {
+/// Where the points' records are likely to be, and a look at each: in two rounds, so that no point
+/// waits for the memory of another one.
+fn guesses(level: &Level, points: &[DevOffset]) -> Guesses {
     let directory = level.directory();
-    let guesses: SmallVec<[u32; TOGETHER]> =
-        points.iter().map(|point| directory.guess(point.get())).collect();
-    let found = guesses.iter().zip(points).map(|(hint, point)| {
-        let point = point.get();
-        let place = directory.follow(*hint, point).unwrap_or_else(|| directory.search(point));
-        level.seek_at(place, point)
-    });
-    let places: SmallVec<[Place; TOGETHER]> = found.collect();
-    touched(level, &places, points)
-}
-
-/// Cursors of points that ascend: most are in the leaf of the one before.
-fn behind<'a>(level: &'a Level, points: &[DevOffset], finger: &mut Place) -> Cursors<'a> {
-    let places = points.iter().map(|point| {
-        if !level.is_in(*finger, point.get()) {
-            *finger = level.seek(point.get());
-        }
-        *finger
-    });
-    let places: SmallVec<[Place; TOGETHER]> = places.collect();
-    touched(level, &places, points)
-}
-
-fn touched<'a>(level: &'a Level, places: &[Place], points: &[DevOffset]) -> Cursors<'a> {
-    let cursors = places.iter().zip(points).map(|(place, point)| {
-        let point = point.get();
-        Cursor::new(level, *place, point, point.saturating_add(1))
-    });
-    let cursors: Cursors<'_> = cursors.collect();
-    black_box(cursors.iter().map(Cursor::touch).fold(0, |all, word| all ^ word));
-    cursors
+    let guesses: Guesses = points.iter().map(|point| directory.guess(point.get())).collect();
+    black_box(guesses.iter().fold(0, |all, guess| all ^ directory.touch(*guess)));
+    guesses
 }

@@ -39,35 +39,22 @@ impl Raw {
         }
     }
 
+    /// Whether it is data of a file: nearly all are.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.tag <= 1
+    }
+
     /// The record it was made of; `None` for numbers that no record makes.
     #[inline]
     pub(super) fn record(&self) -> Option<Record> {
         let extent = Extent::from_bounds(DevOffset::new(self.start), DevOffset::new(self.end));
-        Some(self.with_extent(extent.ok()?))
-    }
-
-    /// The record it was made of, and what of it lies in `asked`, which it overlaps. What the
-    /// caller does not look at is not worked out: nothing in here decides anything.
-    #[inline]
-    pub(super) fn clipped(&self, asked: Extent<DevOffset>) -> (Record, Extent<DevOffset>) {
-        let between = |start: u64, end: u64| {
-            let extent = Extent::from_bounds(DevOffset::new(start), DevOffset::new(end));
-            debug_assert!(extent.is_ok(), "it is a record's, or overlaps");
-            extent.unwrap_or(asked)
-        };
-        let start = self.start.max(asked.start().get());
-        let end = self.end.min(asked.end().get());
-        (self.with_extent(between(self.start, self.end)), between(start, end))
-    }
-
-    #[inline]
-    fn with_extent(&self, extent: Extent<DevOffset>) -> Record {
-        Record {
-            extent,
+        Some(Record {
+            extent: extent.ok()?,
             owner: unpack(self.id, self.tag),
             file_start: FileOffset::new(self.file),
             unwritten: self.tag & 1 == 1,
-        }
+        })
     }
 }
 

@@ -1,62 +1,34 @@
 //! The records of a map by length: a few levels, so that long ones are not in the way of short.
 
-use core::{cell::Cell, ops::ControlFlow};
+use core::ops::ControlFlow;
 
-use badrange_core::SECTOR_SIZE;
 use smallvec::SmallVec;
 
 use super::{
     cursor::Cursor,
-    leaf::{Form, longest},
     level::{Level, compare},
     raw::Raw,
 };
 
 pub(super) const LEVELS: usize = 4;
 
-/// Lengths up to these, in bytes, are in the first two levels: as much as one page of page-table
-/// entries maps, and as much as one page of those does.
-const SHORT: u64 = 1 << 21;
-const LONG: u64 = 1 << 30;
-
-const SECTORS: u32 = SECTOR_SIZE.ilog2();
-const FORMS: [Form; LEVELS] = [
-    Form::Narrow { shift: 0 },
-    Form::Narrow { shift: SECTORS },
-    Form::Narrow { shift: SECTORS },
-    Form::Wide,
-];
-const _: () = assert!(SHORT <= longest(0) && LONG <= longest(SECTORS));
+/// Lengths up to these, in bytes, are in the first levels: as much as one page of page-table entries
+/// maps, as much as one page of those does, and as much as a short record of whole sectors can be.
+const LENGTHS: [u64; LEVELS - 1] = [1 << 21, 1 << 30, 1 << 35];
 
 /// Which level a record is in.
-///
-/// 0: up to 2 MiB, to the byte. 1: up to 1 GiB, in sectors. 2: up to 32 GiB, in sectors. 3: the
-/// rest, which is few: longer ones, and long ones that do not begin and end at sectors.
 pub(super) fn level_of(raw: &Raw) -> usize {
     // NO-OVERFLOW: a record ends after it begins.
     let len = raw.end.wrapping_sub(raw.start);
-    let even = (raw.start | len) % SECTOR_SIZE == 0;
-    match len {
-        0..=SHORT => 0,
-        _ if !even => 3,
-        _ if len <= LONG => 1,
-        _ if len <= longest(SECTORS) => 2,
-        _ => 3,
-    }
+    LENGTHS.iter().take_while(|most| len > **most).count()
 }
 
 /// All records of a map. Copies share everything until one of them changes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Tree {
     levels: [Level; LEVELS],
     /// The level that holds everything, if one does.
     only: Option<usize>,
-}
-
-impl Default for Tree {
-    fn default() -> Self {
-        Self { levels: FORMS.map(Level::new), only: None }
-    }
 }
 
 impl Tree {
@@ -127,35 +99,35 @@ impl Tree {
     #[inline]
     pub(super) fn try_each(
         &self,
-        from: &Cell<u64>,
+        from: impl Fn() -> u64,
         end: u64,
-        mut each: impl FnMut(&Raw) -> ControlFlow<()>,
+        mut each: impl FnMut(Raw) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         if let Some(level) = self.only() {
-            return level.sweep(from.get(), end).try_each(from, |raw| each(&raw));
+            return level.try_each(level.directory().find(from()), from, end, each);
         }
         let Some(main) = self.used().max_by_key(|level| level.len()) else {
             return ControlFlow::Continue(());
         };
         let others = self.used().filter(|level| !core::ptr::eq(*level, main));
-        let heads = others.map(|level| Head::new(level.sweep(from.get(), end)));
+        let heads = others.map(|level| Head::new(level.sweep(from(), end)));
         let mut others = Sweep { heads: heads.collect() };
         let mut waiting = others.next();
-        main.sweep(from.get(), end).try_each(from, |raw| {
+        main.sweep(from(), end).try_each(&from, |raw| {
             while let Some(other) = waiting.as_ref().filter(|other| comes_first(other, &raw)) {
-                if other.end > from.get() {
-                    each(other)?;
+                if other.end > from() {
+                    each(*other)?;
                 }
-                others.skip_to(from.get());
+                others.skip_to(from());
                 waiting = others.next();
             }
-            if raw.end > from.get() { each(&raw) } else { ControlFlow::Continue(()) }
+            if raw.end > from() { each(raw) } else { ControlFlow::Continue(()) }
         })?;
         while let Some(other) = waiting {
-            if other.end > from.get() {
-                each(&other)?;
+            if other.end > from() {
+                each(other)?;
             }
-            others.skip_to(from.get());
+            others.skip_to(from());
             waiting = others.next();
         }
         ControlFlow::Continue(())
