@@ -3,6 +3,7 @@
 //! [`Kernel`] is the seam: whoever implements it is a machine that events can happen to. [`Linux`]
 //! is the model of the real ones.
 
+mod around;
 mod block_io;
 mod collect;
 pub(crate) mod design;

@@ -82,9 +82,9 @@ pub use crate::{
         run,
     },
     outcome::{
-        Access, Action, Call, Cleared, Crash, Effects, EventOutcome, FaultSignal, FilePages, Hex,
-        Notification, Notified, Outcome, OwnerName, PhysBytes, Record, Recovery, Shutdown, Signal,
-        Unmapped,
+        Access, Action, Around, Call, Cleared, Crash, Effects, EventOutcome, FaultSignal,
+        FilePages, Hex, Notification, Notified, Outcome, OwnerName, PhysBytes, Record, Recovery,
+        Shutdown, Signal, Unmapped,
     },
     picture::Layer,
     profile::Profile,

@@ -5,6 +5,7 @@ mod extents;
 mod files;
 mod mount;
 mod pages;
+mod sectors;
 mod tables;
 mod translate;
 
@@ -17,6 +18,7 @@ pub(crate) use self::{
     extents::Extents,
     files::{Entry, FileRun, FsState},
     pages::Pages,
+    sectors::BadSectors,
     tables::{MapState, Maps, PageSize, ProcState},
     translate::{DaxPages, PmemBytes},
 };
@@ -28,7 +30,7 @@ use crate::{
 /// A device while events happen.
 #[derive(Debug, Clone)]
 pub(crate) struct DeviceState {
-    pub(crate) badblocks: BadblocksTable,
+    pub(crate) badblocks: BadSectors,
     /// The driver is gone.
     pub(crate) dead: bool,
     /// The filesystem that registered.
@@ -61,7 +63,7 @@ impl<'a> Machine<'a> {
     /// The machine before the first event.
     pub(crate) fn new(scenario: &'a Scenario, quirks: Quirks) -> Self {
         let state = |pmem: Option<&Pmem>| DeviceState {
-            badblocks: table(quirks, pmem.map_or(&[], |pmem| &pmem.badblocks)),
+            badblocks: BadSectors::new(quirks, pmem.map_or(&[], |pmem| &pmem.badblocks)),
             dead: false,
             holder: None,
             faulted: Pages::default(),
@@ -251,7 +253,7 @@ impl<'a> Machine<'a> {
         let devices = self.scenario.devices.iter().zip(&self.devices);
         let block = devices
             .filter(|(what, _)| pmem_of(&what.kind).is_some() && !what.is_devdax())
-            .map(|(what, state)| (what.name.clone(), rows(&state.badblocks)));
+            .map(|(what, state)| (what.name.clone(), state.badblocks.rows()));
         let regions = self.scenario.regions.iter().zip(self.bus.regions());
         let regions = regions.map(|(what, region)| (what.name.clone(), rows(region.badblocks())));
         block.chain(regions).collect()

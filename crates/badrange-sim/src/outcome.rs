@@ -112,6 +112,9 @@ pub struct EventOutcome {
     /// What a load or a store met.
     #[serde(flatten)]
     pub access: Option<Access>,
+    /// What a read around the holes gave; of the `ranged` profile.
+    #[serde(flatten)]
+    pub around: Option<Around>,
     /// Recovery writes that were tried, in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Vec<Recovery>>,
@@ -557,6 +560,23 @@ pub struct FaultSignal {
     pub lsb: u64,
 }
 
+/// What a read that goes around holes gave: every byte that was asked for is in exactly one of the
+/// two. Rows are (file offset, bytes), ascending and apart.
+///
+/// # Examples
+/// ```
+/// let around = badrange_sim::Around { good: vec![(0, 512)], holes: vec![(512, 512)] };
+/// assert_eq!(serde_json::to_value(around)?["holes"][0][0], 512);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Around {
+    /// What was read.
+    pub good: Vec<(u64, u64)>,
+    /// What is lost.
+    pub holes: Vec<(u64, u64)>,
+}
+
 /// A recovery write that was tried.
 ///
 /// # Examples
@@ -567,7 +587,8 @@ pub struct FaultSignal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Recovery {
-    /// Byte of the pmem device, rounded down to its page.
+    /// Byte of the pmem device, rounded down to its page; in the `ranged` profile the first byte
+    /// that was repaired.
     pub start: u64,
     /// Bytes.
     pub len: u64,

@@ -2,6 +2,7 @@
 #![expect(clippy::arithmetic_side_effects, reason = "small numbers worked out by hand")]
 
 mod anything;
+mod around;
 mod build;
 mod comparing;
 mod io;

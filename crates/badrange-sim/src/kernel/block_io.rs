@@ -169,7 +169,7 @@ impl Linux<'_> {
         let Some(state) = self.machine.devices.get(bytes.pmem) else { return true };
         let (first, end) = (bytes.at / SECTOR_SIZE, bytes.at.saturating_add(bytes.len));
         let sectors = end.div_ceil(SECTOR_SIZE).saturating_sub(first);
-        state.dead || state.badblocks.check(Sector::new(first), sectors).first().is_some()
+        state.dead || state.badblocks.first(Sector::new(first), sectors).is_some()
     }
 
     fn is_gone(&self, device: usize, at: u64) -> bool {

@@ -1,8 +1,8 @@
 //! Designs of failure notification, side by side on one machine.
 //!
 //! A [`Bench`] is a machine on which failures go the way of a [`Design`]: who is notified, with
-//! what range, translated by whom. Page tables, signals, faults and I/O are the same for all, those
-//! of the model of Linux.
+//! what range, translated by whom. Page tables, signals and faults are the same for all, those of the
+//! model of Linux; so is I/O, except that [`Profile::Ranged`] reads and writes around what is bad.
 
 mod bdev;
 mod chain;
@@ -115,8 +115,8 @@ impl<'a> Bench<'a> {
             | Profile::CorruptedRange
             | Profile::MemoryFailureRegister
             | Profile::RangeOwners
-            | Profile::LateNotifiers
-            | Profile::Ranged => Quirks::of_designs(),
+            | Profile::LateNotifiers => Quirks::of_designs(),
+            Profile::Ranged => Quirks::of_ranged(),
         };
         Self::on(Machine::new(scenario, quirks), profile, Self::design(profile))
     }

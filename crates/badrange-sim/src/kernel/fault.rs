@@ -194,9 +194,8 @@ impl Linux<'_> {
 
     /// The first bad sector record in pages of a pmem device, where it begins.
     pub(super) fn first_bad(&self, place: DaxPages) -> Option<Sector> {
-        let table = &self.machine.devices.get(place.pmem)?.badblocks;
-        let record = table.check(place.first_sector(), place.sectors()).first()?;
-        Some(record.start())
+        let known = &self.machine.devices.get(place.pmem)?.badblocks;
+        known.first(place.first_sector(), place.sectors())
     }
 
     /// Faults a page into a map, as large as it goes.

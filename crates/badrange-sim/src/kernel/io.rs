@@ -5,6 +5,8 @@
 // device, and every sum and difference below is of parts of these: where arithmetic saturates, it
 // never does.
 
+use core::ops::Range;
+
 use badrange_core::{PAGE_SIZE, SECTOR_SIZE, Sector};
 use badrange_pmem::recovery_pages;
 
@@ -13,7 +15,7 @@ use super::{
     errno::{EFAULT, EINVAL, EIO, EISDIR, ENOENT, EROFS},
 };
 use crate::{
-    Cleared, EventOutcome, Recovery,
+    Around, Cleared, EventOutcome, Recovery,
     machine::{DaxPages, FileRun},
     scenario::FileId,
 };
@@ -21,11 +23,13 @@ use crate::{
 /// KERNEL: `MAX_RW_COUNT`: the most that one call transfers.
 const MOST: u64 = 0x7fff_f000;
 
-/// What a write tried on the way.
+/// What a transfer did on the way.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     pub(super) recovery: Vec<Recovery>,
     pub(super) cleared: Vec<Cleared>,
+    /// What a read of the ranged design gave.
+    pub(super) around: Option<Around>,
 }
 
 /// A transfer: where in the file, and which way.
@@ -47,7 +51,8 @@ impl Linux<'_> {
     ) -> EventOutcome {
         let mut attempts = Attempts::default();
         let ret = self.transfer(file, (offset, len), direct, write, &mut attempts);
-        let mut outcome = EventOutcome { ret: Some(ret), ..EventOutcome::default() };
+        let mut outcome =
+            EventOutcome { ret: Some(ret), around: attempts.around, ..EventOutcome::default() };
         if write {
             outcome.recovery = Some(attempts.recovery);
             outcome.clear_poison = Some(attempts.cleared);
@@ -104,10 +109,17 @@ impl Linux<'_> {
         direct: bool,
         attempts: &mut Attempts,
     ) -> i64 {
-        if self.machine.is_dax(FileId::Inode { fs, ino }) {
-            self.dax_io(fs, ino, what, attempts)
-        } else {
-            self.cached_file_io(fs, ino, what, direct, attempts)
+        if !self.machine.is_dax(FileId::Inode { fs, ino }) {
+            return self.cached_file_io(fs, ino, what, direct, attempts);
+        }
+        match (self.machine.quirks.works_around_holes(), what.write) {
+            (false, _) => self.dax_io(fs, ino, what, attempts),
+            (true, true) => self.write_around(fs, ino, what, attempts),
+            (true, false) => {
+                let (ret, around) = self.read_around(fs, ino, what);
+                attempts.around = Some(around);
+                ret
+            }
         }
     }
 
@@ -287,14 +299,20 @@ impl Linux<'_> {
         if self.is_bad(device, start.saturating_sub(inside), len) {
             return Err(EIO);
         }
-        let (from, to) = (what.at.saturating_sub(inside), what.end.next_multiple_of(PAGE_SIZE));
-        let pages = from / PAGE_SIZE..to / PAGE_SIZE;
+        self.write_elsewhere(fs, ino, what.at..what.end);
+        Ok(all)
+    }
+
+    /// The pages of a file that hold these bytes go to new blocks.
+    pub(super) fn write_elsewhere(&mut self, fs: usize, ino: u64, bytes: Range<u64>) {
+        let pages = bytes.start / PAGE_SIZE..bytes.end.div_ceil(PAGE_SIZE);
+        let (from, to) =
+            (pages.start.saturating_mul(PAGE_SIZE), pages.end.saturating_mul(PAGE_SIZE));
         if let Some(state) = self.machine.filesystems.get_mut(fs) {
             state.move_away(ino, from, to);
         }
         self.machine.invalidate(fs, ino, pages.clone());
         self.machine.unmap(FileId::Inode { fs, ino }, &pages);
-        Ok(all)
     }
 
     /// Makes unwritten blocks written; false when they could not be zeroed.

@@ -41,7 +41,7 @@ impl Linux<'_> {
             let Some(pmem) = machine.pmem(device) else { continue };
             let state = machine.devices.get_mut(device).filter(|state| !state.dead);
             let Some(state) = state else { continue };
-            machine.bus.populate(pmem.namespace.data(), &mut state.badblocks);
+            state.badblocks.populate(&machine.bus, pmem.namespace.data());
         }
     }
 

@@ -21,6 +21,8 @@ enum Holders {
     Exclusive,
     /// Everybody: the rule of the designs, and of no kernel.
     Many,
+    /// Everybody, and whoever reads or writes is served around what is bad: this project's design.
+    ManyAroundHoles,
 }
 
 /// What an external log is checked against.
@@ -50,6 +52,16 @@ impl Quirks {
     /// The pages of 6.1, which remember one file each, on devices that anybody can hold.
     pub(crate) const fn of_designs() -> Self {
         Self(V6_1, Holders::Many)
+    }
+
+    /// The same, of the design that gives what is good, and repairs what a write covers.
+    pub(crate) const fn of_ranged() -> Self {
+        Self(V6_1, Holders::ManyAroundHoles)
+    }
+
+    /// Whether a transfer that meets bad sectors is not an error as a whole.
+    pub(crate) fn works_around_holes(self) -> bool {
+        self.1 == Holders::ManyAroundHoles
     }
 
     /// KERNEL: `fs_dax_get_by_bdev()` compares and swaps the holder; the second one gets no DAX.
@@ -200,7 +212,9 @@ impl Quirks {
         match self {
             Self(V6_1, Holders::Exclusive) => badrange_pmem::Kernel::Linux6_1,
             Self(V6_12, Holders::Exclusive) => badrange_pmem::Kernel::Linux6_12,
-            Self(V7_2, _) | Self(_, Holders::Many) => badrange_pmem::Kernel::Linux7_2,
+            Self(V7_2, _) | Self(_, Holders::Many | Holders::ManyAroundHoles) => {
+                badrange_pmem::Kernel::Linux7_2
+            }
         }
     }
 }

@@ -437,11 +437,11 @@ impl Hand<'_, '_> {
         }
     }
 
-    /// The driver's table of bad sectors; what does not fit is not recorded.
+    /// The driver's list of bad sectors.
     fn record_bad(&mut self, device: usize, bytes: Run<DevOffset>) {
         let Some(state) = self.linux.machine.devices.get_mut(device) else { return };
         let span = bytes.span().containing_sectors();
-        state.badblocks.set(span.start(), span.len(), true);
+        state.badblocks.set(span.start(), span.len());
     }
 
     fn file_lost(&mut self, fs: usize, device: usize, owned: &OwnedRun) {
