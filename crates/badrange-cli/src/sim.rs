@@ -138,7 +138,7 @@ fn words(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
         Value::Array(items) if items.is_empty() => "none".to_owned(),
-        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(" "),
+        Value::Array(items) => items.iter().map(range_or_words).collect::<Vec<_>>().join(" "),
         Value::Object(facts) => {
             let pairs = facts.iter().map(|(key, value)| match value {
                 Value::Array(_) | Value::Object(_) => format!("{key}=[{}]", words(value)),
@@ -148,6 +148,14 @@ fn words(value: &Value) -> String {
             });
             pairs.collect::<Vec<_>>().join(" ")
         }
+    }
+}
+
+/// A row of a range list as `START+LEN`.
+fn range_or_words(value: &Value) -> String {
+    match value.as_array().map(Vec::as_slice) {
+        Some([start @ Value::Number(_), len @ Value::Number(_)]) => format!("{start}+{len}"),
+        _ => words(value),
     }
 }
 
