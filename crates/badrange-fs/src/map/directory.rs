@@ -203,6 +203,26 @@ impl Directory {
         self.search(guess, at)
     }
 
+    /// The records of a leaf that may end after `from` and do begin before `end`, where no other
+    /// leaf has any.
+    // As `find_by`.
+    #[inline(always)]
+    pub(super) fn alone(&self, found: &Found<'_>, from: u64, end: u64) -> Option<Range<usize>> {
+        let leaf = found.leaf;
+        let stop = leaf.begun_after(found.rank, end);
+        let alone = leaf.reach() <= from
+            && (stop < leaf.len() || self.fence_after(found.chunk, found.place) >= end);
+        alone.then(|| leaf.first_reaching(found.rank)..stop)
+    }
+
+    /// Where the next leaf begins; the end of the scale after the last.
+    #[inline(never)]
+    fn fence_after(&self, chunk: &Chunk, (c, l): Place) -> u64 {
+        // NO-OVERFLOW: indices of arrays in memory.
+        let within = l.wrapping_add(1);
+        if within < chunk.len() { chunk.fence(within) } else { self.fence(c.wrapping_add(1)) }
+    }
+
     /// The record that a guess names, if there is still one.
     #[inline]
     fn named(&self, guess: Guess) -> Option<Found<'_>> {
@@ -229,16 +249,12 @@ impl Directory {
         if here.leaf.rank(at) < here.leaf.len() {
             return None;
         }
-        // NO-OVERFLOW: indices of arrays in memory.
-        let (within, next) = (l.wrapping_add(1), c.wrapping_add(1));
-        let (place, fence) = if within < chunk.len() {
-            ((c, within), chunk.fence(within))
-        } else {
-            ((next, 0), self.fence(next))
-        };
-        if at < fence {
+        if at < self.fence_after(chunk, here.place) {
             return Some(Found { rank: here.leaf.len(), ..here });
         }
+        // NO-OVERFLOW: indices of arrays in memory.
+        let (within, next) = (l.wrapping_add(1), c.wrapping_add(1));
+        let place = if within < chunk.len() { (c, within) } else { (next, 0) };
         let found = self.found(place)?;
         let rank = found.leaf.rank(at);
         (rank < found.leaf.len()).then_some(Found { rank, ..found })
@@ -304,19 +320,6 @@ pub(super) struct Found<'a> {
     pub(super) chunk: &'a Chunk,
     pub(super) leaf: &'a Leaf,
     pub(super) rank: usize,
-}
-
-impl Found<'_> {
-    /// The records of this leaf that may end after `from` and do begin before `end`, where no other
-    /// leaf has any.
-    // Worth a sixth of the instructions of a point, so that the next one can begin meanwhile.
-    #[inline(always)]
-    pub(super) fn alone(&self, from: u64, end: u64) -> Option<Range<usize>> {
-        let leaf = self.leaf;
-        let stop = leaf.begun_after(self.rank, end);
-        let alone = leaf.reach() <= from && stop < leaf.len();
-        alone.then(|| leaf.first_reaching(self.rank)..stop)
-    }
 }
 
 /// Where a record was when the hints were made: name of the chunk, leaf, index.

@@ -62,7 +62,9 @@ impl Level {
         end: u64,
         each: impl FnMut(Raw) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        match found.and_then(|found| Some((found.leaf, found.alone(from(), end)?))) {
+        let alone =
+            |found: Found<'a>| Some((found.leaf, self.directory.alone(&found, from(), end)?));
+        match found.and_then(alone) {
             Some((leaf, within)) => try_each(leaf, within, &from, each),
             None => self.sweep_at(found, from(), end).try_each(from, each),
         }

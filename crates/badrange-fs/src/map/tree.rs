@@ -109,14 +109,35 @@ impl Tree {
         let Some(main) = self.used().max_by_key(|level| level.len()) else {
             return ControlFlow::Continue(());
         };
-        let others = self.used().filter(|level| !core::ptr::eq(*level, main));
-        let heads = others.map(|level| Head::new(level.sweep(from(), end)));
+        let mut few = Few::default();
+        if few.find(self.others(main), &from, end).is_break() {
+            return self.try_each_of_many(main, from, end, each);
+        }
+        main.try_each(main.directory().find(from()), &from, end, |raw| {
+            if few.due <= raw.start {
+                few.give(Some(&raw), &from, &mut each)?;
+            }
+            if raw.end > from() { each(raw) } else { ControlFlow::Continue(()) }
+        })?;
+        few.give(None, from, &mut each)
+    }
+
+    /// The same, where other levels have many records too.
+    #[inline(never)]
+    fn try_each_of_many(
+        &self,
+        main: &Level,
+        from: impl Fn() -> u64,
+        end: u64,
+        mut each: impl FnMut(Raw) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let heads = self.others(main).map(|level| Head::new(level.sweep(from(), end)));
         let mut others = Sweep { heads: heads.collect() };
         let mut waiting = others.next();
-        main.sweep(from(), end).try_each(&from, |raw| {
-            while let Some(other) = waiting.as_ref().filter(|other| comes_first(other, &raw)) {
+        main.try_each(main.directory().find(from()), &from, end, |raw| {
+            while let Some(other) = waiting.filter(|other| comes_first(other, &raw)) {
                 if other.end > from() {
-                    each(*other)?;
+                    each(other)?;
                 }
                 others.skip_to(from());
                 waiting = others.next();
@@ -129,6 +150,69 @@ impl Tree {
             }
             others.skip_to(from());
             waiting = others.next();
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// All used levels but one.
+    fn others(&self, main: &Level) -> impl Iterator<Item = &Level> {
+        self.used().filter(move |level| !core::ptr::eq(*level, main))
+    }
+}
+
+/// A few records of other levels than the one that has most, looked up in advance.
+struct Few {
+    raws: SmallVec<[Raw; FEW]>,
+    /// The next one, and where it begins: the end of the scale when there is none.
+    next: usize,
+    due: u64,
+}
+
+const FEW: usize = 4;
+
+impl Default for Few {
+    fn default() -> Self {
+        Self { raws: SmallVec::new(), next: 0, due: u64::MAX }
+    }
+}
+
+impl Few {
+    /// Breaks where they are not few.
+    fn find<'a>(
+        &mut self,
+        levels: impl Iterator<Item = &'a Level>,
+        from: impl Fn() -> u64,
+        end: u64,
+    ) -> ControlFlow<()> {
+        for level in levels {
+            level.try_each(level.directory().find(from()), &from, end, |raw| {
+                if self.raws.len() == FEW {
+                    return ControlFlow::Break(());
+                }
+                self.raws.push(raw);
+                ControlFlow::Continue(())
+            })?;
+        }
+        self.raws.sort_unstable_by(compare);
+        self.due = self.raws.first().map_or(u64::MAX, |raw| raw.start);
+        ControlFlow::Continue(())
+    }
+
+    /// Calls `each` with those that come before a record; with all that are left, without one.
+    #[inline(never)]
+    fn give(
+        &mut self,
+        before: Option<&Raw>,
+        from: impl Fn() -> u64,
+        each: &mut impl FnMut(Raw) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let comes = |raw: &Raw| before.is_none_or(|before| comes_first(raw, before));
+        while let Some(raw) = self.raws.get(self.next).copied().filter(comes) {
+            self.next = self.next.saturating_add(1);
+            self.due = self.raws.get(self.next).map_or(u64::MAX, |raw| raw.start);
+            if raw.end > from() {
+                each(raw)?;
+            }
         }
         ControlFlow::Continue(())
     }
