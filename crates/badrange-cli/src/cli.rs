@@ -90,6 +90,15 @@ pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) log: crate::log::LogArgs,
 
+    /// Go on reading the text as it grows, and print one JSON object per new finding
+    /// (badrange.event/1).
+    #[arg(long, requires = "log")]
+    pub(crate) follow: bool,
+
+    /// Print every finding of a followed text once in this time, however often it is repeated.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, requires = "follow")]
+    pub(crate) window: u64,
+
     #[command(flatten)]
     pub(crate) output: crate::report::Output,
 }

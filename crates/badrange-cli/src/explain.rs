@@ -20,7 +20,7 @@ use crate::{
 };
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<u8, Failure> {
-    match (args.log.follow, args.output.format) {
+    match (args.follow, args.output.format) {
         (true, None | Some(Format::Jsonl)) if !args.output.json => return follow::run(args),
         (true, _) => return Err(Failure::usage("--follow prints JSON lines: --format jsonl")),
         (false, Some(Format::Jsonl)) => {
@@ -28,21 +28,37 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<u8, Failure> {
         }
         (false, _) => {}
     }
-    let explainer = match (&args.from, &args.stack) {
-        (Some(dir), _) => discover::load(dir)?,
-        (None, Some(stack)) => load(stack)?,
-        (None, None) => return Err(Failure::usage("give --stack or --from")),
-    };
-    if args.log.log.is_some() {
-        let located = log::located(&explainer, &args.log)?;
-        let answer = explainer.explain(&located.queries);
-        report::print(&explainer, &answer, &args.output)?;
-        let left_out = if located.unplaced.is_empty() { 0 } else { log::EXIT_UNKNOWN };
-        return Ok(if answer.exit_code() == 0 { left_out } else { answer.exit_code() });
-    }
-    let answer = ask(&explainer, &args.at)?;
+    let explainer = load_or_discover(args.stack.as_deref(), args.from.as_deref())?;
+    let (answer, left_out) = ask_or_read(&explainer, &args.at, &args.log)?;
     report::print(&explainer, &answer, &args.output)?;
-    Ok(answer.exit_code())
+    Ok(if answer.exit_code() == 0 { left_out } else { answer.exit_code() })
+}
+
+/// The explainer of a described stack, or of one that saved outputs describe.
+pub(crate) fn load_or_discover(
+    stack: Option<&Path>,
+    from: Option<&Path>,
+) -> Result<Explainer, Failure> {
+    match (from, stack) {
+        (Some(dir), _) => discover::load(dir),
+        (None, Some(stack)) => load(stack),
+        (None, None) => Err(Failure::usage("give --stack or --from")),
+    }
+}
+
+/// What is hit by the locations, or by what a text names, and the exit status for what it names
+/// and nothing is known about.
+pub(crate) fn ask_or_read(
+    explainer: &Explainer,
+    at: &[String],
+    text: &log::LogArgs,
+) -> Result<(Answer, u8), Failure> {
+    if text.log.is_none() {
+        return Ok((ask(explainer, at)?, 0));
+    }
+    let located = log::located(explainer, text)?;
+    let left_out = if located.unplaced.is_empty() { 0 } else { log::EXIT_UNKNOWN };
+    Ok((explainer.explain(&located.queries), left_out))
 }
 
 /// The explainer of a `stack.toml` and the files beside it.

@@ -40,7 +40,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<u8, Failure> {
     let clock = || began.elapsed();
     let stack = args.stack.as_deref().ok_or_else(|| Failure::usage("--follow needs --stack"))?;
     let watched = Watched::load(stack)?;
-    let mut findings = Findings::new(watched, &args.log)?;
+    let mut findings = Findings::new(watched, &args.log, Duration::from_secs(args.window))?;
     let out = io::stdout().lock();
     if file == Path::new("-") {
         follow(&mut Stdin::new(), &mut findings, out, clock)

@@ -1,4 +1,4 @@
-//! `badrange explain --log`: bad ranges from a text instead of locations.
+//! `--log`: bad ranges from a text instead of locations.
 
 use std::{
     io::{self, Write},
@@ -20,15 +20,6 @@ pub(crate) struct LogArgs {
     /// for standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
-
-    /// Go on reading the text as it grows, and print one JSON object per new finding
-    /// (badrange.event/1).
-    #[arg(long, requires = "log")]
-    pub(crate) follow: bool,
-
-    /// Print every finding of a followed text once in this time, however often it is repeated.
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, requires = "follow")]
-    pub(crate) window: u64,
 
     /// The device of a list that does not name one.
     #[arg(long, value_name = "NAME", requires = "log")]

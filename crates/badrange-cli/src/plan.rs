@@ -26,12 +26,19 @@ const WIDTH: usize = 100;
 #[command(after_help = HELP, after_long_help = LONG_HELP)]
 pub(crate) struct PlanArgs {
     /// The description of the stack.
-    #[arg(long, value_name = "stack.toml")]
-    stack: PathBuf,
+    #[arg(long, value_name = "stack.toml", required_unless_present = "from")]
+    stack: Option<PathBuf>,
+
+    /// A directory of saved outputs instead (lsblk -J -b, dmsetup table, ...).
+    #[arg(long, value_name = "DIR", conflicts_with = "stack")]
+    from: Option<PathBuf>,
 
     /// What is bad: <device>:<start>+<len>, a comma-separated list of them, or several --at.
-    #[arg(long, value_name = "LOCATION", required = true)]
+    #[arg(long, value_name = "LOCATION", required_unless_present = "log", conflicts_with = "log")]
     at: Vec<String>,
+
+    #[command(flatten)]
+    log: crate::log::LogArgs,
 
     /// Print one JSON object (badrange.plan/1).
     #[arg(long, conflicts_with = "script")]
@@ -45,7 +52,8 @@ pub(crate) struct PlanArgs {
 const HELP: &str = "\
 Examples:
   badrange plan --stack stack.toml --at disk:71870+4
-  badrange plan --stack stack.toml --at disk:71870+4 --script > mend.sh";
+  badrange plan --stack stack.toml --at disk:71870+4 --script > mend.sh
+  dmesg | badrange plan --stack stack.toml --log -";
 
 const LONG_HELP: &str = "\
 Variables stand for what a description does not say: device nodes, mount points, a good copy to
@@ -54,19 +62,24 @@ restore from, a directory to work in. The plan begins with a list of them.
 Commands are written for bash and the GNU tools. Commands that would lose more than the bytes they
 name are marked \"destroys\".
 
+With --log the ranges are those that `badrange explain --log` asks about. What the text names and the
+stack has no device for is said on standard error, and makes the status 3.
+
 Exit status:
   0   a plan was printed, also when nothing has to be done
+  3   a plan was printed, and the text names something that it leaves out
   64  wrong usage
   65  bad input: file, line and reason on standard error
 
 Examples:
   badrange plan --stack stack.toml --at disk:71870+4
   badrange plan --stack stack.toml --at pfn:0x1850602 --json
-  badrange plan --stack stack.toml --at disk:71870+4 --script > mend.sh";
+  badrange plan --stack stack.toml --at disk:71870+4 --script > mend.sh
+  badrange plan --from saved/ --log dmesg.txt";
 
 pub(crate) fn run(args: &PlanArgs) -> Result<u8, Failure> {
-    let explainer = explain::load(&args.stack)?;
-    let answer = explain::ask(&explainer, &args.at)?;
+    let explainer = explain::load_or_discover(args.stack.as_deref(), args.from.as_deref())?;
+    let (answer, status) = explain::ask_or_read(&explainer, &args.at, &args.log)?;
     let plan = Plan::new(&explainer, &answer);
     let mut out = anstream::stdout().lock();
     if args.json {
@@ -77,7 +90,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<u8, Failure> {
         text(&mut out, &plan)?;
     }
     out.flush()?;
-    Ok(0)
+    Ok(status)
 }
 
 fn text(out: &mut impl Write, plan: &Plan) -> io::Result<()> {

@@ -52,7 +52,7 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    pub(super) fn new(stack: Watched, args: &LogArgs) -> Result<Self, Failure> {
+    pub(super) fn new(stack: Watched, args: &LogArgs, window: Duration) -> Result<Self, Failure> {
         if let Some(name) =
             args.device.as_deref().filter(|n| stack.explainer().device_of_log(n).is_none())
         {
@@ -61,7 +61,7 @@ impl Findings {
         Ok(Self {
             stack,
             stream: LogStream::new(),
-            window: Duration::from_secs(args.window),
+            window,
             nameless: args.device.clone(),
             block_size: args.block_size,
             told: HashMap::new(),

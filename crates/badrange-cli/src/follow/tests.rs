@@ -44,13 +44,12 @@ impl Host {
     fn findings(&self, window: u64) -> Findings {
         let args = LogArgs {
             log: Some("-".into()),
-            follow: true,
-            window,
             device: None,
             block_size: None,
             untried_is_bad: false,
         };
-        Findings::new(Watched::load(&self.path("stack.toml")).unwrap(), &args).unwrap()
+        let stack = Watched::load(&self.path("stack.toml")).unwrap();
+        Findings::new(stack, &args, Duration::from_secs(window)).unwrap()
     }
 }
 

@@ -9,6 +9,7 @@
 mod capture;
 mod designs;
 mod follow;
+mod mending;
 mod pages;
 mod schemas;
 mod transcripts;

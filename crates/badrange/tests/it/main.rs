@@ -13,5 +13,6 @@ mod cxl;
 mod discovery;
 mod locating;
 mod logs;
+mod storm;
 mod thin;
 mod whole_path;
