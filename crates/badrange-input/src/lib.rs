@@ -60,6 +60,6 @@ pub use crate::{
     },
     sniff::{Format, RECOGNISE_BYTES, recognise},
     stackerror::StackError,
-    thindump::{ThinDevice, ThinDump, parse_thin_dump},
+    thindump::{MAX_THIN_RANGES, ThinDevice, ThinDump, parse_thin_dump},
     topology::{Area, Device, Filesystem, Layer, Topology, gaps},
 };

@@ -56,14 +56,16 @@ pub struct ThinDevice {
 
 /// Reads the XML form of `thin_dump`.
 ///
-/// Memory is bounded by the number of ranges, not by the length of the text.
+/// Memory is bounded by the number of ranges, not by the length of the text: of these, volumes can
+/// have [`MAX_THIN_RANGES`] together, and no element may take more than a mebibyte of text.
 ///
 /// # Errors
 /// [`ParseErrorKind::NotThisFormat`] for what is no well-formed dump or ends early,
 /// [`ParseErrorKind::MissingField`], [`ParseErrorKind::BadNumber`],
 /// [`ParseErrorKind::Inconsistent`] when a volume has more or fewer blocks than it says (a dump
-/// made with `--skip-mappings`, or damaged metadata) or its mappings do not ascend, [`ParseErrorKind::Unsupported`] for elements
-/// that are not known.
+/// made with `--skip-mappings`, or damaged metadata) or its mappings do not ascend,
+/// [`ParseErrorKind::TooLong`] for more ranges than that, [`ParseErrorKind::Unsupported`] for
+/// elements that are not known.
 ///
 /// # Kernel
 /// The mapping tree of `drivers/md/dm-thin-metadata.c`, as `thin_dump` prints it.
@@ -71,12 +73,14 @@ pub struct ThinDevice {
 /// # Examples
 /// See [`ThinDump`].
 pub fn parse_thin_dump(input: impl BufRead) -> Result<ThinDump, ParseError> {
-    let line = Rc::new(Cell::new(1));
-    let mut reader = Reader::from_reader(Counting { inner: input, line: Rc::clone(&line) });
+    let (line, node) = (Rc::new(Cell::new(1)), Rc::new(Cell::new(0)));
+    let counting = Counting { inner: input, line: Rc::clone(&line), node: Rc::clone(&node) };
+    let mut reader = Reader::from_reader(counting);
     let mut dump = Dump::default();
     let mut buf = Vec::new();
     loop {
         let at = line.get();
+        node.set(0);
         let event = reader.read_event_into(&mut buf).map_err(|err| {
             let hint = format!("expected the XML of thin_dump: {err}");
             ParseError::new(ParseErrorKind::NotThisFormat, "text", "", hint).at(line.get())
@@ -101,10 +105,15 @@ pub fn parse_thin_dump(input: impl BufRead) -> Result<ThinDump, ParseError> {
     }
 }
 
-/// A reader that counts lines as they are consumed.
+/// Bytes of an element, or of what stands between two. A real one has some dozens.
+const MAX_NODE: usize = 1 << 20;
+
+/// A reader that counts lines as they are consumed, and the bytes of the element at hand, which the
+/// reader of XML keeps whole.
 struct Counting<R> {
     inner: R,
     line: Rc<Cell<u64>>,
+    node: Rc<Cell<usize>>,
 }
 
 impl<R: BufRead> Read for Counting<R> {
@@ -121,6 +130,10 @@ impl<R: BufRead> Read for Counting<R> {
 
 impl<R: BufRead> BufRead for Counting<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.node.get() > MAX_NODE {
+            let message = format!("an element of more than {MAX_NODE} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
         self.inner.fill_buf()
     }
 
@@ -131,15 +144,22 @@ impl<R: BufRead> BufRead for Counting<R> {
             let lines = passed.iter().filter(|b| **b == b'\n').count();
             self.line.set(self.line.get().saturating_add(u64::try_from(lines).unwrap_or(0)));
         }
+        self.node.set(self.node.get().saturating_add(amount));
         self.inner.consume(amount);
     }
 }
+
+/// Ranges of all volumes of a pool together. Volumes can share mappings, so that a short text stands
+/// for many of them.
+pub const MAX_THIN_RANGES: usize = 1 << 24;
 
 /// A dump as it is read.
 #[derive(Debug, Default)]
 struct Dump {
     pool: Option<(u64, Option<u64>)>,
     ended: bool,
+    /// Of all volumes and shared mappings that are whole.
+    ranges: usize,
     devices: Vec<ThinDevice>,
     /// Mappings that several volumes share, by name.
     shared: HashMap<u64, Vec<BlockRange>>,
@@ -224,6 +244,7 @@ impl Dump {
 
     fn push(&mut self, range: BlockRange, line: u64) -> Result<(), ParseError> {
         let open = self.open.as_mut().ok_or_else(|| outside(line))?;
+        check_room(self.ranges, open.ranges.len(), 1, line)?;
         open.extend(&[range], line)
     }
 
@@ -232,7 +253,9 @@ impl Dump {
             let hint = "no mappings of that name were defined before";
             ParseError::new(ParseErrorKind::Inconsistent, "ref", &name.to_string(), hint).at(line)
         })?;
-        self.open.as_mut().ok_or_else(|| outside(line))?.extend(known, line)
+        let open = self.open.as_mut().ok_or_else(|| outside(line))?;
+        check_room(self.ranges, open.ranges.len(), known.len(), line)?;
+        open.extend(known, line)
     }
 
     fn end(&mut self, name: &[u8]) -> Result<(), ParseError> {
@@ -242,6 +265,7 @@ impl Dump {
                 let Some(Open { device, name, ranges, line }) = self.open.take() else {
                     return Ok(());
                 };
+                self.ranges = self.ranges.saturating_add(ranges.len());
                 let Some((id, mapped)) = device else {
                     self.shared.insert(name, ranges);
                     return Ok(());
@@ -272,6 +296,15 @@ impl Dump {
         };
         Ok(ThinDump { block_bytes, data_blocks, devices: self.devices })
     }
+}
+
+fn check_room(whole: usize, open: usize, more: usize, line: u64) -> Result<(), ParseError> {
+    let all = whole.saturating_add(open).saturating_add(more);
+    if all <= MAX_THIN_RANGES {
+        return Ok(());
+    }
+    let hint = format!("at most {MAX_THIN_RANGES} ranges in all volumes: dump fewer with --dev-id");
+    Err(ParseError::new(ParseErrorKind::TooLong, "mappings", &all.to_string(), hint).at(line))
 }
 
 #[cold]

@@ -1,7 +1,8 @@
 //! Superblocks, thin pools and listings that no capture at hand has.
 
 use badrange_input::{
-    MdRole, MdVersion, ParseErrorKind, parse_lsblk, parse_mdadm_examine, parse_thin_dump,
+    MAX_THIN_RANGES, MdRole, MdVersion, ParseErrorKind, parse_lsblk, parse_mdadm_examine,
+    parse_thin_dump,
 };
 
 /// As mdadm prints 0.90: sizes in KiB, no data offset, a table of the members.
@@ -124,6 +125,50 @@ fn mappings_that_double_at_every_reference_are_refused() {
     }
     let err = parse_thin_dump(bomb.as_bytes()).unwrap_err();
     assert_eq!((err.kind(), err.line()), (ParseErrorKind::Inconsistent, Some(3)));
+}
+
+#[test]
+fn a_short_text_does_not_stand_for_more_ranges_than_memory_has() {
+    // 65536 shared ranges, and volumes that all refer to them: 256 of those are the most there is
+    // room for, with the definition itself 255.
+    let many = 1 << 16;
+    let mut text = "<superblock data_block_size=\"128\"><def name=\"1\">".to_owned();
+    for i in 0..many {
+        text += &format!("<single_mapping origin_block=\"{}\" data_block=\"{i}\"/>", 2 * i);
+    }
+    text += "</def>";
+    let volumes = |count: usize| {
+        let volume = |id| {
+            format!("<device dev_id=\"{id}\" mapped_blocks=\"{many}\"><ref name=\"1\"/></device>")
+        };
+        let text = text.clone() + &(0..count).map(volume).collect::<String>() + "</superblock>";
+        parse_thin_dump(text.as_bytes()).map(|dump| dump.devices.len()).map_err(|err| err.kind())
+    };
+    assert_eq!(MAX_THIN_RANGES, 256 * many);
+    assert_eq!(volumes(255), Ok(255));
+    assert_eq!(volumes(256), Err(ParseErrorKind::TooLong));
+}
+
+/// Endless bytes of one element, which nobody may keep.
+struct Endless(u64);
+
+impl std::io::Read for Endless {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        buf.fill(b'a');
+        self.0 += buf.len() as u64;
+        assert!(self.0 < 4 << 20, "it reads on and on");
+        Ok(buf.len())
+    }
+}
+
+#[test]
+fn an_element_without_end_is_refused_early() {
+    use std::io::{BufReader, Read};
+    for begin in ["<superblock uuid=\"", "<!--", "<superblock data_block_size=\"128\">", "<"] {
+        let text = BufReader::new(begin.as_bytes().chain(Endless(0)));
+        let err = parse_thin_dump(text).unwrap_err();
+        assert_eq!(err.kind(), ParseErrorKind::NotThisFormat, "{begin}");
+    }
 }
 
 #[test]
