@@ -28,7 +28,7 @@ pub(crate) use self::{
 };
 use crate::{
     Crash, Effects, EventOutcome, Notified, Outcome, Profile, Scenario, Shutdown, Unmapped,
-    machine::{Machine, Maps},
+    machine::{Machine, ProcState},
     scenario::{Advice, Event},
 };
 use badrange_core::PAGE_SIZE;
@@ -236,19 +236,26 @@ impl Linux<'_> {
     }
 
     /// The page tables as they are now; what changes later is changed in a copy.
-    fn page_tables(&self) -> Vec<Maps> {
-        self.machine.processes.iter().map(|process| Maps::clone(&process.maps)).collect()
+    fn page_tables(&self) -> Arc<Vec<ProcState>> {
+        Arc::clone(&self.machine.processes)
     }
 
     /// What left the page tables of those who live on and did not do it themselves.
-    fn unmapped_since(&self, before: &[Maps], injector: Option<usize>) -> Vec<Unmapped> {
+    fn unmapped_since(
+        &self,
+        before: &Arc<Vec<ProcState>>,
+        injector: Option<usize>,
+    ) -> Vec<Unmapped> {
         let mut unmapped = Vec::new();
-        let processes = self.machine.scenario.processes.iter().zip(&self.machine.processes);
-        for (i, ((what, state), before)) in processes.zip(before).enumerate() {
+        if Arc::ptr_eq(before, &self.machine.processes) {
+            return unmapped;
+        }
+        let processes = self.machine.scenario.processes.iter().zip(&*self.machine.processes);
+        for (i, ((what, state), before)) in processes.zip(&**before).enumerate() {
             if !state.alive || Some(i) == injector {
                 continue;
             }
-            for (index, (map, before)) in state.maps.iter().zip(&**before).enumerate() {
+            for (index, (map, before)) in state.maps.iter().zip(&*before.maps).enumerate() {
                 if Arc::ptr_eq(map, before) {
                     continue;
                 }
@@ -270,7 +277,7 @@ impl Linux<'_> {
         report.dying.sort_unstable();
         report.dying.dedup();
         for process in &report.dying {
-            if let Some(state) = self.machine.processes.get_mut(*process) {
+            if let Some(state) = self.machine.process_mut(*process) {
                 state.alive = false;
                 state.clear();
             }

@@ -19,7 +19,7 @@ pub(crate) use self::{
     files::{Entry, FileRun, FsState},
     pages::Pages,
     sectors::BadSectors,
-    tables::{MapState, Maps, PageSize, ProcState},
+    tables::{MapState, PageSize, ProcState},
     translate::{DaxPages, PmemBytes},
 };
 use crate::{
@@ -45,7 +45,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) quirks: Quirks,
     pub(crate) devices: Vec<DeviceState>,
     pub(crate) filesystems: Vec<FsState>,
-    pub(crate) processes: Vec<ProcState>,
+    /// Shared with copies of the machine until a process changes.
+    pub(crate) processes: Arc<Vec<ProcState>>,
     /// What is known about bad memory, and the tables of the regions.
     pub(crate) bus: Bus,
     /// Device by device, what stands on it and by which leg.
@@ -73,11 +74,9 @@ impl<'a> Machine<'a> {
             quirks,
             devices: scenario.devices.iter().map(|device| state(pmem_of(&device.kind))).collect(),
             filesystems: scenario.filesystems.iter().map(fs_state).collect(),
-            processes: scenario
-                .processes
-                .iter()
-                .map(|p| ProcState::new(p, &scenario.devices))
-                .collect(),
+            processes: Arc::new(
+                scenario.processes.iter().map(|p| ProcState::new(p, &scenario.devices)).collect(),
+            ),
             bus: bus(scenario, quirks),
             uppers: Arc::new(uppers(scenario)),
             mappers: Arc::new(mappers(scenario)),
@@ -166,7 +165,7 @@ impl<'a> Machine<'a> {
             FileId::Inode { fs, .. } => mounted.get(fs) != Some(&true),
             FileId::Device(_) => false,
         };
-        for process in &mut self.processes {
+        for process in Arc::make_mut(&mut self.processes) {
             for index in 0..process.maps.len() {
                 let file = process.maps.get(index).map(|map| map.file);
                 if file.is_some_and(gone) {
@@ -188,6 +187,13 @@ impl<'a> Machine<'a> {
         })
     }
 
+    /// A process, to be changed.
+    pub(crate) fn process_mut(&mut self, process: usize) -> Option<&mut ProcState> {
+        // Without a look first, all would be copied for an index that is none.
+        self.processes.get(process)?;
+        Arc::make_mut(&mut self.processes).get_mut(process)
+    }
+
     /// Removes pages of a file from all page tables.
     pub(crate) fn unmap(&mut self, file: FileId, pages: &core::ops::Range<u64>) {
         let mappers = Arc::clone(&self.mappers);
@@ -198,11 +204,12 @@ impl<'a> Machine<'a> {
 
     /// Removes pages of a file from one map.
     pub(crate) fn unmap_in(&mut self, process: usize, index: usize, pages: &core::ops::Range<u64>) {
-        let Some(state) = self.processes.get_mut(process) else { return };
+        let Some(state) = self.processes.get(process) else { return };
         let found = state.maps.get(index).and_then(|map| map.first_present(pages.clone(), false));
         // Maps are shared with other machines: who changes nothing does not ask for one to change.
         if found.is_some() {
-            let gone = state.map_mut(index).map(|map| map.unmap(pages.clone()));
+            let state = self.process_mut(process).and_then(|state| state.map_mut(index));
+            let gone = state.map(|map| map.unmap(pages.clone()));
             self.gone.extend(gone.map(|pages| (process, pages)));
         }
     }

@@ -160,7 +160,7 @@ impl Linux<'_> {
                 (Fault::Signal(..), _) => return false,
             },
         };
-        let state = self.machine.processes.get_mut(by);
+        let state = self.machine.process_mut(by);
         if let Some(map) = state.and_then(|state| state.map_mut(index)) {
             map.fault_in(page, size);
         }
