@@ -34,11 +34,6 @@ pub fn run(options: &Options, page: &mut Page) -> Result<(), String> {
     let mut table = Table::default();
     for &n in &options.sizes {
         for shape in Shape::ALL {
-            // The largest set is measured without overlaps and with them; the giant is about
-            // robustness, which a million shows.
-            if shape == Shape::Giant && n > 1_000_000 {
-                continue;
-            }
             measure(options, shape, n, &mut table)?;
         }
     }

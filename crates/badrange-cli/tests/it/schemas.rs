@@ -59,6 +59,72 @@ fn plan_prints_its_schema() {
     holds(&["plan", "--stack", STACK, "--at", EVERYTHING, "--json"]);
 }
 
+#[test]
+fn outcomes_of_all_recordings_are_in_their_schema() {
+    use badrange_sim::{Profile, Scenario, run};
+    let dir = root().join("../badrange-sim/tests/fixtures/kernel-cases");
+    let mut count = 0;
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let name = path.display().to_string();
+        let scenario = Scenario::from_str(&text, &name).unwrap();
+        for profile in [None, Some(Profile::Ranged), Some(Profile::RangeOwners)] {
+            let outcome = serde_json::to_value(run(&scenario, profile)).unwrap();
+            assert_eq!(faults(&outcome), Vec::<String>::new(), "{name} {profile:?}");
+            count += 1;
+        }
+    }
+    assert!(count >= 3 * 172);
+}
+
+#[test]
+fn the_simulator_prints_its_schemas() {
+    for scenario in ["reflink", "linear", "striped", "partitions", "removal", "storm"] {
+        let path = format!("../../examples/scenarios/{scenario}.json");
+        holds(&["sim", "compare", &path, "--json"]);
+        holds(&["sim", "run", &path, "--json"]);
+    }
+    for scenario in
+        ["sim.in/reflink", "sim.in/holes", "sim-storms.in/storm", "sim-storms.in/layers"]
+    {
+        let path = format!("tests/cmd/{scenario}.json");
+        holds(&["sim", "run", &path, "--json", "--profile", "ranged"]);
+        holds(&["sim", "run", &path, "--json", "--profile", "linux-6.1"]);
+    }
+    let path = "tests/cmd/sim.in/reflink.json";
+    let mut sweep = Command::new(env!("CARGO_BIN_EXE_badrange"));
+    let profiles = "ranged,linux-7.2,per-pfn";
+    sweep.args(["sim", "sweep", path, "--seeds", "0..30", "--profiles", profiles]);
+    let lines = sweep.current_dir(root()).output().unwrap().stdout;
+    let lines = String::from_utf8(lines).unwrap();
+    assert_eq!(lines.lines().count(), 90);
+    for line in lines.lines() {
+        assert_eq!(faults(&serde_json::from_str(line).unwrap()), Vec::<String>::new(), "{line}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("lines.jsonl");
+    fs::write(&file, lines).unwrap();
+    holds(&["sim", "summarize", &file.display().to_string(), "--json"]);
+}
+
+#[test]
+fn stacks_and_lists_print_their_schemas() {
+    holds(&["check-stack", "--stack", STACK, "--json"]);
+    for stack in ["good", "degraded", "overlap", "wrong"] {
+        let path = format!("tests/cmd/check-stack.in/{stack}.toml");
+        holds(&["check-stack", "--stack", &path, "--json"]);
+    }
+    holds(&["badblocks", "apply", "set:16+8", "check:16+1", "check:0+1", "clear:17+1", "--json"]);
+    let access = ["--stack", "tests/cmd/badblocks.in/stack.toml", "--at", "pmem0:16+4", "--json"];
+    for profile in ["ranged", "linux-7.2"] {
+        for what in ["read", "write"] {
+            let begin = ["badblocks", "access", what, "--profile", profile];
+            holds(&[begin.as_slice(), access.as_slice()].concat());
+        }
+    }
+}
+
 /// A schema that lets everything pass would not be one.
 #[test]
 fn schemas_refuse_what_is_not_in_them() {
