@@ -43,7 +43,7 @@ pub enum ScenarioErrorKind {
 /// assert!(err.to_string().starts_with(r#"a.json: devices[0]: unknown key "speed""#));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}{}{message}", Prefix(.file), Prefix(.path))]
+#[error("{}{}{}", Prefix(.file), Prefix(.path), Shown(.message))]
 pub struct ScenarioError {
     kind: ScenarioErrorKind,
     file: String,
@@ -88,6 +88,18 @@ struct Prefix<'a>(&'a str);
 
 impl fmt::Display for Prefix<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, "{}: ", self.0) }
+        if self.0.is_empty() { Ok(()) } else { write!(f, "{}: ", Shown(self.0)) }
+    }
+}
+
+/// Words that may quote a scenario: a terminal must not obey them.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            c if c.is_control() => write!(f, "{}", c.escape_unicode()),
+            c => write!(f, "{c}"),
+        })
     }
 }

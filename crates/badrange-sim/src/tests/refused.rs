@@ -224,3 +224,19 @@ fn too_much_is_refused_before_it_runs() {
     let err = Scenario::from_str(&base.to_string(), "t.json").unwrap_err();
     assert_eq!((err.kind(), err.path()), (Kind::TooLarge, "events[0]"));
 }
+
+#[test]
+fn what_a_message_quotes_has_no_control_characters() {
+    // JSON escapes those below a space; 0x7f stands as it is.
+    for value in ["\u{7f}0x7f219c000000", "\u{1b}[31m", "\u{9b}31m"] {
+        for (pointer, value) in [
+            ("/devices/0/clear_poison", json!(value)),
+            ("/devices/0", json!({"name": value})),
+            ("/devices/0", json!({ value: 1 })),
+            ("/profile", json!(value)),
+        ] {
+            let said = refusal(pointer, value).to_string();
+            assert!(!said.chars().any(char::is_control), "{said:?}");
+        }
+    }
+}
