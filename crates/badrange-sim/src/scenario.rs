@@ -257,7 +257,7 @@ fn read(object: &Object<'_>) -> Result<Scenario> {
     check_storms(object, &events)?;
     let expect = object.optional("expect", |at| expect(at, events.len()))?;
     Ok(Scenario {
-        name: object.required("name", |at| at.string())?,
+        name: object.required("name", |at| at.name())?,
         profile: object.required("profile", profile)?,
         desc: object.optional("desc", |at| at.string())?,
         note: object.optional("note", |at| at.string())?,

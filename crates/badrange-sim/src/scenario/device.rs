@@ -147,7 +147,7 @@ fn pmem(object: &Object<'_>, regions: &mut Vec<Region>) -> Result<(String, Devic
         region: object.optional("region", |at| region(at, namespace, regions))?,
         faulted: object.or("faulted", Vec::new(), |at| faulted(at, namespace, size))?,
     };
-    Ok((object.required("name", |at| at.string())?, DeviceKind::Pmem(Box::new(pmem)), size))
+    Ok((object.required("name", |at| at.name())?, DeviceKind::Pmem(Box::new(pmem)), size))
 }
 
 fn align(object: &Object<'_>) -> Result<Align> {
@@ -188,7 +188,7 @@ fn region(at: At<'_>, namespace: Namespace, regions: &mut Vec<Region>) -> Result
     if !place.contains_extent(namespace.whole()) {
         return Err(at.bad(format!("{place} does not hold all of the namespace")));
     }
-    let name = object.required("name", |at| at.string())?;
+    let name = object.required("name", |at| at.name())?;
     let badblocks = object.ranges("badblocks")?;
     let region = Region { name, place, badblocks };
     match regions.iter().position(|known| known.name == region.name) {
@@ -210,7 +210,7 @@ fn partition(object: &Object<'_>, names: &Names) -> Result<(String, DeviceKind, 
         .and_then(Extent::<Sector>::bytes)
         .map_err(|err| object.at().bad(err.to_string()))?;
     let kind = DeviceKind::Partition { on, place: Partition::new(place) };
-    Ok((object.required("name", |at| at.string())?, kind, place.len()))
+    Ok((object.required("name", |at| at.name())?, kind, place.len()))
 }
 
 fn dm(object: &Object<'_>, names: &Names) -> Result<(String, DeviceKind, u64)> {
@@ -230,7 +230,7 @@ fn dm(object: &Object<'_>, names: &Names) -> Result<(String, DeviceKind, u64)> {
     let legs = legs.collect::<Result<Vec<usize>>>()?;
     let size = table.extent().len();
     let kind = DeviceKind::Dm { table: Box::new(table), legs };
-    Ok((object.required("name", |at| at.string())?, kind, size))
+    Ok((object.required("name", |at| at.name())?, kind, size))
 }
 
 /// The format has two kinds of targets; what others do with failures was not observed.

@@ -132,7 +132,7 @@ pub(super) fn read(at: At<'_>, names: &Names, devices: &[Device]) -> Result<File
     let geometry = geometry(&object, kind, state, size, block_size)?;
     let read_extent = |at: At<'_>| extent(at, names, devices, device);
     let fs = Filesystem {
-        name: object.required("name", |at| at.string())?,
+        name: object.required("name", |at| at.name())?,
         kind,
         device,
         state,

@@ -138,6 +138,15 @@ impl<'a> At<'a> {
         self.text().map(str::to_owned)
     }
 
+    /// A name, which is shown in all kinds of output: a terminal must not obey it.
+    pub(crate) fn name(&self) -> Result<String> {
+        let name = self.string()?;
+        if name.chars().any(char::is_control) {
+            return Err(self.bad("must be a name without control characters"));
+        }
+        Ok(name)
+    }
+
     pub(crate) fn bool(&self) -> Result<bool> {
         self.value.as_bool().ok_or_else(|| self.not_a("true or false"))
     }

@@ -89,7 +89,7 @@ pub(super) fn read(at: At<'_>, names: &Names, devices: &[Device]) -> Result<Proc
         ("blocked", Disposition::Blocked),
     ];
     Ok(Process {
-        tag: object.required("tag", |at| at.string())?,
+        tag: object.required("tag", |at| at.name())?,
         threads,
         on_sigbus: object.or("on_sigbus", Disposition::Handler, |at| at.word(&dispositions))?,
         maps: object.many("maps", |at| map(at, names, devices))?,

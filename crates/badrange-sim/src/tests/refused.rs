@@ -234,6 +234,9 @@ fn what_a_message_quotes_has_no_control_characters() {
             ("/devices/0", json!({"name": value})),
             ("/devices/0", json!({ value: 1 })),
             ("/profile", json!(value)),
+            ("/name", json!(value)),
+            ("/devices/0/name", json!(value)),
+            ("/filesystems/0/name", json!(value)),
         ] {
             let said = refusal(pointer, value).to_string();
             assert!(!said.chars().any(char::is_control), "{said:?}");
