@@ -225,6 +225,13 @@ impl Level {
         self.directory.leaf(place)
     }
 
+    /// The leaf of a level that has no other.
+    #[inline]
+    pub(super) fn whole(&self) -> Option<&Leaf> {
+        let first = self.leaf((0, 0))?;
+        (first.len() == self.len).then_some(first)
+    }
+
     fn first_of(&self, place: Place) -> Option<Raw> {
         self.leaf(place)?.raw(0)
     }

@@ -29,6 +29,8 @@ pub(super) struct Tree {
     levels: [Level; LEVELS],
     /// The level that holds everything, if one does.
     only: Option<usize>,
+    /// The level that has most.
+    main: usize,
 }
 
 impl Tree {
@@ -47,10 +49,13 @@ impl Tree {
         added
     }
 
-    /// To be called after a level grew or shrank: notes which one is the only one.
+    /// To be called after a level grew or shrank: notes which one has most, and whether it is the
+    /// only one.
     pub(super) fn note(&mut self) {
-        let mut used = (0..LEVELS).filter(|i| self.levels.get(*i).is_some_and(|l| l.len() > 0));
+        let len = |i: &usize| self.levels.get(*i).map_or(0, Level::len);
+        let mut used = (0..LEVELS).filter(|i| len(i) > 0);
         self.only = used.next().filter(|_| used.next().is_none());
+        self.main = (0..LEVELS).max_by_key(len).unwrap_or(0);
     }
 
     /// Takes a record out; `false` if there is none.
@@ -106,9 +111,7 @@ impl Tree {
         if let Some(level) = self.only() {
             return level.try_each(level.directory().find(from()), from, end, each);
         }
-        let Some(main) = self.used().max_by_key(|level| level.len()) else {
-            return ControlFlow::Continue(());
-        };
+        let Some(main) = self.levels.get(self.main) else { return ControlFlow::Continue(()) };
         let mut few = Few::default();
         if few.find(self.others(main), &from, end).is_break() {
             return self.try_each_of_many(main, from, end, each);
@@ -185,15 +188,25 @@ impl Few {
         end: u64,
     ) -> ControlFlow<()> {
         for level in levels {
-            level.try_each(level.directory().find(from()), &from, end, |raw| {
+            let mut push = |raw| {
                 if self.raws.len() == FEW {
                     return ControlFlow::Break(());
                 }
                 self.raws.push(raw);
                 ControlFlow::Continue(())
-            })?;
+            };
+            match level.whole().filter(|_| level.len() <= FEW) {
+                // A look at all of them is quicker than to find the first.
+                Some(leaf) => leaf
+                    .raws()
+                    .filter(|raw| raw.start < end && raw.end > from())
+                    .try_for_each(&mut push)?,
+                None => level.try_each(level.directory().find(from()), &from, end, push)?,
+            }
         }
-        self.raws.sort_unstable_by(compare);
+        if self.raws.len() > 1 {
+            self.raws.sort_unstable_by(compare);
+        }
         self.due = self.raws.first().map_or(u64::MAX, |raw| raw.start);
         ControlFlow::Continue(())
     }
