@@ -36,7 +36,8 @@ impl fmt::Display for BlockUnit {
 
 /// Where a bad range lies, in the words of the text.
 ///
-/// A device is `None` in a list that does not say whose it is. Names are without `/dev/`.
+/// A device is `None` in a list that does not say whose it is. Names are without `/dev/`. Shown,
+/// they have no control characters.
 ///
 /// # Examples
 /// ```
@@ -134,7 +135,10 @@ pub(super) fn to_page_end<S: Space>(start: u64, block: u64) -> Option<Extent<S>>
 /// `fsblock@`, `buffer@` and `block@`, which that language does not have.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |device: &Option<String>| device.clone().unwrap_or_else(|| "?".to_owned());
+        let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+        let name = |device: &Option<String>| -> String {
+            device.as_deref().unwrap_or("?").chars().map(shown).collect()
+        };
         match self {
             Self::Device { device, extent } => {
                 let (start, len) = (extent.start().get(), extent.len());

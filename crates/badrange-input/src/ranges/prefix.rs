@@ -48,12 +48,23 @@ const MAX_PREFIXES: usize = 8;
 
 /// Takes a line apart.
 pub(super) fn message(line: &str) -> Message<'_> {
-    if line.contains('\x1b') {
-        let plain = ESCAPES.replace_all(line, "").into_owned();
-        let Message { text, prefixed } = message_of(&plain);
-        return Message { text: Cow::Owned(text.into_owned()), prefixed };
+    if !line.trim_end().contains(is_strange) {
+        return message_of(line);
     }
-    message_of(line)
+    let plain = ESCAPES.replace_all(line.trim_end(), "");
+    let plain: String = plain.chars().filter(|c| *c != '\0').map(shown).collect();
+    let Message { text, prefixed } = message_of(&plain);
+    Message { text: Cow::Owned(text.into_owned()), prefixed }
+}
+
+fn is_strange(c: char) -> bool {
+    c.is_control() && c != '\t'
+}
+
+/// What a terminal must not obey, it is not shown. Files that were being written when the machine
+/// went down have zeros in front of the next line: those are left out.
+fn shown(c: char) -> char {
+    if is_strange(c) { char::REPLACEMENT_CHARACTER } else { c }
 }
 
 fn message_of(line: &str) -> Message<'_> {
@@ -99,6 +110,7 @@ mod tests {
             "kernel: @",
             "> > [   17.354127] @",
             "\x1b[32m[   17.354127] \x1b[0m\x1b[31m@\x1b[0m\r",
+            "\0\0\0\0[   17.354127] @\r",
             "  @",
         ];
         for line in lines {

@@ -35,3 +35,24 @@ fn read_with_blocks(text: &str, device: &str, bytes: u64) -> Result<RangeList, P
     let options = RangeOptions { device: Some(device), block_size: &size, untried_is_bad: false };
     read_ranges(text.as_bytes(), &options)
 }
+
+#[test]
+fn names_in_a_text_have_no_control_characters_when_shown() {
+    let lines = [
+        "sd 0:0:0:0: [sd\u{16}a] tag#1 CDB: Read(10) 28 00 00 00 23 28 00 00 01 00",
+        "I/O error, dev sd\u{7f}a, sector 8 op 0x0:(READ) flags 0x0 phys_seg 1 prio class 2",
+        "I/O error, dev sd\u{9b}31ma, sector 8 op 0x0:(READ) flags 0x0 phys_seg 1 prio class 2",
+    ];
+    for line in lines {
+        let told = listed(line);
+        assert_eq!(told.len(), 1, "{line:?}");
+        assert!(!told[0].chars().any(char::is_control), "{told:?}");
+    }
+}
+
+#[test]
+fn zeros_of_a_file_that_was_cut_off_do_not_hide_the_line_behind_them() {
+    let line = "\0\0\0\0[    5.0] I/O error, dev sda, sector 8 op 0x0:(READ) flags 0x0 phys_seg 1 prio class 2";
+    assert_eq!(listed(line), listed(line.trim_start_matches('\0')));
+    assert_eq!(listed(line).len(), 1);
+}
