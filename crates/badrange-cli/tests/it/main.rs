@@ -1,9 +1,10 @@
 //! The command as its users run it: transcripts, and everything that a transcript cannot show.
 #![expect(
+    clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a panic is a failed test"
+    reason = "small numbers, and a panic is a failed test"
 )]
 
 mod capture;
