@@ -31,25 +31,25 @@ struct Told {
 
 impl Told {
     fn add(&mut self, record: &Record) {
-        let (Record::Failed { failure, .. } | Record::Lost { failure, .. }) = record else {
-            panic!("{record}");
-        };
-        let BadRange::Memory(bytes) = failure.range else { panic!("{record}") };
-        let pages = bytes.start().get() / PAGE_SIZE..bytes.end().get() / PAGE_SIZE;
         match record {
-            Record::Failed { reports, .. } => {
+            Record::Failed { failure, reports } => {
+                let pages = pages(failure);
                 assert!(pages.clone().all(|page| self.exact.insert(page)), "told twice: {record}");
                 self.reports += reports;
                 self.ranges += 1;
             }
-            _ => {
-                self.covered.extend(pages);
-                if let Record::Lost { reports, .. } = record {
-                    self.lost += reports;
-                }
+            Record::Lost { failure, reports } => {
+                self.covered.extend(pages(failure));
+                self.lost += reports;
             }
+            Record::LostAnywhere { .. } => panic!("{record}"),
         }
     }
+}
+
+fn pages(failure: &Failure) -> core::ops::Range<u64> {
+    let BadRange::Memory(bytes) = failure.range else { panic!("{failure:?}") };
+    bytes.start().get() / PAGE_SIZE..bytes.end().get() / PAGE_SIZE
 }
 
 /// The pages of a leg, worked out from the geometry: two of every eight, in its turn.
