@@ -255,14 +255,14 @@ pub(crate) fn replay(workspace: &Workspace, budget: &Budget) -> Result<Outcome, 
         return Ok(Outcome::Skipped(why));
     }
     let place = Place::of(workspace);
-    let built = workspace.scratch("fuzz");
-    Cmd::parse("cargo build --quiet --locked --release --bins --manifest-path fuzz/Cargo.toml")
-        .env("CARGO_TARGET_DIR", text(&built))
+    Cmd::parse("cargo build --quiet --locked --bins --manifest-path fuzz/Cargo.toml")
+        .env("CARGO_TARGET_DIR", text(&workspace.target))
         .run(budget)?;
+    let built = workspace.target.join("debug");
     for target in place.targets()? {
         let inputs = place.inputs(&target);
         for batch in inputs.chunks(BATCH) {
-            Cmd::new([text(&built.join("release").join(&target))])
+            Cmd::new([text(&built.join(&target))])
                 .args(batch.iter().map(|path| text(path)))
                 .run_quietly(budget)?;
         }
