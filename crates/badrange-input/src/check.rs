@@ -131,7 +131,8 @@ fn shown(extent: Extent<DevOffset>) -> String {
     extent.to_string()
 }
 
-/// Bytes of a device that several devices above use. Volumes of a thin pool share blocks by design.
+/// Bytes of a device that several devices above use. Volumes of a thin pool, and reflinks of a file,
+/// share blocks by design.
 fn overlaps(topology: &Topology, place: usize, found: &mut Vec<CheckFinding>) {
     let Some(below) = topology.devices().get(place) else { return };
     let mut uses: Vec<(Extent<DevOffset>, &Device)> = Vec::new();
@@ -145,8 +146,9 @@ fn overlaps(topology: &Topology, place: usize, found: &mut Vec<CheckFinding>) {
     let mut last: Option<(Extent<DevOffset>, &Device)> = None;
     for (extent, above) in uses {
         if let Some((before, other)) = last {
-            let thin = |device: &Device| matches!(device.layer, Layer::Thin { .. });
-            let both = before.intersect(extent).filter(|_| !(thin(above) && thin(other)));
+            let shares =
+                |device: &Device| matches!(device.layer, Layer::Thin { .. } | Layer::Loop { .. });
+            let both = before.intersect(extent).filter(|_| !(shares(above) && shares(other)));
             if let Some(both) = both {
                 let message = format!(
                     "{} of {} are used by {} and by {}",

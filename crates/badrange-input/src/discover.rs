@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    Files, Format, LsblkDevice, ParseError, StackError, parse_lsblk, recognise,
+    Files, Format, LoopDevice, LsblkDevice, ParseError, StackError, parse_lsblk, recognise,
     sniff::RECOGNISE_BYTES,
 };
 
@@ -53,6 +53,7 @@ impl Discovery {
         let mut finder = Finder::new(files);
         finder.sort(names);
         finder.backbone(dir)?;
+        finder.loops()?;
         finder.write("schema = \"badrange.stack/1\"\n");
         finder.disks(dir)?;
         finder.partitions()?;
@@ -71,6 +72,7 @@ struct Finder<'f> {
     files: &'f dyn Files,
     by_format: BTreeMap<Format, Vec<String>>,
     devices: Vec<LsblkDevice>,
+    loops: Vec<LoopDevice>,
     /// Names of device-mapper devices that have a table, with the type of their first target.
     tables: Vec<(String, String)>,
     toml: String,
@@ -85,6 +87,7 @@ impl<'f> Finder<'f> {
             files,
             by_format: BTreeMap::new(),
             devices: Vec::new(),
+            loops: Vec::new(),
             tables: Vec::new(),
             toml: String::new(),
             used: Vec::new(),

@@ -41,6 +41,33 @@ fn broken(e: &serde_json::Error, what: &'static str, lines_before: u64) -> Parse
     ParseError::new(kind, what, "", hint).at(line)
 }
 
+/// A number, or its text: old versions quote all numbers, and without `-b` sizes are rounded.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Num {
+    Number(u64),
+    Text(String),
+}
+
+impl core::fmt::Display for Num {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Num {
+    /// The number; `None` for one that was rounded.
+    pub(crate) fn exact(&self) -> Option<u64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Text(text) => text.trim().parse().ok(),
+        }
+    }
+}
+
 /// Tells the lines of elements borrowed from one text, in ascending order.
 #[derive(Debug)]
 pub(crate) struct LineFinder<'a> {

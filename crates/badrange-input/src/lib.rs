@@ -14,6 +14,7 @@ mod files;
 mod fsmap;
 mod json;
 mod lines;
+mod losetup;
 mod lsblk;
 mod lvm;
 mod mdadm;
@@ -42,6 +43,7 @@ pub use crate::{
     files::{DirFiles, Files, MemoryFiles},
     fsmap::{Fsmap, FsmapDev, FsmapRecord},
     lines::{MAX_LINE_BYTES, MAX_TEXT_BYTES},
+    losetup::{LoopDevice, parse_losetup},
     lsblk::{LsblkDevice, parse_lsblk},
     lvm::{
         LogicalVolume, LvSegment, LvsReport, PhysicalVolume, PvsReport, SegmentKind, Stripe,

@@ -2,7 +2,11 @@ use std::{collections::HashMap, io::Read};
 
 use serde::Deserialize;
 
-use crate::{ParseError, json, lines::whole_text};
+use crate::{
+    ParseError,
+    json::{self, Num},
+    lines::whole_text,
+};
 
 /// A block device as `lsblk -J` lists it.
 ///
@@ -83,23 +87,6 @@ struct Node {
     mountpoints: Vec<Option<String>>,
     #[serde(default)]
     children: Vec<Self>,
-}
-
-/// A number, or its text: old versions quote all numbers, and without `-b` sizes are rounded.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Num {
-    Number(u64),
-    Text(String),
-}
-
-impl Num {
-    fn exact(&self) -> Option<u64> {
-        match self {
-            Self::Number(number) => Some(*number),
-            Self::Text(text) => text.trim().parse().ok(),
-        }
-    }
 }
 
 #[derive(Debug, Default)]

@@ -4,6 +4,7 @@ use crate::{
     ParseError, ParseErrorKind, bmap, dmtable,
     fsmap::{self, FsmapForm},
     lines::{Line, is_digits},
+    losetup,
 };
 
 /// How much of a file [`recognise`] looks at, at most: give it that much if there is.
@@ -36,6 +37,8 @@ pub enum Format {
     DmTable,
     /// [`parse_lsblk`](crate::parse_lsblk).
     Lsblk,
+    /// [`parse_losetup`](crate::parse_losetup).
+    Losetup,
     /// [`parse_mdadm_examine`](crate::parse_mdadm_examine).
     MdExamine,
     /// [`parse_thin_dump`](crate::parse_thin_dump).
@@ -57,6 +60,27 @@ pub enum Format {
 }
 
 impl Format {
+    /// Every format, in the order that people are told of them.
+    pub const ALL: &'static [Self] = &[
+        Self::SfdiskDump,
+        Self::SfdiskJson,
+        Self::VgCfg,
+        Self::LvsJson,
+        Self::PvsJson,
+        Self::DmTable,
+        Self::Lsblk,
+        Self::Losetup,
+        Self::MdExamine,
+        Self::ThinDump,
+        Self::FsmapPlain,
+        Self::FsmapVerbose,
+        Self::FsmapMachine,
+        Self::XfsBmap,
+        Self::Filefrag,
+        Self::Badblocks,
+        Self::InodePaths,
+    ];
+
     /// The command or file that writes it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -68,6 +92,7 @@ impl Format {
             Self::PvsJson => "pvs --segments --reportformat json",
             Self::DmTable => "dmsetup table",
             Self::Lsblk => "lsblk -J",
+            Self::Losetup => "losetup --json",
             Self::MdExamine => "mdadm --examine",
             Self::ThinDump => "thin_dump",
             Self::FsmapPlain => "xfs_io -c fsmap",
@@ -151,8 +176,8 @@ fn lines(text: &str, cut: bool) -> Result<Format, ParseError> {
 #[cold]
 fn unknown(text: &str) -> ParseError {
     let first = text.lines().map(str::trim_ascii).find(|l| !l.is_empty()).unwrap_or_default();
-    let hint = "known are sfdisk -d and --json, vgcfgbackup, lvs and pvs JSON, dmsetup table, \
-                xfs_io fsmap, xfs_bmap -v, filefrag -v, badblocks lists and inode paths";
+    let known: Vec<_> = Format::ALL.iter().map(|format| format.as_str()).collect();
+    let hint = format!("known are {}", known.join(", "));
     ParseError::new(ParseErrorKind::NotThisFormat, "text", first, hint)
 }
 
@@ -162,6 +187,9 @@ fn decisive(line: Line<'_>) -> Result<Option<Format>, ParseError> {
     let line = line.with_text(text);
     if let Some(format) = by_words(text) {
         return Ok(Some(format));
+    }
+    if losetup::is_row(text) {
+        return Ok(Some(Format::Losetup));
     }
     if bmap::header(line)? || text.ends_with(": no extents") || bmap::is_row(text) {
         return Ok(Some(Format::XfsBmap));
@@ -273,6 +301,7 @@ const LOG: &str = "give it to --log";
 const LATER: &str = "it is not read yet";
 const STACK: &str = "give the files that stack.toml names";
 const EXAMINE: &str = "give mdadm --examine of each member";
+const LOOPS: &str = "give losetup --json";
 const THIN: &str = "give thin_dump";
 
 const fn begins(mark: &'static str, what: &'static str, instead: &'static str) -> Other {
@@ -287,7 +316,7 @@ const fn test(test: fn(&str) -> bool, what: &'static str, instead: &'static str)
     Other { mark: Mark::Test(test), what, instead }
 }
 
-const OTHERS: [Other; 47] = [
+const OTHERS: [Other; 48] = [
     begins(
         "xfs_io: ",
         "an error message of xfs_io",
@@ -309,6 +338,7 @@ const OTHERS: [Other; 47] = [
     test(|t| words(t, &["major", "minor", "#blocks"]), "/proc/partitions", PARTITIONS),
     test(|t| words(t, &["NAME", "MAJ:MIN"]), "lsblk", STACK),
     begins("NAME=\"", "lsblk -P", STACK),
+    test(|t| words(t, &["NAME", "SIZELIMIT", "OFFSET"]), "losetup for humans", LOOPS),
     test(is_dm_deps, "dmsetup deps", TABLE),
     test(is_dm_name_number, "dmsetup ls", TABLE),
     test(|t| words(t, &["Name", "Maj", "Min"]), "dmsetup info -c", TABLE),
@@ -408,6 +438,9 @@ fn json(text: &str) -> Result<Format, ParseError> {
     }
     if has("blockdevices") {
         return Ok(Format::Lsblk);
+    }
+    if has("loopdevices") {
+        return Ok(Format::Losetup);
     }
     if has("filesystems") {
         return refuse("findmnt", STACK);

@@ -37,6 +37,8 @@ pub(crate) struct StackFile {
     pub(crate) thin: Vec<ThinEntry>,
     #[serde(default)]
     pub(crate) md: Vec<MdEntry>,
+    #[serde(default, rename = "loop")]
+    pub(crate) loops: Vec<LoopEntry>,
     #[serde(default)]
     pub(crate) fs: Vec<FsEntry>,
 }
@@ -137,6 +139,17 @@ pub(crate) struct MdEntry {
     pub(crate) name: Text,
     pub(crate) devices: Spanned<Vec<Text>>,
     pub(crate) examine: Spanned<Vec<Text>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoopEntry {
+    pub(crate) name: Text,
+    pub(crate) on: Text,
+    pub(crate) file: Text,
+    pub(crate) offset: Option<Spanned<Number>>,
+    pub(crate) sectors: Spanned<Number>,
+    pub(crate) logical_block: Option<Spanned<Number>>,
 }
 
 #[derive(Debug, Deserialize)]

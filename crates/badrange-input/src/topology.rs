@@ -5,6 +5,7 @@ mod fs;
 mod gaps;
 mod jobs;
 mod load;
+mod loops;
 mod lvm;
 mod md;
 mod names;
@@ -14,7 +15,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use badrange_block::{Partition, dm, interleave::Interleave, md as arrays, thin::Volume};
 use badrange_core::{DevOffset, Extent, Leg, Mapping};
-use badrange_fs::ReverseMap;
+use badrange_fs::{FileId, Fork, Owner, Record, ReverseMap};
 use badrange_pmem::Namespace;
 
 use crate::{Badblocks, Files, StackError};
@@ -85,6 +86,7 @@ impl Topology {
             | Layer::Mapped { .. }
             | Layer::Array { .. }
             | Layer::Thin { .. }
+            | Layer::Loop { .. }
             | Layer::Opaque
             | Layer::View { .. } => None,
         })
@@ -117,6 +119,7 @@ impl Topology {
                         | Layer::Pmem { .. }
                         | Layer::Partition { .. }
                         | Layer::Array { .. }
+                        | Layer::Loop { .. }
                 )
             })
         };
@@ -208,6 +211,13 @@ pub enum Layer {
         /// The device under each leg.
         legs: Vec<usize>,
     },
+    /// A file of the filesystem on another device.
+    Loop {
+        /// Where that filesystem has the file's bytes.
+        volume: Arc<Volume>,
+        /// The device under each leg: always that one.
+        legs: Vec<usize>,
+    },
     /// A device whose layout is not modelled: nothing below leads to it.
     Opaque,
     /// A window that can be asked for by name but is on nobody's way up: an extended partition, a
@@ -236,7 +246,9 @@ impl Layer {
             Self::Region { region, .. } => Some(Arc::<Interleave>::clone(region)),
             Self::Mapped { table, .. } => Some(Arc::<dm::Table>::clone(table)),
             Self::Array { array, .. } => Some(Arc::<arrays::Array>::clone(array)),
-            Self::Thin { volume, .. } => Some(Arc::<Volume>::clone(volume)),
+            Self::Thin { volume, .. } | Self::Loop { volume, .. } => {
+                Some(Arc::<Volume>::clone(volume))
+            }
             Self::Disk
             | Self::Memdev
             | Self::Pmem { region: None, .. }
@@ -260,6 +272,7 @@ impl Layer {
             Self::Mapped { legs, .. }
             | Self::Array { legs, .. }
             | Self::Thin { legs, .. }
+            | Self::Loop { legs, .. }
             | Self::Region { legs, .. } => legs,
             Self::Disk
             | Self::Memdev
@@ -284,6 +297,7 @@ impl Layer {
             Self::Mapped { table, .. } => table.array_of(leg),
             Self::Partition { .. }
             | Self::Thin { .. }
+            | Self::Loop { .. }
             | Self::Region { .. }
             | Self::Memdev
             | Self::Disk
@@ -302,7 +316,7 @@ impl Layer {
     /// ```
     #[must_use]
     pub fn used(&self, leg: Leg) -> Vec<Extent<DevOffset>> {
-        if let Self::Thin { volume, .. } = self {
+        if let Self::Thin { volume, .. } | Self::Loop { volume, .. } = self {
             return volume.used(leg).collect();
         }
         self.mapping().and_then(|m| m.leg_extent(leg)).into_iter().collect()
@@ -377,4 +391,75 @@ pub struct Filesystem {
     pub number: Option<String>,
     /// Files known by name only: what [`FileId::Name`](badrange_fs::FileId::Name) counts.
     pub names: Vec<String>,
+}
+
+impl Filesystem {
+    /// The files with this name, ascending: a path, with or without the mount point before it, a
+    /// name that a map prints, or an inode as debugfs writes it, `<132>`.
+    ///
+    /// Cost: looks at every path, and for an inode that has none at every record.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_fs::FileId;
+    /// use badrange_input::{MemoryFiles, Topology};
+    /// let files = MemoryFiles::new()
+    ///     .with("map", "\t0: 8:0 [8..15]: inode 12 data 0..7 8\n")
+    ///     .with("paths", "12 /etc/passwd\n");
+    /// let toml = "schema = \"badrange.stack/1\"\n[[disk]]\nname = \"sda\"\nsectors = 64\n\
+    ///             [[fs]]\ndevice = \"sda\"\nkind = \"xfs\"\nmap = [\"map\"]\npaths = \"paths\"\n\
+    ///             mount = \"/mnt\"\nblock_size = 4096\n";
+    /// let topology = Topology::load("stack.toml", toml, &files)?;
+    /// let fs = &topology.filesystems()[0];
+    /// for name in ["/etc/passwd", "/mnt/etc/passwd", "<12>"] {
+    ///     assert_eq!(fs.files_named(name), [FileId::Ino(12)]);
+    /// }
+    /// assert_eq!(fs.files_named("/etc/shadow"), []);
+    /// # Ok::<(), badrange_input::StackError>(())
+    /// ```
+    #[must_use]
+    pub fn files_named(&self, name: &str) -> Vec<FileId> {
+        if let Some(ino) = inode(name) {
+            return Some(FileId::Ino(ino)).filter(|_| self.is_known(ino)).into_iter().collect();
+        }
+        let mount = self.mount.as_deref().map(|mount| mount.trim_end_matches('/'));
+        let below = mount.and_then(|mount| name.strip_prefix(mount)).filter(|p| p.starts_with('/'));
+        let is = |path: &String| path == name || Some(path.as_str()) == below;
+        let inodes = self.paths.iter().filter(|(_, paths)| paths.iter().any(is));
+        let inodes = inodes.map(|(ino, _)| FileId::Ino(*ino));
+        let names = (0_u32..).zip(&self.names).filter(|(_, path)| is(path));
+        let names = names.map(|(number, _)| FileId::Name(number));
+        let mut all: Vec<_> = inodes.chain(names).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// The records that place bytes of a file's data, in the order of the device.
+    ///
+    /// Cost: looks at every record.
+    ///
+    /// # Examples
+    /// ```
+    /// # use badrange_input::Filesystem;
+    /// /// Bytes that a file has on the device.
+    /// fn stored(fs: &Filesystem, name: &str) -> u64 {
+    ///     let files = fs.files_named(name);
+    ///     files.iter().flat_map(|id| fs.data_of(*id)).map(|record| record.extent.len()).sum()
+    /// }
+    /// ```
+    pub fn data_of(&self, id: FileId) -> impl Iterator<Item = Record> + '_ {
+        let data = Owner::File { id, fork: Fork::Data };
+        self.map.iter().filter(move |record| record.owner == data)
+    }
+
+    fn is_known(&self, ino: u64) -> bool {
+        let owns = |owner: Owner| matches!(owner, Owner::File { id, .. } if id == FileId::Ino(ino));
+        self.paths.contains_key(&ino) || self.map.iter().any(|record| owns(record.owner))
+    }
+}
+
+/// `<132>`.
+fn inode(name: &str) -> Option<u64> {
+    crate::parse_u64(name.strip_prefix('<')?.strip_suffix('>')?)
 }

@@ -33,7 +33,7 @@
 //! ```
 
 use badrange_core::{DevOffset, Extent, FileOffset, HoleKind, PhysAddr};
-use badrange_fs::{FileId, Fork, Owner, Record};
+use badrange_fs::{FileId, Record};
 use badrange_input::{Filesystem, Topology};
 use serde::{Serialize, Serializer};
 
@@ -175,12 +175,6 @@ fn paths_of(fs: &Filesystem, id: FileId) -> Vec<String> {
     }
 }
 
-/// The records that place bytes of a file's data.
-fn records(fs: &Filesystem, id: FileId) -> impl Iterator<Item = Record> + '_ {
-    let data = Owner::File { id, fork: Fork::Data };
-    fs.map.iter().filter(move |record| record.owner == data)
-}
-
 /// A copy of some bytes of a file, and whether they were written.
 #[derive(Debug, Clone)]
 struct Copy {
@@ -205,7 +199,7 @@ impl Copy {
 
 fn pieces(topology: &Topology, range: &FileRange<'_>) -> Vec<LocatedPiece> {
     let mut copies: Vec<Copy> = Vec::new();
-    for record in records(range.fs, range.id) {
+    for record in range.fs.data_of(range.id) {
         copies.extend(copies_of(topology, range.fs.device, &record, range.extent));
     }
     copies.sort_by_key(|copy| copy.file.start());

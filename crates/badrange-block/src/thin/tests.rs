@@ -112,3 +112,59 @@ fn a_volume_without_blocks_lies_on_nothing() {
     let volume = Volume::new(1 << 20, BLOCK, &[], None).unwrap();
     assert_eq!((volume.legs(), volume.extent()), (0, at(0, 1 << 20)));
 }
+
+proptest! {
+    #[test]
+    fn a_file_may_have_a_block_of_its_device_several_times(
+        data in prop::collection::vec(prop::option::of(0..6_u64), 1..20), cut in 0..4_u64,
+    ) {
+        // Block by block: which block below each of the file's has; None is a hole.
+        let ranges: Vec<_> = data.iter().zip(0_u64..).filter_map(|(data, volume)| {
+            data.map(|data| BlockRange { volume, data, blocks: 1 })
+        }).collect();
+        let len = data.len() as u64 * BLOCK - cut * 512;
+        let file = Volume::of_file(len, BLOCK, &ranges).unwrap();
+        for sector in 0..len / 512 {
+            let byte = sector * 512;
+            let due = data[(byte / BLOCK) as usize].map(|data| data * BLOCK + byte % BLOCK);
+            let mut found = Vec::new();
+            let _ = file.map(at(byte, 512), &mut |part| {
+                found.push(match part {
+                    Mapped::To { leg, lower, .. } => {
+                        assert!(file.is_data(leg));
+                        Some(lower.start().get())
+                    }
+                    Mapped::Hole { .. } => None,
+                });
+                ControlFlow::Continue(())
+            });
+            prop_assert_eq!(found, vec![due]);
+        }
+        // From below: every sector of a block is at each place of the file that has the block.
+        for sector in 0..8 * BLOCK / 512 {
+            let byte = sector * 512;
+            let mut above: Vec<_> = (0..len / 512).map(|s| s * 512).filter(|up| {
+                data[(up / BLOCK) as usize] == Some(byte / BLOCK) && up % BLOCK == byte % BLOCK
+            }).collect();
+            for leg in (0..file.legs()).map(Leg::new) {
+                let _ = file.rmap(leg, at(byte, 512), &mut |part| {
+                    let here = above.iter().position(|up| *up == part.upper.start().get());
+                    above.remove(here.expect("a place that has the block, once"));
+                    ControlFlow::Continue(())
+                });
+            }
+            prop_assert_eq!(above, Vec::<u64>::new());
+        }
+    }
+}
+
+#[test]
+fn a_file_has_one_place_for_a_block_and_a_block_so_many_uses() {
+    let range = |volume, data, blocks| BlockRange { volume, data, blocks };
+    let twice = Volume::of_file(1 << 20, BLOCK, &[range(0, 0, 4), range(3, 9, 1)]);
+    assert_eq!(twice, Err(ThinError::Volume { block: 3 }));
+    let uses = |n: usize| (0..n as u64).map(|at| range(at, 7, 1)).collect::<Vec<_>>();
+    assert_eq!(Volume::of_file(1 << 20, BLOCK, &uses(MAX_USES)).unwrap().legs(), 256);
+    let many = Volume::of_file(1 << 20, BLOCK, &uses(MAX_USES + 1));
+    assert_eq!(many, Err(ThinError::Data { block: 7 }));
+}

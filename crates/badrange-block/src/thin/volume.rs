@@ -4,6 +4,9 @@ use badrange_core::{DevOffset, Extent, HoleKind, Leg, Mapped, Mapping, Rmapped};
 
 use crate::leg::{Sink, map_beyond};
 
+/// How many parts of one file may be the same bytes below, in a [`Volume::of_file`].
+pub const MAX_USES: usize = 256;
+
 /// Blocks of a volume that follow one another on the pool's data device too.
 ///
 /// # Examples
@@ -49,7 +52,8 @@ pub enum ThinError {
         /// The block.
         block: u64,
     },
-    /// A block of the data device stands twice in one volume.
+    /// A block of the data device stands twice in one volume, or more than [`MAX_USES`] times in a
+    /// file.
     Data {
         /// The block.
         block: u64,
@@ -63,7 +67,7 @@ impl fmt::Display for ThinError {
         match self {
             Self::Empty => f.write_str("a volume and its blocks have bytes"),
             Self::Volume { block } => write!(f, "block {block} of the volume is mapped twice"),
-            Self::Data { block } => write!(f, "data block {block} is in the volume twice"),
+            Self::Data { block } => write!(f, "data block {block} is in it too often"),
             Self::Overflow => f.write_str("a block lies beyond 64 bits of bytes"),
         }
     }
@@ -81,6 +85,11 @@ struct Link {
 impl Link {
     fn lower_extent(&self) -> Option<Extent<DevOffset>> {
         Extent::new(self.lower, self.upper.len()).ok()
+    }
+
+    /// The part of it that lies before the end of `volume`, which begins at zero.
+    fn inside(self, volume: Extent<DevOffset>) -> Option<Self> {
+        Some(Self { upper: self.upper.intersect(volume)?, lower: self.lower })
     }
 }
 
@@ -113,8 +122,8 @@ impl Link {
 pub struct Volume {
     extent: Extent<DevOffset>,
     legs: Box<[Links]>,
-    /// Whether the first leg is the data device.
-    has_data: bool,
+    /// How many of the legs are the data device: the first ones.
+    data_legs: u32,
 }
 
 /// The links of one leg, ordered both ways. INVARIANT: not empty, disjoint above and below.
@@ -153,21 +162,61 @@ impl Volume {
         for range in ranges {
             links.extend(link(block, range)?);
         }
-        apart(&links, block)?;
-        let inside =
-            |link: Link| Some(Link { upper: link.upper.intersect(extent)?, lower: link.lower });
-        let data: Vec<Link> = links.into_iter().filter_map(inside).collect();
+        apart(links.iter().map(|link| link.upper).collect(), block)
+            .map_err(|block| ThinError::Volume { block })?;
+        apart(links.iter().filter_map(Link::lower_extent).collect(), block)
+            .map_err(|block| ThinError::Data { block })?;
+        let data: Vec<Link> = links.into_iter().filter_map(|link| link.inside(extent)).collect();
         let beside = origin.and_then(|bytes| Extent::new(DevOffset::new(0), bytes.min(len)).ok());
         let beside = beside.map(|all| unmapped(all, &data)).unwrap_or_default();
         let legs = [Links::new(data), Links::new(beside)];
-        let has_data = legs.first().is_some_and(Option::is_some);
-        Ok(Self { extent, legs: legs.into_iter().flatten().collect(), has_data })
+        let data_legs = legs.first().map_or(0, |data| u32::from(data.is_some()));
+        Ok(Self { extent, legs: legs.into_iter().flatten().collect(), data_legs })
+    }
+
+    /// The device of `len` bytes that a file is: a loop device. `ranges` are the file's blocks of
+    /// `block` bytes and where the filesystem has them on its device.
+    ///
+    /// A file may have bytes of its device twice, where parts of it are reflinks of others. Every
+    /// further use is a leg of its own; all legs are the one device. What the file has no blocks
+    /// for is [`HoleKind::Unmapped`]: it reads as zeros. Blocks beyond the end are not part of it.
+    ///
+    /// # Errors
+    /// [`ThinError::Volume`] when the file has two places for a block, [`ThinError::Data`] when more
+    /// than [`MAX_USES`] parts of it are one block, and the others.
+    ///
+    /// # Kernel
+    /// `lo_rw_aio()` of `drivers/block/loop.c`, and the filesystem's own mapping of the file.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_block::thin::{BlockRange, Volume};
+    /// use badrange_core::Mapping;
+    /// let twice = [0, 5].map(|volume| BlockRange { volume, data: 40, blocks: 1 });
+    /// let image = Volume::of_file(8 << 12, 1 << 12, &twice)?;
+    /// assert_eq!(image.legs(), 2);
+    /// # Ok::<(), badrange_block::thin::ThinError>(())
+    /// ```
+    pub fn of_file(len: u64, block: u64, ranges: &[BlockRange]) -> Result<Self, ThinError> {
+        let block = NonZeroU64::new(block).ok_or(ThinError::Empty)?;
+        let extent = Extent::new(DevOffset::new(0), len).map_err(|_| ThinError::Empty)?;
+        let mut links = Vec::new();
+        for range in ranges {
+            links.extend(link(block, range)?);
+        }
+        apart(links.iter().map(|link| link.upper).collect(), block)
+            .map_err(|block| ThinError::Volume { block })?;
+        let inside = links.into_iter().filter_map(|link| link.inside(extent));
+        let layers = layers(inside.collect(), block)?;
+        let legs: Box<[Links]> = layers.into_iter().filter_map(Links::new).collect();
+        let data_legs = u32::try_from(legs.len()).unwrap_or(u32::MAX);
+        Ok(Self { extent, legs, data_legs })
     }
 
     /// Whether a leg is the data device, rather than the external origin.
     #[must_use]
     pub fn is_data(&self, leg: Leg) -> bool {
-        self.has_data && leg.index() == 0
+        leg.index() < self.data_legs
     }
 
     /// The bytes of a leg that the volume uses, ascending.
@@ -202,20 +251,32 @@ fn link(block: NonZeroU64, range: &BlockRange) -> Result<Option<Link>, ThinError
     Ok(Some(Link { upper, lower: lower.start() }))
 }
 
-/// No block above and none below may be there twice.
-fn apart(links: &[Link], block: NonZeroU64) -> Result<(), ThinError> {
-    let twice = |mut all: Vec<Extent<DevOffset>>| {
-        all.sort();
-        let mut pairs = all.iter().zip(all.iter().skip(1));
-        pairs.find_map(|(a, b)| (a.end() > b.start()).then(|| b.start().get() / block))
-    };
-    if let Some(block) = twice(links.iter().map(|link| link.upper).collect()) {
-        return Err(ThinError::Volume { block });
+/// The first block that is in two of the extents, as the error.
+fn apart(mut all: Vec<Extent<DevOffset>>, block: NonZeroU64) -> Result<(), u64> {
+    all.sort();
+    let mut pairs = all.iter().zip(all.iter().skip(1));
+    let twice = pairs.find(|(a, b)| a.end() > b.start());
+    twice.map_or(Ok(()), |(_, b)| Err(b.start().get() / block))
+}
+
+/// The links in layers, in each of which no byte below is used twice: as few as there are uses of
+/// the byte that is used most.
+fn layers(mut links: Vec<Link>, block: NonZeroU64) -> Result<Vec<Vec<Link>>, ThinError> {
+    links.sort_by_key(|link| (link.lower, link.upper.start()));
+    let mut layers: Vec<(DevOffset, Vec<Link>)> = Vec::new();
+    for link in links {
+        let Some(on) = link.lower_extent() else { return Err(ThinError::Overflow) };
+        let full = layers.len() == MAX_USES;
+        match layers.iter_mut().find(|(end, _)| *end <= on.start()) {
+            Some((end, layer)) => {
+                *end = on.end();
+                layer.push(link);
+            }
+            None if full => return Err(ThinError::Data { block: on.start().get() / block }),
+            None => layers.push((on.end(), vec![link])),
+        }
     }
-    match twice(links.iter().filter_map(Link::lower_extent).collect()) {
-        Some(block) => Err(ThinError::Data { block }),
-        None => Ok(()),
-    }
+    Ok(layers.into_iter().map(|(_, layer)| layer).collect())
 }
 
 /// The parts of `all` that no link has, each at the same place below.

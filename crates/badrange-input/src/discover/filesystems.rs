@@ -121,7 +121,7 @@ impl Finder<'_> {
     }
 
     /// The device whose mount point is above every one of these names; the nearest if several are.
-    fn mounted_over(&self, names: &[&str]) -> Option<&LsblkDevice> {
+    pub(super) fn mounted_over(&self, names: &[&str]) -> Option<&LsblkDevice> {
         let is_below = |mount: &str, name: &str| {
             let rest = name.strip_prefix(mount.trim_end_matches('/'));
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -6,14 +6,42 @@ use badrange_core::SECTOR_SIZE;
 
 use super::{Finder, last, list, quoted};
 use crate::{
-    Format, LsblkDevice, MdMember, StackError, parse_dm_table, parse_lvs_json, parse_mdadm_examine,
-    parse_pvs_json, parse_sfdisk_dump, parse_sfdisk_json, parse_vgcfg,
+    Format, LsblkDevice, MdMember, StackError, parse_dm_table, parse_losetup, parse_lvs_json,
+    parse_mdadm_examine, parse_pvs_json, parse_sfdisk_dump, parse_sfdisk_json, parse_vgcfg,
 };
 
 /// Devices that the kernel makes up and nobody stores anything on.
 const NO_STORAGE: [&str; 2] = ["rom", "zram"];
 
 impl Finder<'_> {
+    /// What is behind loop devices.
+    pub(super) fn loops(&mut self) -> Result<(), StackError> {
+        for name in self.of(Format::Losetup) {
+            let listed = self.parse(&name, |input| parse_losetup(input))?;
+            let old: Vec<_> = self.loops.iter().map(|known| known.name.clone()).collect();
+            self.loops.extend(listed.into_iter().filter(|new| !old.contains(&new.name)));
+            self.use_file(&name, "what is behind loop devices");
+        }
+        let is_alone = |d: &&LsblkDevice| d.kind == "loop" && d.bytes != Some(0);
+        if self.loops.is_empty() && self.devices.iter().any(|d| is_alone(&d)) {
+            self.missing.push("the files behind loop devices: losetup --json".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The entry of a loop device without its name and size, if what is behind it is listed.
+    fn behind(&self, name: &str) -> Option<String> {
+        let here = self.loops.iter().find(|known| known.name == name)?;
+        if let Some(device) = here.file.strip_prefix("/dev/").and_then(|path| self.device(path)) {
+            let whole = here.offset % SECTOR_SIZE == 0;
+            let (on, start) = (quoted(&device.name), here.offset / SECTOR_SIZE);
+            return whole.then(|| format!("[[partition]]\non = {on}\nstart = {start}"));
+        }
+        let on = quoted(&self.mounted_over(&[&here.file])?.name);
+        let (file, offset) = (quoted(&here.file), here.offset);
+        Some(format!("[[loop]]\non = {on}\nfile = {file}\noffset = {offset}"))
+    }
+
     pub(super) fn disks(&mut self, dir: &str) -> Result<(), StackError> {
         let mut written = 0_usize;
         for device in self.devices.clone() {
@@ -26,10 +54,13 @@ impl Finder<'_> {
                 continue;
             };
             let sectors = bytes / SECTOR_SIZE;
-            self.write(&format!(
-                "\n[[disk]]\nname = {}\nsectors = {sectors}\n",
-                quoted(&device.name)
-            ));
+            let name = quoted(&device.name);
+            written = written.saturating_add(1);
+            if let Some(entry) = self.behind(&device.name) {
+                self.write(&format!("\n{entry}\nname = {name}\nsectors = {sectors}\n"));
+                continue;
+            }
+            self.write(&format!("\n[[disk]]\nname = {name}\nsectors = {sectors}\n"));
             if let Some(block @ (512 | 4096)) = device.logical_block {
                 self.write(&format!("logical_block = {block}\n"));
             }
@@ -39,7 +70,6 @@ impl Finder<'_> {
                     device.name
                 ));
             }
-            written = written.saturating_add(1);
         }
         if written > 0 {
             return Ok(());

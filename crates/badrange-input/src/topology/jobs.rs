@@ -11,7 +11,7 @@ use badrange_core::{DevOffset, Extent, Mapping, SECTOR_SIZE};
 use super::{
     Device, Layer,
     load::{Loader, in_file, sectors},
-    lvm, md, thin,
+    loops, lvm, md, thin,
 };
 use crate::{
     Area, DmDevice, Format, PartitionKind, PartitionTable, PhysicalVolume, StackError, VolumeGroup,
@@ -62,6 +62,7 @@ enum What {
     ThinPool { pool: ThinPool },
     Thin { thin: Thin },
     Md { superblocks: Vec<md::Superblock> },
+    Loop(loops::Loop),
 }
 
 impl Loader<'_> {
@@ -88,6 +89,14 @@ impl Loader<'_> {
         }
         for entry in &file.md {
             jobs.push(self.md_array(entry)?);
+        }
+        for entry in &file.loops {
+            jobs.push(Job {
+                place: self.place(&entry.on),
+                needs: vec![Wanted::here(&entry.on)],
+                makes: vec![entry.name.get_ref().clone()],
+                what: What::Loop(loops::read(self, entry)?),
+            });
         }
         Ok(jobs)
     }
@@ -416,6 +425,10 @@ impl Job {
             },
             What::Thin { thin } => thin::make_volume(loader, self, thin, &below),
             What::Md { superblocks } => md::make(loader, self, superblocks, &below),
+            What::Loop(entry) => match *below {
+                [on] => loops::make(loader, self, entry, on),
+                _ => Ok(()),
+            },
         }
     }
 

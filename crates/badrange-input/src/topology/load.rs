@@ -11,7 +11,7 @@ use badrange_pmem::{Align, Mode, Namespace};
 use toml::Spanned;
 
 use super::{
-    Device, Layer, Topology, cxl, fs, gaps,
+    Device, Filesystem, Layer, Topology, cxl, fs, gaps,
     jobs::{Job, Wanted},
     thin,
 };
@@ -19,7 +19,7 @@ use crate::{
     Area, Files, Format, ParseError, ParseErrorKind, PartitionTable, PhysicalVolume, StackError,
     parse_badblocks, recognise,
     sniff::RECOGNISE_BYTES,
-    stackfile::{DiskEntry, Number, PmemEntry, Text, Toml},
+    stackfile::{DiskEntry, FsEntry, Number, PmemEntry, Text, Toml},
 };
 
 /// Logical block size of a device of which nothing says otherwise.
@@ -45,6 +45,9 @@ pub(super) struct Loader<'a> {
     pub(super) pools: thin::Pools,
     /// Devices that a table of device-mapper describes, by name.
     pub(super) from_tables: HashSet<String>,
+    /// What `[[fs]]` says, and the filesystems that were read so far, by their place in it.
+    fs: &'a [FsEntry],
+    mounted: BTreeMap<usize, Filesystem>,
     /// Devices that hold nothing but metadata, by name: of no use above, so they may be missing.
     pub(super) metadata: Vec<(String, Area)>,
 }
@@ -69,6 +72,8 @@ pub(super) fn load(name: &str, text: &str, files: &dyn Files) -> Result<Topology
         pools: thin::Pools::default(),
         metadata: Vec::new(),
         from_tables: HashSet::new(),
+        fs: &file.fs,
+        mounted: BTreeMap::new(),
     };
     loader.pools = thin::mappings(&loader, &file)?;
     for disk in &file.disk {
@@ -85,10 +90,10 @@ pub(super) fn load(name: &str, text: &str, files: &dyn Files) -> Result<Topology
     loader.describe_partitioned();
     thin::describe(&mut loader)?;
     loader.describe_metadata();
-    for entry in &file.fs {
-        let filesystem = fs::load(&loader, entry)?;
-        loader.mount(filesystem, &entry.device)?;
+    for index in 0..file.fs.len() {
+        loader.mount(index)?;
     }
+    loader.topology.filesystems = loader.mounted.into_values().collect();
     Ok(loader.topology)
 }
 
@@ -186,12 +191,8 @@ impl Loader<'_> {
         let sectors = entry.sectors.get_ref().0;
         let extent = Extent::new(Sector::new(0), sectors).and_then(Extent::<Sector>::bytes);
         let extent = extent.map_err(|err| self.toml.error(&entry.sectors, err.to_string()))?;
-        let given = entry.logical_block.as_ref();
-        let logical_block = given.map_or(DEFAULT_LOGICAL_BLOCK, |n| n.get_ref().0);
-        if let Some(at) = given.filter(|_| !matches!(logical_block, 512 | 4096)) {
-            let message = format!("logical_block = {logical_block}: must be 512 or 4096");
-            return Err(self.toml.error(at, message));
-        }
+        let given = self.logical_block(entry.logical_block.as_ref())?;
+        let logical_block = given.unwrap_or(DEFAULT_LOGICAL_BLOCK);
         let device = Device {
             name: entry.name.get_ref().clone(),
             extent,
@@ -204,6 +205,21 @@ impl Loader<'_> {
             self.blocks_given.insert(place, logical_block);
         }
         Ok(())
+    }
+
+    /// The `logical_block` of an entry, if it is one.
+    pub(super) fn logical_block(
+        &self,
+        given: Option<&Spanned<Number>>,
+    ) -> Result<Option<u64>, StackError> {
+        let Some(at) = given else { return Ok(None) };
+        match at.get_ref().0 {
+            block @ (512 | 4096) => Ok(Some(block)),
+            other => {
+                let message = format!("logical_block = {other}: must be 512 or 4096");
+                Err(self.toml.error(at, message))
+            }
+        }
     }
 
     fn pmem(&mut self, entry: &PmemEntry) -> Result<(), StackError> {
@@ -429,12 +445,27 @@ impl Loader<'_> {
         device.areas.sort_by_key(|(part, _)| part.start());
     }
 
-    fn mount(&mut self, new: super::Filesystem, at: &Text) -> Result<(), StackError> {
-        if self.topology.filesystems.iter().any(|old| old.device == new.device) {
-            let message = format!("{:?} has two filesystems: give all maps in one", at.get_ref());
-            return Err(self.toml.error(at, message));
+    /// The filesystem on a device, read if it was not yet; `None` when no entry has one.
+    pub(super) fn filesystem(&mut self, place: usize) -> Result<Option<&Filesystem>, StackError> {
+        let name = self.device(place).map(|device| device.name.as_str());
+        let on_it = self.fs.iter().position(|e| Some(e.device.get_ref().as_str()) == name);
+        let Some(index) = on_it else { return Ok(None) };
+        self.mount(index)?;
+        Ok(self.mounted.get(&index))
+    }
+
+    /// Reads the filesystem of this entry, if it was not yet.
+    fn mount(&mut self, index: usize) -> Result<(), StackError> {
+        let Some(entry) = self.fs.get(index).filter(|_| !self.mounted.contains_key(&index)) else {
+            return Ok(());
+        };
+        let new = fs::load(self, entry)?;
+        if self.mounted.values().any(|old| old.device == new.device) {
+            let name = entry.device.get_ref();
+            let message = format!("{name:?} has two filesystems: give all maps in one");
+            return Err(self.toml.error(&entry.device, message));
         }
-        self.topology.filesystems.push(new);
+        self.mounted.insert(index, new);
         Ok(())
     }
 
@@ -452,9 +483,11 @@ fn likely(head: &[u8], wanted: &[Format]) -> Format {
     let text = String::from_utf8_lossy(head);
     let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     let looks_like = |format: &&Format| match format {
-        Format::SfdiskJson | Format::LvsJson | Format::PvsJson | Format::Lsblk => {
-            first.starts_with(['{', '['])
-        }
+        Format::SfdiskJson
+        | Format::LvsJson
+        | Format::PvsJson
+        | Format::Lsblk
+        | Format::Losetup => first.starts_with(['{', '[']),
         Format::Filefrag => first.starts_with("File"),
         Format::XfsBmap => first.ends_with(':'),
         Format::FsmapVerbose => first.starts_with("EXT:"),

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, io::BufRead};
 use badrange_block::dm::Table;
 use badrange_input::{
     FileExtents, Filefrag, Format, Fsmap, InodePaths, LogStream, ParseError, PartitionTable,
-    RangeOptions, XfsBmap, collect_files, parse_badblocks, parse_dm_table, parse_lsblk,
-    parse_lvs_json, parse_pvs_json, parse_sfdisk_dump, parse_sfdisk_json, parse_vgcfg, read_ranges,
-    recognise,
+    RangeOptions, XfsBmap, collect_files, parse_badblocks, parse_dm_table, parse_losetup,
+    parse_lsblk, parse_lvs_json, parse_pvs_json, parse_sfdisk_dump, parse_sfdisk_json, parse_vgcfg,
+    read_ranges, recognise,
 };
 
 use super::{MdExamine, TextFormat, ThinDumps, check_message, read};
@@ -500,6 +500,7 @@ impl TextFormat for AnyFormat {
             Format::MdExamine => MdExamine::check(text),
             Format::ThinDump => ThinDumps::check(text),
             Format::Lsblk => drop(read(text, |r| parse_lsblk(r))),
+            Format::Losetup => drop(read(text, |r| parse_losetup(r))),
             // Read above, whatever the text is taken for.
             Format::InodePaths => {}
             // A format that is new and has no case here yet.

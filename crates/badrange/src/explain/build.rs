@@ -358,7 +358,8 @@ impl Builder<'_> {
             | Layer::Region { .. }
             | Layer::Mapped { .. }
             | Layer::Array { .. }
-            | Layer::Thin { .. }) => {
+            | Layer::Thin { .. }
+            | Layer::Loop { .. }) => {
                 let below = layer.legs().iter().filter_map(|leg| self.id(*leg)).collect::<Vec<_>>();
                 layer.mapping().map(|mapping| DeviceSpec::on(name, mapping, below))
             }
@@ -455,6 +456,7 @@ impl Builder<'_> {
             | Layer::Mapped { .. }
             | Layer::Array { .. }
             | Layer::Thin { .. }
+            | Layer::Loop { .. }
             | Layer::Opaque
             | Layer::View { .. } => None,
         };

@@ -54,7 +54,8 @@ pub(crate) fn descend(
         | Layer::Pmem { region: Some(_), .. }
         | Layer::Mapped { .. }
         | Layer::Array { .. }
-        | Layer::Thin { .. }) => {
+        | Layer::Thin { .. }
+        | Layer::Loop { .. }) => {
             if let Some(mapping) = layer.mapping() {
                 through(topology, place, &*mapping, layer.legs(), extent, &mut found);
             }

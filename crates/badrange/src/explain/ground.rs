@@ -185,7 +185,8 @@ impl Ground<'_> {
             | Layer::Region { .. }
             | Layer::Mapped { .. }
             | Layer::Array { .. }
-            | Layer::Thin { .. }) => {
+            | Layer::Thin { .. }
+            | Layer::Loop { .. }) => {
                 if let Some(mapping) = layer.mapping() {
                     self.follow(place, &*mapping, layer.legs(), extent, below);
                 }

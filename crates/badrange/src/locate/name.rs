@@ -1,10 +1,10 @@
 //! Which file, and which of its bytes: `[FS:]PATH[:OFFSET[+LEN]]`.
 
 use badrange_core::{Extent, FileOffset};
-use badrange_fs::{FileId, Owner};
-use badrange_input::{Filesystem, Topology, parse_u64};
+use badrange_fs::FileId;
+use badrange_input::{Filesystem, Topology};
 
-use super::{FileRange, records};
+use super::FileRange;
 use crate::explain::{
     LocationErrorKind,
     location::{Range, Refusal},
@@ -63,7 +63,7 @@ pub(super) fn parse<'t>(topology: &'t Topology, text: &str) -> Result<FileRange<
 
 /// Everything that the maps list of a file.
 fn whole((fs, id): Found<'_>) -> Result<FileRange<'_>, Refusal> {
-    let parts = records(fs, id).filter_map(|r| r.extent.rebase(r.extent.start(), r.file_start));
+    let parts = fs.data_of(id).filter_map(|r| r.extent.rebase(r.extent.start(), r.file_start));
     let extent = parts.reduce(Extent::hull).ok_or_else(|| {
         let message = "no map lists any bytes of it: name the bytes, as in PATH:0+4096".to_owned();
         (LocationErrorKind::Empty, message)
@@ -77,10 +77,7 @@ fn one<'t>(topology: &'t Topology, name: &str) -> Result<Option<Found<'t>>, Refu
     for fs in topology.filesystems() {
         let below = name.strip_prefix(device_name(topology, fs)).and_then(|n| n.strip_prefix(':'));
         for name in [Some(name), below].into_iter().flatten() {
-            let mut files = files_named(fs, name);
-            files.sort_unstable();
-            files.dedup();
-            found.extend(files.into_iter().map(|id| (fs, id)));
+            found.extend(fs.files_named(name).into_iter().map(|id| (fs, id)));
         }
     }
     match found.as_slice() {
@@ -92,30 +89,6 @@ fn one<'t>(topology: &'t Topology, name: &str) -> Result<Option<Found<'t>>, Refu
 
 fn device_name<'t>(topology: &'t Topology, fs: &Filesystem) -> &'t str {
     topology.devices().get(fs.device).map_or("", |device| &device.name)
-}
-
-/// The files of a filesystem with this name: of a path, or of a path below the mount point.
-fn files_named(fs: &Filesystem, name: &str) -> Vec<FileId> {
-    if let Some(ino) = inode(name) {
-        return Some(FileId::Ino(ino)).filter(|_| is_known(fs, ino)).into_iter().collect();
-    }
-    let mount = fs.mount.as_deref().map(|mount| mount.trim_end_matches('/'));
-    let below = mount.and_then(|mount| name.strip_prefix(mount)).filter(|p| p.starts_with('/'));
-    let is = |path: &String| path == name || Some(path.as_str()) == below;
-    let inodes = fs.paths.iter().filter(|(_, paths)| paths.iter().any(is));
-    let inodes = inodes.map(|(ino, _)| FileId::Ino(*ino));
-    let names = (0_u32..).zip(&fs.names).filter(|(_, path)| is(path));
-    inodes.chain(names.map(|(number, _)| FileId::Name(number))).collect()
-}
-
-/// `<132>`, as debugfs writes inodes.
-fn inode(name: &str) -> Option<u64> {
-    parse_u64(name.strip_prefix('<')?.strip_suffix('>')?)
-}
-
-fn is_known(fs: &Filesystem, ino: u64) -> bool {
-    let owns = |owner: Owner| matches!(owner, Owner::File { id, .. } if id == FileId::Ino(ino));
-    fs.paths.contains_key(&ino) || fs.map.iter().any(|record| owns(record.owner))
 }
 
 fn ambiguous(topology: &Topology, name: &str, found: &[Found<'_>]) -> Refusal {

@@ -72,6 +72,7 @@ impl<'t> Devices<'t> {
                 | Layer::Mapped { .. }
                 | Layer::Array { .. }
                 | Layer::Thin { .. }
+                | Layer::Loop { .. }
                 | Layer::View { .. } => Vec::new(),
             };
             all.push(BadDevice { device: device.name.clone(), bad, actions });
@@ -117,7 +118,8 @@ pub(super) fn sink(
         | Layer::Partition { .. }
         | Layer::Mapped { .. }
         | Layer::Array { .. }
-        | Layer::Thin { .. } => match extent.intersect(device.extent) {
+        | Layer::Thin { .. }
+        | Layer::Loop { .. } => match extent.intersect(device.extent) {
             Some(here) => found(place, Span { start: here.start().get(), len: here.len() }),
             None => ControlFlow::Continue(()),
         },

@@ -81,7 +81,9 @@ impl<'t> Names<'t> {
             Layer::Mapped { .. } | Layer::Thin { .. } => {
                 return Word::text(format!("/dev/mapper/{}", device.name));
             }
-            Layer::Array { .. } => return Word::text(format!("/dev/{}", device.name)),
+            Layer::Array { .. } | Layer::Loop { .. } => {
+                return Word::text(format!("/dev/{}", device.name));
+            }
             Layer::Disk
             | Layer::Memdev
             | Layer::Region { .. }

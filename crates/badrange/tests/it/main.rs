@@ -13,6 +13,7 @@ mod cxl;
 mod discovery;
 mod locating;
 mod logs;
+mod loops;
 mod storm;
 mod thin;
 mod whole_path;
