@@ -14,6 +14,8 @@ use proptest::prelude::*;
 
 use crate::*;
 
+mod facts;
+
 /// A small scale, so that every law can look at each unit.
 const SCALE: u64 = 96;
 
