@@ -96,6 +96,50 @@ pmem() {
     fi
 }
 
+# The device of the filesystem that a file is on, and the file there: by the longest mount point.
+place_of() {
+    best=-1
+    while read -r _id _parent number place mount _rest; do
+        mount=${mount%/}
+        case $1 in
+        "$mount"/*) ;;
+        *) continue ;;
+        esac
+        if [ "${#mount}" -ge "$best" ]; then
+            best=${#mount}
+            on=$number
+            inside=${place%/}${1#"$mount"}
+        fi
+    done <"$root/proc/self/mountinfo"
+    [ "$best" -ge 0 ]
+}
+
+# A loop device lies on a file of a filesystem that is described too, or on nothing that is known.
+loop_device() {
+    behind=$(cat "$block/$1/loop/backing_file")
+    offset=$(cat "$block/$1/loop/offset" 2>/dev/null)
+    case $behind in
+    *\"* | *\\* | *' (deleted)')
+        say "$1: what is behind it cannot be named: described as a disk"
+        disk "$1"
+        return
+        ;;
+    esac
+    holder=
+    if place_of "$behind"; then
+        holder=$(readlink "$root/sys/dev/block/$on")
+        holder=$(name_of "${holder##*/}")
+    fi
+    # Without the map of that filesystem nothing leads from below into the file.
+    if [ -z "$holder" ] || ! grep -q "^device = \"$holder\"$" stack.toml; then
+        say "$1: there is no map of the filesystem with $behind: described as a disk"
+        disk "$1"
+        return
+    fi
+    stack "" "[[loop]]" "name = \"$1\"" "on = \"$holder\"" "file = \"$inside\"" \
+        "offset = ${offset:-0}" "sectors = $(cat "$block/$1/size")"
+}
+
 partitions() {
     parts=
     for part in "$block/$1/$1"*/partition; do
@@ -210,17 +254,21 @@ stack "# Written by the script of 'badrange capture'; capture.txt says what is m
 
 save lsblk.json lsblk -J -b -o NAME,KNAME,MAJ:MIN,TYPE,SIZE,START,LOG-SEC,FSTYPE,MOUNTPOINT
 save dmesg.txt dmesg
+save losetup.json losetup --json
 save mdstat.txt cat "$root/proc/mdstat"
 save ndctl.json ndctl list -NRDM
 save cxl.json cxl list -BMDRT
 
 numbers=
+loops=
 for path in "$block"/*; do
     kernel=${path##*/}
     is_storage "$kernel" || continue
     numbers="$numbers\"$(cat "$path/dev")\" = \"$(name_of "$kernel")\", "
     if [ -r "$path/partition" ] || [ -r "$path/dm/name" ]; then
         continue
+    elif [ -r "$path/loop/backing_file" ]; then
+        loops="$loops$kernel "
     elif [ -d "$path/md" ]; then
         array "$kernel"
     elif [ "${kernel#pmem}" != "$kernel" ]; then
@@ -250,6 +298,10 @@ while read -r _id _parent number place mount rest; do
     *" - ext4 "*) filesystem ext4 "$number" "$mount" ;;
     esac
 done <"$root/proc/self/mountinfo"
+
+for kernel in $loops; do
+    loop_device "$kernel"
+done
 
 echo "Written to $1. Next:"
 echo "  badrange check-stack --stack $1/stack.toml"

@@ -129,6 +129,7 @@ fn layer(layer: &On) -> (&'static str, Vec<usize>) {
         On::Mapped { legs, .. } => ("mapped", legs.clone()),
         On::Array { legs, .. } => ("array", legs.clone()),
         On::Thin { legs, .. } => ("thin volume", legs.clone()),
+        On::Loop { legs, .. } => ("loop device", legs.first().copied().into_iter().collect()),
         On::Opaque => ("layout unknown", Vec::new()),
         On::View { of, .. } => ("view", vec![*of]),
     }

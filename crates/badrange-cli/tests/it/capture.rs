@@ -56,6 +56,14 @@ fn host(root: &Path) {
     write(&block.join("dm-0/dm/name"), "vg-data\n");
     device("ram0", "1:0", "8192");
     device("loop0", "7:0", "0");
+    for (name, file, offset) in
+        [("loop1", "mnt/dir/file", "1024\n"), ("loop2", "gone (deleted)", "0\n")]
+    {
+        device(name, if name == "loop1" { "7:1" } else { "7:2" }, "4");
+        let behind = format!("{}/{file}\n", root.display());
+        write(&block.join(name).join("loop/backing_file"), &behind);
+        write(&block.join(name).join("loop/offset"), offset);
+    }
     fs::create_dir_all(root.join("sys/dev/block")).unwrap();
     symlink("../../devices/virtual/block/dm-0", root.join("sys/dev/block/253:0")).unwrap();
     let mounts = format!(
@@ -122,6 +130,11 @@ fn as_root_everything_is_there_and_explains() {
     );
     assert_eq!(piece["trail"][2]["device"], "vg-data", "{piece}");
     let notes = fs::read_to_string(out.join("capture.txt")).unwrap();
+    let written = fs::read_to_string(stack).unwrap();
+    let entry = "[[loop]]\nname = \"loop1\"\non = \"vg-data\"\nfile = \"/dir/file\"\noffset = 1024\nsectors = 4\n";
+    assert!(written.contains(entry), "{written}");
+    assert!(written.contains("[[disk]]\nname = \"loop2\"\nsectors = 4\n"), "{written}");
+    assert!(notes.contains("loop2: what is behind it cannot be named"), "{notes}");
     assert!(notes.contains("lsblk.json: missing: there is no command lsblk"), "{notes}");
     assert!(notes.contains("not looked at: its name has special characters"), "{notes}");
     let paths = fs::read_to_string(out.join("paths.vg-data.txt")).unwrap();
@@ -137,6 +150,8 @@ fn without_root_the_rest_is_there_and_says_so() {
     let (status, piece) = explained(stack.to_str().unwrap());
     assert_eq!(status, Some(3), "{piece}");
     assert_eq!(piece["trail"][1]["device"], "vda2", "{piece}");
+    let written = fs::read_to_string(&stack).unwrap();
+    assert!(written.contains("[[disk]]\nname = \"loop1\"\n"), "no map, no way: {written}");
     let notes = fs::read_to_string(out.join("capture.txt")).unwrap();
     assert!(
         notes.contains("dmsetup_table.txt: missing: dmsetup table: status 1: permission"),

@@ -1,9 +1,9 @@
 //! Every fixture is recognised by content, and every one of a known format parses.
 
 use badrange_input::{
-    Format, InodePaths, ParseError, ParseErrorKind, parse_badblocks, parse_dm_table, parse_lsblk,
-    parse_lvs_json, parse_mdadm_examine, parse_pvs_json, parse_sfdisk_dump, parse_sfdisk_json,
-    parse_thin_dump, parse_vgcfg, recognise,
+    Format, InodePaths, ParseError, ParseErrorKind, parse_badblocks, parse_dm_table, parse_losetup,
+    parse_lsblk, parse_lvs_json, parse_mdadm_examine, parse_pvs_json, parse_sfdisk_dump,
+    parse_sfdisk_json, parse_thin_dump, parse_vgcfg, recognise,
 };
 
 use super::{bmap, filefrag, fixture, fsmap};
@@ -21,6 +21,7 @@ pub(crate) fn count(format: Format, text: &[u8]) -> Result<usize, ParseError> {
         Format::XfsBmap => bmap(text)?.iter().map(|f| f.extents.len()).sum(),
         Format::Filefrag => filefrag(text)?.iter().map(|f| f.extents.len()).sum(),
         Format::Lsblk => parse_lsblk(text)?.len(),
+        Format::Losetup => parse_losetup(text)?.len(),
         Format::MdExamine => parse_mdadm_examine(text)?.len(),
         Format::ThinDump => parse_thin_dump(text)?.devices.iter().map(|d| d.ranges.len()).sum(),
         Format::Badblocks => parse_badblocks(text)?.ranges.len(),

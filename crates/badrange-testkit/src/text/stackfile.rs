@@ -43,6 +43,7 @@ impl TextFormat for StackArchive {
         "[[fs]]",
         "[[thin]]",
         "[[md]]",
+        "[[loop]]",
         "name = \"a\"",
         "name = \"b\"",
         "sectors = ",
