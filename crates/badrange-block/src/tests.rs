@@ -6,6 +6,7 @@
     reason = "small numbers, and a panic is a failed test"
 )]
 
+mod facts;
 mod laws;
 mod recovery;
 mod regressions;
