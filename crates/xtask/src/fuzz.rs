@@ -136,16 +136,18 @@ pub(crate) fn run(
     }
     let host = host(budget)?;
     println!("{}", Progress::HEAD);
+    let mut failed = Vec::new();
     for target in picked {
-        let build = Cmd::parse("rustup run").args([NIGHTLY, "cargo", "fuzz", "build"]);
-        build.arg(target).run_quietly(budget)?;
         let binary = place.root.join("target").join(&host).join("release").join(target);
         let fuzzer = Fuzzer { place: &place, target, binary, budget };
-        if options.minimise {
-            fuzzer.minimise()?;
-        } else {
-            fuzzer.fuzz(options)?;
+        // What one target finds keeps no other from its turn.
+        if let Err(why) = fuzzer.run(options) {
+            println!("  FAILED {target}: {why}");
+            failed.push(target.as_str());
         }
+    }
+    if !failed.is_empty() {
+        return Err(Failure::new(format!("failed: {}", failed.join(", "))));
     }
     Ok(Outcome::Done)
 }
@@ -166,6 +168,12 @@ struct Fuzzer<'a> {
 }
 
 impl Fuzzer<'_> {
+    fn run(&self, options: &Options) -> Result<(), Failure> {
+        let build = Cmd::parse("rustup run").args([NIGHTLY, "cargo", "fuzz", "build"]);
+        build.arg(self.target).run_quietly(self.budget)?;
+        if options.minimise { self.minimise() } else { self.fuzz(options) }
+    }
+
     fn command(&self) -> Cmd {
         let stack = self.target == "stack_file" || self.target == "scenario";
         let max_len = if stack { MAX_TEXT_LEN } else { MAX_LEN };
