@@ -116,7 +116,16 @@ pub enum SegmentKind {
         /// The stripes in order.
         stripes: Vec<Stripe>,
     },
-    /// A type whose layout is not known here: thin, raid, cache, mirror, snapshot, error.
+    /// An array of other volumes: RAID and mirrors.
+    Array {
+        /// The device-mapper target that LVM loads for it, from its type on:
+        /// `raid raid1 1 0 2 p0 p1 p2 p3`.
+        target: String,
+        /// What `p0`, `p1` and so on in it stand for.
+        parts: Vec<StripeTarget>,
+    },
+    /// A type whose layout is not known here: thin, cache, snapshot, error, arrays on their way to
+    /// another shape or place, and all arrays of reports of `lvs`.
     Unsupported {
         /// The type as the text names it.
         type_name: String,
@@ -176,8 +185,10 @@ struct NamedSegment {
     extent_count: u64,
     type_name: String,
     chunk_bytes: Option<u64>,
-    /// Complete for [`Self::is_placed`]; otherwise whatever names stand there.
+    /// Complete for [`Self::is_placed`] and for arrays; otherwise whatever names stand there.
     stripes: Vec<NamedStripe>,
+    /// An array as a target of device-mapper; see [`SegmentKind::Array`].
+    target: Option<String>,
     line: u64,
 }
 
@@ -313,6 +324,15 @@ impl VolumeGroup {
         names: &Names<'_>,
         areas: &mut Vec<Area>,
     ) -> Result<SegmentKind, ParseError> {
+        if let Some(target) = &segment.target {
+            let parts = segment.stripes.iter().map(|part| names.target(segment.line, &part.target));
+            let parts = parts.collect::<Result<Vec<_>, _>>()?;
+            // What `pvmove` copies is a mirror too, of extents of physical volumes.
+            let on_volumes = parts.iter().all(|part| matches!(part, StripeTarget::Lv(_)));
+            if on_volumes && segment.stripes.iter().all(|part| part.first_extent == 0) {
+                return Ok(SegmentKind::Array { target: target.clone(), parts });
+            }
+        }
         if !segment.is_placed() {
             let on = segment.stripes.iter().filter_map(|s| names.pv(&s.target)).collect();
             return Ok(SegmentKind::Unsupported { type_name: segment.type_name.clone(), on });

@@ -389,6 +389,7 @@ fn lv_row(row: &Row) -> Result<LvRow, ParseError> {
         type_name: row.required("segtype")?,
         chunk_bytes: None,
         stripes: devices(row.at, &row.required("devices")?)?,
+        target: None,
         line: row.at.number,
     };
     if segment.is_placed() {

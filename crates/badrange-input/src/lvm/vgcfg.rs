@@ -35,7 +35,10 @@ pub fn parse_vgcfg(input: impl Read) -> Result<Vec<VolumeGroup>, ParseError> {
 fn group(section: &Section<'_>) -> Result<VolumeGroup, ParseError> {
     let inner = |name| section.section(name).map_or(&[][..], |s| &s.sections);
     let pvs: Result<Vec<_>, _> = inner("physical_volumes").iter().map(physical).collect();
-    let lvs: Result<Vec<_>, _> = inner("logical_volumes").iter().map(logical).collect();
+    let volumes = inner("logical_volumes");
+    let stale: Vec<_> =
+        volumes.iter().filter(|v| has_status(v, "REBUILD")).map(|v| v.name).collect();
+    let lvs: Result<Vec<_>, _> = volumes.iter().map(|volume| logical(volume, &stale)).collect();
     let extent_bytes = sectors(section, "extent_size", section.number("extent_size")?)?;
     assemble(section.at(), section.name, extent_bytes, pvs?, &lvs?).map(|(group, _)| group)
 }
@@ -60,11 +63,17 @@ fn physical(section: &Section<'_>) -> Result<PhysicalVolume, ParseError> {
     })
 }
 
-fn logical(section: &Section<'_>) -> Result<NamedVolume, ParseError> {
+fn has_status(section: &Section<'_>, wanted: &str) -> bool {
+    section
+        .list("status")
+        .is_ok_and(|status| status.iter().any(|word| matches!(word, Data::Text(t) if t == wanted)))
+}
+
+fn logical(section: &Section<'_>, stale: &[&str]) -> Result<NamedVolume, ParseError> {
     let is_segment =
         |s: &&Section<'_>| s.name.strip_prefix("segment").is_some_and(crate::lines::is_digits);
     let segments: Result<Vec<_>, _> =
-        section.sections.iter().filter(is_segment).map(segment).collect();
+        section.sections.iter().filter(is_segment).map(|s| segment(s, stale)).collect();
     let mut segments = segments?;
     let count = section.number("segment_count")?;
     if count != segments.len() as u64 {
@@ -73,27 +82,31 @@ fn logical(section: &Section<'_>) -> Result<NamedVolume, ParseError> {
         return Err(section.at().err(ParseErrorKind::Inconsistent, "segment_count", &value, hint));
     }
     segments.sort_by_key(|s| s.start_extent);
-    let visible = section.list("status").is_ok_and(|status| {
-        status.iter().any(|word| matches!(word, Data::Text(t) if t == "VISIBLE"))
-    });
+    let visible = has_status(section, "VISIBLE");
     Ok(NamedVolume { name: section.name.to_owned(), visible, segments, line: section.line })
 }
 
-fn segment(section: &Section<'_>) -> Result<NamedSegment, ParseError> {
+fn segment(section: &Section<'_>, stale: &[&str]) -> Result<NamedSegment, ParseError> {
     let mut found = NamedSegment {
         start_extent: section.number("start_extent")?,
         extent_count: section.number("extent_count")?,
         type_name: section.required_text("type")?.to_owned(),
         chunk_bytes: None,
         stripes: Vec::new(),
+        target: None,
         line: section.line,
     };
+    if let Some((target, parts)) = array(section, &found.type_name, stale)? {
+        found.target = Some(target);
+        found.stripes = parts;
+        return Ok(found);
+    }
     if !found.is_placed() {
         // Whatever it names may be a physical volume that it uses.
         found.stripes = section.lists().flat_map(named_in).collect();
         return Ok(found);
     }
-    found.stripes = stripes(section)?;
+    found.stripes = stripes(section, "stripes")?;
     let count = section.number("stripe_count")?;
     if count != found.stripes.len() as u64 {
         let hint = format!("there are {}", found.stripes.len());
@@ -106,16 +119,78 @@ fn segment(section: &Section<'_>) -> Result<NamedSegment, ParseError> {
     Ok(found)
 }
 
+/// A segment that is an array of hidden volumes, as the device-mapper target that LVM loads for it:
+/// its words, in which the volumes are called `p0`, `p1` and so on, and the volumes. `None` for other
+/// segments, and for what is not known how LVM would load it.
+fn array(
+    section: &Section<'_>,
+    type_name: &str,
+    stale: &[&str],
+) -> Result<Option<(String, Vec<NamedStripe>)>, ParseError> {
+    // An array on its way to another shape has bytes in two places.
+    let moves = ["reshape_count", "data_offset"].iter().any(|key| section.value(key).is_some());
+    let list = match type_name {
+        _ if moves => return Ok(None),
+        "mirror" => "mirrors",
+        "raid0" => "raid0_lvs",
+        name if name.starts_with("raid") => "raids",
+        _ => return Ok(None),
+    };
+    if section.value(list).is_none() {
+        return Ok(None);
+    }
+    let parts = match list {
+        "mirrors" => stripes(section, list)?,
+        _ => named_in(section.list(list)?).collect(),
+    };
+    let target = match type_name {
+        "mirror" => {
+            let on: String = (0..parts.len()).map(|part| format!(" p{part} 0")).collect();
+            format!("mirror core 1 1024 {}{on}", parts.len())
+        }
+        _ => raid(section, type_name, stale, &parts)?,
+    };
+    Ok(Some((target, parts)))
+}
+
+/// The words of a `raid` target. Metadata and data take turns in the parts; `raid0` has data alone.
+fn raid(
+    section: &Section<'_>,
+    type_name: &str,
+    stale: &[&str],
+    parts: &[NamedStripe],
+) -> Result<String, ParseError> {
+    let paired = type_name != "raid0";
+    let mut params = vec![section.optional_number("stripe_size")?.unwrap_or(0).to_string()];
+    let data = parts.iter().skip(usize::from(paired)).step_by(if paired { 2 } else { 1 });
+    for (image, _) in data.enumerate().filter(|(_, part)| stale.contains(&part.target.as_str())) {
+        params.extend(["rebuild".to_owned(), image.to_string()]);
+    }
+    let copies = section.optional_number("data_copies")?.filter(|n| *n > 1);
+    if let Some(copies) = copies.filter(|_| type_name.starts_with("raid10")) {
+        params.extend(["raid10_copies".to_owned(), copies.to_string()]);
+    }
+    let kind = match type_name {
+        "raid5" => "raid5_ls",
+        "raid6" => "raid6_zr",
+        other => other,
+    };
+    let no_metadata = if paired { "" } else { " -" };
+    let on: String = (0..parts.len()).map(|part| format!("{no_metadata} p{part}")).collect();
+    let images = if paired { parts.len() / 2 } else { parts.len() };
+    Ok(format!("raid {kind} {} {} {images}{on}", params.len(), params.join(" ")))
+}
+
 /// `[ "pv0", 5, "pv1", 0 ]`
-fn stripes(section: &Section<'_>) -> Result<Vec<NamedStripe>, ParseError> {
+fn stripes(section: &Section<'_>, key: &'static str) -> Result<Vec<NamedStripe>, ParseError> {
     let at = section
-        .value("stripes")
+        .value(key)
         .map_or(section.at(), |v| crate::lines::Line { number: v.line, text: "" });
     let mut found = Vec::new();
-    for pair in section.list("stripes")?.chunks(2) {
+    for pair in section.list(key)?.chunks(2) {
         let [Data::Text(target), Data::Word(first)] = pair else {
             let hint = "expected pairs of a name in quotes and a number";
-            return Err(at.err(ParseErrorKind::NotThisFormat, "stripes", "", hint));
+            return Err(at.err(ParseErrorKind::NotThisFormat, key, "", hint));
         };
         let first_extent = at.number("first extent", first, "extents")?;
         found.push(NamedStripe { target: target.clone(), first_extent });

@@ -38,6 +38,9 @@ struct Group<'g> {
 /// How many volumes may lie on one another; LVM's own lie 4 deep.
 const MAX_STACKED: usize = 64;
 
+/// Why a volume cannot be made when it lies on one that a table makes.
+const DESCRIBED: &str = "it lies on a volume that a table describes";
+
 /// How a volume is laid out: its table and the device under each leg, or why it is not known.
 type Layout = Result<(Table, Vec<usize>), String>;
 
@@ -96,19 +99,24 @@ impl<'g> Group<'g> {
         for segment in &lv.segments {
             let (chunk, stripes) = match &segment.kind {
                 SegmentKind::Striped { chunk_bytes, stripes } => (*chunk_bytes, stripes),
+                SegmentKind::Array { target, parts } => {
+                    let made = self.array(loader, segment.extent_count, target, parts, depth)?;
+                    match made {
+                        Ok((table, on)) => {
+                            targets.extend(table.targets().map(|(_, target)| target.clone()));
+                            legs.extend(on);
+                        }
+                        Err(why) => return Ok(Err(why)),
+                    }
+                    continue;
+                }
                 SegmentKind::Unsupported { type_name, .. } => {
                     return Ok(Err(format!("segment type {type_name:?} is not supported")));
                 }
             };
             for stripe in stripes {
-                let on = match stripe.target {
-                    StripeTarget::Pv(pv) => self.pvs.get(pv).copied(),
-                    StripeTarget::Lv(below) => {
-                        self.volume(loader, below, depth.saturating_add(1))?
-                    }
-                };
-                let Some(on) = on else {
-                    return Ok(Err("it lies on a volume that a table describes".to_owned()));
+                let Some(on) = self.below(loader, stripe.target, depth)? else {
+                    return Ok(Err(DESCRIBED.to_owned()));
                 };
                 legs.push(on);
             }
@@ -122,6 +130,56 @@ impl<'g> Group<'g> {
         let table = Table::new(targets).map_err(|err| {
             StackError::new(self.file(), Some(lv.line), format!("{}: {err}", lv.name))
         })?;
+        Ok(Ok((table, legs)))
+    }
+
+    /// The device of a physical or logical volume; `None` for one that a table describes, which is
+    /// not there yet.
+    fn below(
+        &mut self,
+        loader: &mut Loader<'_>,
+        on: StripeTarget,
+        depth: usize,
+    ) -> Result<Option<usize>, StackError> {
+        match on {
+            StripeTarget::Pv(pv) => Ok(self.pvs.get(pv).copied()),
+            StripeTarget::Lv(below) => self.volume(loader, below, depth.saturating_add(1)),
+        }
+    }
+
+    /// An array as the table that LVM loads for it, with the devices under its legs.
+    fn array(
+        &mut self,
+        loader: &mut Loader<'_>,
+        extents: u64,
+        target: &str,
+        parts: &[StripeTarget],
+        depth: usize,
+    ) -> Result<Layout, StackError> {
+        let sectors = extents.checked_mul(self.group.extent_bytes / SECTOR_SIZE);
+        let line = format!("0 {} {target}", sectors.unwrap_or(u64::MAX));
+        let table = match Table::parse(&line) {
+            Ok(table) => table,
+            Err(err) => return Ok(Err(err.to_string())),
+        };
+        let part =
+            |named: &str| parts.get(named.strip_prefix('p')?.parse::<usize>().ok()?).copied();
+        let mut legs = Vec::new();
+        for on in table.legs_info().filter_map(|leg| part(leg.device)) {
+            let Some(on) = self.below(loader, on, depth)? else {
+                return Ok(Err(DESCRIBED.to_owned()));
+            };
+            legs.push(on);
+        }
+        for (_, target) in table.targets() {
+            let Target::Raid(raid) = target else { continue };
+            let volumes = raid.metadata().filter_map(part).filter_map(|on| match on {
+                StripeTarget::Lv(lv) => self.group.lvs.get(lv),
+                StripeTarget::Pv(_) => None,
+            });
+            let metadata = volumes.map(|lv| (lv.dm_name.clone(), Area::MdMetadata));
+            loader.metadata.extend(metadata);
+        }
         Ok(Ok((table, legs)))
     }
 
@@ -218,7 +276,7 @@ impl<'g> Group<'g> {
         let segments = lvs.flat_map(|lv| &lv.segments);
         let opaque = segments.filter_map(|s| match &s.kind {
             SegmentKind::Unsupported { on, .. } => Some(on),
-            SegmentKind::Striped { .. } => None,
+            SegmentKind::Striped { .. } | SegmentKind::Array { .. } => None,
         });
         opaque.into_iter().all(|on| index.is_none_or(|index| !on.contains(&index)))
     }

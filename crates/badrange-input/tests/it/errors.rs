@@ -598,9 +598,10 @@ fn unrecognisable_texts() {
     assert_eq!(said(recognise(b"ab\0")), binary);
     assert_eq!(
         said(recognise(b"\nhello world\n")),
-        "NotThisFormat: unexpected text \"hello world\": known are sfdisk -d and --json, \
-         vgcfgbackup, lvs and pvs JSON, dmsetup table, xfs_io fsmap, xfs_bmap -v, filefrag -v, \
-         badblocks lists and inode paths"
+        "NotThisFormat: unexpected text \"hello world\": known are sfdisk -d, sfdisk --json, \
+         vgcfgbackup, lvs --reportformat json, pvs --segments --reportformat json, dmsetup table, \
+         lsblk -J, losetup --json, mdadm --examine, thin_dump, xfs_io -c fsmap, xfs_io -c 'fsmap \
+         -v', xfs_io -c 'fsmap -m', xfs_bmap -v, filefrag -v, badblocks list, inode paths"
     );
     assert_eq!(
         said(recognise(b"{\"report\":[{\"vg\":[]}]}")),

@@ -14,6 +14,7 @@ mod discovery;
 mod locating;
 mod logs;
 mod loops;
+mod lvm_arrays;
 mod storm;
 mod thin;
 mod whole_path;
