@@ -269,4 +269,34 @@ impl Record {
         }
         self.file_start.checked_add(at.checked_offset_from(self.extent.start())?)
     }
+
+    /// The part of a range of the file that this record places, in the file and on the device;
+    /// `None` when it places none of it, and for records without file offsets.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, FileOffset};
+    /// use badrange_fs::{FileId, Fork, Owner, Record};
+    /// let record = Record {
+    ///     extent: Extent::new(DevOffset::new(4096), 512)?,
+    ///     owner: Owner::File { id: FileId::Ino(132), fork: Fork::Data },
+    ///     file_start: FileOffset::new(1000),
+    ///     unwritten: false,
+    /// };
+    /// let (file, device) = record.part_of(Extent::new(FileOffset::new(1500), 100)?).unwrap();
+    /// assert_eq!(file, Extent::new(FileOffset::new(1500), 12)?);
+    /// assert_eq!(device, Extent::new(DevOffset::new(4596), 12)?);
+    /// assert!(record.part_of(Extent::new(FileOffset::new(1512), 100)?).is_none());
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
+    #[must_use]
+    pub fn part_of(
+        &self,
+        asked: Extent<FileOffset>,
+    ) -> Option<(Extent<FileOffset>, Extent<DevOffset>)> {
+        let (here, there) = (self.extent.start(), self.file_start);
+        let whole = self.extent.rebase(here, there).filter(|_| self.has_file_offset())?;
+        let file = whole.intersect(asked)?;
+        Some((file, file.rebase(there, here)?))
+    }
 }

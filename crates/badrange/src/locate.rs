@@ -220,10 +220,7 @@ fn copies_of(
     record: &Record,
     asked: Extent<FileOffset>,
 ) -> Vec<Copy> {
-    let whole = record.extent.rebase(record.extent.start(), record.file_start);
-    let file = whole.and_then(|whole| whole.intersect(asked));
-    let here = file.and_then(|file| file.rebase(record.file_start, record.extent.start()));
-    let Some(here) = here else { return Vec::new() };
+    let Some((_, here)) = record.part_of(asked) else { return Vec::new() };
     let copy = |landing: Landing| {
         let file = landing.top.rebase(record.extent.start(), record.file_start)?;
         Some(Copy { file, unwritten: record.unwritten, landing })

@@ -156,14 +156,7 @@ impl Volume {
         ranges: &[BlockRange],
         origin: Option<u64>,
     ) -> Result<Self, ThinError> {
-        let block = NonZeroU64::new(block).ok_or(ThinError::Empty)?;
-        let extent = Extent::new(DevOffset::new(0), len).map_err(|_| ThinError::Empty)?;
-        let mut links = Vec::new();
-        for range in ranges {
-            links.extend(link(block, range)?);
-        }
-        apart(links.iter().map(|link| link.upper).collect(), block)
-            .map_err(|block| ThinError::Volume { block })?;
+        let (extent, block, links) = links(len, block, ranges)?;
         apart(links.iter().filter_map(Link::lower_extent).collect(), block)
             .map_err(|block| ThinError::Data { block })?;
         let data: Vec<Link> = links.into_iter().filter_map(|link| link.inside(extent)).collect();
@@ -198,14 +191,7 @@ impl Volume {
     /// # Ok::<(), badrange_block::thin::ThinError>(())
     /// ```
     pub fn of_file(len: u64, block: u64, ranges: &[BlockRange]) -> Result<Self, ThinError> {
-        let block = NonZeroU64::new(block).ok_or(ThinError::Empty)?;
-        let extent = Extent::new(DevOffset::new(0), len).map_err(|_| ThinError::Empty)?;
-        let mut links = Vec::new();
-        for range in ranges {
-            links.extend(link(block, range)?);
-        }
-        apart(links.iter().map(|link| link.upper).collect(), block)
-            .map_err(|block| ThinError::Volume { block })?;
+        let (extent, block, links) = links(len, block, ranges)?;
         let inside = links.into_iter().filter_map(|link| link.inside(extent));
         let layers = layers(inside.collect(), block)?;
         let legs: Box<[Links]> = layers.into_iter().filter_map(Links::new).collect();
@@ -238,6 +224,24 @@ impl Volume {
         let all = (0_u32..).zip(&self.legs).filter_map(of_leg);
         all.min_by_key(|(_, link)| link.upper.start())
     }
+}
+
+/// What both kinds of volume begin with: the bytes of the volume, those of a block, and the ranges as
+/// links, none of which is over another in the volume.
+fn links(
+    len: u64,
+    block: u64,
+    ranges: &[BlockRange],
+) -> Result<(Extent<DevOffset>, NonZeroU64, Vec<Link>), ThinError> {
+    let block = NonZeroU64::new(block).ok_or(ThinError::Empty)?;
+    let extent = Extent::new(DevOffset::new(0), len).map_err(|_| ThinError::Empty)?;
+    let mut links = Vec::new();
+    for range in ranges {
+        links.extend(link(block, range)?);
+    }
+    apart(links.iter().map(|link| link.upper).collect(), block)
+        .map_err(|block| ThinError::Volume { block })?;
+    Ok((extent, block, links))
 }
 
 fn link(block: NonZeroU64, range: &BlockRange) -> Result<Option<Link>, ThinError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use badrange_block::{
     Partition,
-    dm::{Table, TableError, Target, Thin, ThinPool},
+    dm::{Table, TableError, Thin, ThinPool},
 };
 use badrange_core::{DevOffset, Extent, Mapping, SECTOR_SIZE};
 
@@ -260,11 +260,7 @@ impl Loader<'_> {
         for err in &refused {
             self.topology.notes.push(dm_note(file, &name, err));
         }
-        for (_, target) in table.targets() {
-            let Target::Raid(raid) = target else { continue };
-            let metadata = raid.metadata().filter_map(|named| resolve(entry, named));
-            self.metadata.extend(metadata.map(|name| (name, Area::MdMetadata)));
-        }
+        self.array_metadata(&table, |named| resolve(entry, named));
         let needs = table.legs_info().map(|leg| self.dm_leg(entry, leg.device, line));
         let needs = needs.collect::<Result<_, _>>()?;
         let place = Place { file: file.clone(), line };

@@ -5,7 +5,10 @@ use std::{
     io::Read,
 };
 
-use badrange_block::Partition;
+use badrange_block::{
+    Partition,
+    dm::{Table, Target},
+};
 use badrange_core::{DevOffset, Extent, PhysAddr, Sector};
 use badrange_pmem::{Align, Mode, Namespace};
 use toml::Spanned;
@@ -188,9 +191,7 @@ impl Loader<'_> {
     }
 
     fn disk(&mut self, entry: &DiskEntry) -> Result<(), StackError> {
-        let sectors = entry.sectors.get_ref().0;
-        let extent = Extent::new(Sector::new(0), sectors).and_then(Extent::<Sector>::bytes);
-        let extent = extent.map_err(|err| self.toml.error(&entry.sectors, err.to_string()))?;
+        let extent = self.whole(&entry.sectors)?;
         let given = self.logical_block(entry.logical_block.as_ref())?;
         let logical_block = given.unwrap_or(DEFAULT_LOGICAL_BLOCK);
         let device = Device {
@@ -205,6 +206,13 @@ impl Loader<'_> {
             self.blocks_given.insert(place, logical_block);
         }
         Ok(())
+    }
+
+    /// The bytes of a device of so many sectors.
+    pub(super) fn whole(&self, sectors: &Spanned<Number>) -> Result<Extent<DevOffset>, StackError> {
+        Extent::new(Sector::new(0), sectors.get_ref().0)
+            .and_then(Extent::<Sector>::bytes)
+            .map_err(|err| self.toml.error(sectors, err.to_string()))
     }
 
     /// The `logical_block` of an entry, if it is one.
@@ -423,6 +431,20 @@ impl Loader<'_> {
                 let table_areas = gaps::partitioned(device.extent, &table);
                 device.areas = table_areas;
             }
+        }
+    }
+
+    /// Remembers the devices on which the arrays of a table keep nothing but metadata; `device` is what
+    /// the table's words for one mean here.
+    pub(super) fn array_metadata(
+        &mut self,
+        table: &Table,
+        device: impl Fn(&str) -> Option<String>,
+    ) {
+        for (_, target) in table.targets() {
+            let Target::Raid(raid) = target else { continue };
+            let metadata = raid.metadata().filter_map(&device);
+            self.metadata.extend(metadata.map(|name| (name, Area::MdMetadata)));
         }
     }
 

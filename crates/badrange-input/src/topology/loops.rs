@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use badrange_block::thin::{BlockRange, ThinError, Volume};
-use badrange_core::{DevOffset, Extent, FileOffset, Mapping, Sector, Space};
+use badrange_core::{DevOffset, Extent, FileOffset, Mapping, Space};
 use badrange_fs::{FileId, Record};
 
 use super::{
@@ -30,12 +30,9 @@ pub(super) struct Loop {
 /// Reads an entry.
 pub(super) fn read(loader: &Loader<'_>, entry: &LoopEntry) -> Result<Loop, StackError> {
     let offset = entry.offset.as_ref().map_or(0, |n| n.get_ref().0);
-    let sectors = Extent::new(Sector::new(0), entry.sectors.get_ref().0);
-    let extent = sectors.and_then(Extent::<Sector>::bytes);
-    let window =
-        extent.and_then(|extent| Ok((extent, Extent::new(FileOffset::new(offset), extent.len())?)));
-    let (extent, window) =
-        window.map_err(|err| loader.toml.error(&entry.sectors, err.to_string()))?;
+    let extent = loader.whole(&entry.sectors)?;
+    let window = Extent::new(FileOffset::new(offset), extent.len())
+        .map_err(|err| loader.toml.error(&entry.sectors, err.to_string()))?;
     let logical_block = loader.logical_block(entry.logical_block.as_ref())?;
     Ok(Loop { on: entry.on.clone(), file: entry.file.clone(), window, extent, logical_block })
 }
@@ -108,9 +105,7 @@ fn the_file(fs: &Filesystem, name: &str) -> Result<FileId, String> {
 /// What a record places of the bytes in the window. What was never written reads as zeros: the
 /// device has nothing there.
 fn part(record: &Record, window: Extent<FileOffset>) -> Option<BlockRange> {
-    let whole = record.extent.rebase(record.extent.start(), record.file_start)?;
-    let file = whole.intersect(window).filter(|_| !record.unwritten)?;
-    let data = file.rebase(record.file_start, record.extent.start())?;
+    let (file, data) = record.part_of(window).filter(|_| !record.unwritten)?;
     let volume = file.start().checked_offset_from(window.start())?;
     Some(BlockRange { volume, data: data.start().get(), blocks: file.len() })
 }

@@ -171,15 +171,10 @@ impl<'g> Group<'g> {
             };
             legs.push(on);
         }
-        for (_, target) in table.targets() {
-            let Target::Raid(raid) = target else { continue };
-            let volumes = raid.metadata().filter_map(part).filter_map(|on| match on {
-                StripeTarget::Lv(lv) => self.group.lvs.get(lv),
-                StripeTarget::Pv(_) => None,
-            });
-            let metadata = volumes.map(|lv| (lv.dm_name.clone(), Area::MdMetadata));
-            loader.metadata.extend(metadata);
-        }
+        loader.array_metadata(&table, |named| match part(named)? {
+            StripeTarget::Lv(lv) => Some(self.group.lvs.get(lv)?.dm_name.clone()),
+            StripeTarget::Pv(_) => None,
+        });
         Ok(Ok((table, legs)))
     }
 
