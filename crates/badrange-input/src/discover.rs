@@ -4,7 +4,7 @@ mod filesystems;
 mod layers;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{BufRead, Read},
 };
 
@@ -75,6 +75,8 @@ struct Finder<'f> {
     loops: Vec<LoopDevice>,
     /// Names of device-mapper devices that have a table, with the type of their first target.
     tables: Vec<(String, String)>,
+    /// Names of thin pools.
+    pools: BTreeSet<String>,
     toml: String,
     used: Vec<(String, String)>,
     left_out: Vec<(String, String)>,
@@ -89,6 +91,7 @@ impl<'f> Finder<'f> {
             devices: Vec::new(),
             loops: Vec::new(),
             tables: Vec::new(),
+            pools: BTreeSet::new(),
             toml: String::new(),
             used: Vec::new(),
             left_out: Vec::new(),

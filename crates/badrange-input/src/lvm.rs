@@ -80,6 +80,21 @@ pub struct LogicalVolume {
     pub line: u64,
 }
 
+/// LVM puts a thin pool itself below a device of the pool's name.
+pub(crate) const POOL_SUFFIX: &str = "-tpool";
+
+impl LogicalVolume {
+    /// How device-mapper names the pool, if it is a thin pool: [`dm_name`](Self::dm_name) is what LVM
+    /// puts above it.
+    pub fn thin_pool(&self) -> Option<String> {
+        let is_pool = |segment: &LvSegment| match &segment.kind {
+            SegmentKind::Target { target, .. } => target.starts_with("thin-pool "),
+            SegmentKind::Striped { .. } | SegmentKind::Unsupported { .. } => false,
+        };
+        self.segments.iter().any(is_pool).then(|| format!("{}{POOL_SUFFIX}", self.dm_name))
+    }
+}
+
 /// A contiguous part of a logical volume.
 ///
 /// # Examples
@@ -116,16 +131,16 @@ pub enum SegmentKind {
         /// The stripes in order.
         stripes: Vec<Stripe>,
     },
-    /// An array of other volumes: RAID and mirrors.
-    Array {
+    /// A target of its own over other volumes: RAID, mirrors, thin pools and their volumes.
+    Target {
         /// The device-mapper target that LVM loads for it, from its type on:
-        /// `raid raid1 1 0 2 p0 p1 p2 p3`.
+        /// `raid raid1 1 0 2 p0 p1 p2 p3`, `thin p0 1`.
         target: String,
         /// What `p0`, `p1` and so on in it stand for.
         parts: Vec<StripeTarget>,
     },
-    /// A type whose layout is not known here: thin, cache, snapshot, error, arrays on their way to
-    /// another shape or place, and all arrays of reports of `lvs`.
+    /// A type whose layout is not known here: cache, snapshot, error, arrays on their way to another
+    /// shape or place, and all arrays, thin pools and thin volumes of reports of `lvs`.
     Unsupported {
         /// The type as the text names it.
         type_name: String,
@@ -185,9 +200,9 @@ struct NamedSegment {
     extent_count: u64,
     type_name: String,
     chunk_bytes: Option<u64>,
-    /// Complete for [`Self::is_placed`] and for arrays; otherwise whatever names stand there.
+    /// Complete for [`Self::is_placed`] and with a target; otherwise whatever names stand there.
     stripes: Vec<NamedStripe>,
-    /// An array as a target of device-mapper; see [`SegmentKind::Array`].
+    /// A target of device-mapper; see [`SegmentKind::Target`].
     target: Option<String>,
     line: u64,
 }
@@ -330,7 +345,7 @@ impl VolumeGroup {
             // What `pvmove` copies is a mirror too, of extents of physical volumes.
             let on_volumes = parts.iter().all(|part| matches!(part, StripeTarget::Lv(_)));
             if on_volumes && segment.stripes.iter().all(|part| part.first_extent == 0) {
-                return Ok(SegmentKind::Array { target: target.clone(), parts });
+                return Ok(SegmentKind::Target { target: target.clone(), parts });
             }
         }
         if !segment.is_placed() {

@@ -6,8 +6,9 @@ use badrange_core::SECTOR_SIZE;
 
 use super::{Finder, last, list, quoted};
 use crate::{
-    Format, LsblkDevice, MdMember, StackError, parse_dm_table, parse_losetup, parse_lvs_json,
-    parse_mdadm_examine, parse_pvs_json, parse_sfdisk_dump, parse_sfdisk_json, parse_vgcfg,
+    Format, LogicalVolume, LsblkDevice, MdMember, StackError, parse_dm_table, parse_losetup,
+    parse_lvs_json, parse_mdadm_examine, parse_pvs_json, parse_sfdisk_dump, parse_sfdisk_json,
+    parse_vgcfg,
 };
 
 /// Devices that the kernel makes up and nobody stores anything on.
@@ -159,6 +160,8 @@ impl Finder<'_> {
                 self.write(&entry);
                 self.use_file(&name, "device-mapper tables");
                 self.tables = table.iter().filter_map(first_target).collect();
+                let pools = self.tables.iter().filter(|(_, kind)| kind == "thin-pool");
+                self.pools.extend(pools.map(|(name, _)| name.clone()));
                 taken = true;
             }
         }
@@ -175,7 +178,11 @@ impl Finder<'_> {
             let groups = self.parse(&name, |input| parse_vgcfg(input))?;
             let pvs: Vec<_> =
                 groups.iter().flat_map(|g| g.pvs.iter().map(|p| p.names.clone())).collect();
-            described |= self.volume_group(&name, &format!("metadata = {}", quoted(&name)), &pvs);
+            if self.volume_group(&name, &format!("metadata = {}", quoted(&name)), &pvs) {
+                described = true;
+                let pools = groups.iter().flat_map(|g| &g.lvs).filter_map(LogicalVolume::thin_pool);
+                self.pools.extend(pools);
+            }
         }
         let (lvs, pvs) = (self.of(Format::LvsJson), self.of(Format::PvsJson));
         if let (Some(lvs), Some(pvs)) = (lvs.first(), pvs.first()) {
@@ -297,8 +304,7 @@ impl Finder<'_> {
     }
 
     pub(super) fn pools(&mut self) -> Result<(), StackError> {
-        let of_type = self.tables.iter().filter(|(_, kind)| kind == "thin-pool");
-        let mut pools: Vec<String> = of_type.map(|(name, _)| name.clone()).collect();
+        let mut pools = core::mem::take(&mut self.pools);
         for name in self.of(Format::ThinDump) {
             let named = self.named_in(&name).map(|device| device.name.clone());
             let only = if pools.len() == 1 { pools.first() } else { None };
@@ -310,7 +316,7 @@ impl Finder<'_> {
                 );
                 continue;
             };
-            pools.retain(|other| *other != pool);
+            pools.remove(&pool);
             let entry =
                 format!("\n[[thin]]\npool = {}\nmetadata = {}\n", quoted(&pool), quoted(&name));
             self.write(&entry);

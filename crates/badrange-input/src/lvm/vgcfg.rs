@@ -96,7 +96,9 @@ fn segment(section: &Section<'_>, stale: &[&str]) -> Result<NamedSegment, ParseE
         target: None,
         line: section.line,
     };
-    if let Some((target, parts)) = array(section, &found.type_name, stale)? {
+    let thin = thin(section, &found.type_name)?;
+    let target = thin.map_or_else(|| array(section, &found.type_name, stale), |t| Ok(Some(t)))?;
+    if let Some((target, parts)) = target {
         found.target = Some(target);
         found.stripes = parts;
         return Ok(found);
@@ -119,14 +121,40 @@ fn segment(section: &Section<'_>, stale: &[&str]) -> Result<NamedSegment, ParseE
     Ok(found)
 }
 
-/// A segment that is an array of hidden volumes, as the device-mapper target that LVM loads for it:
-/// its words, in which the volumes are called `p0`, `p1` and so on, and the volumes. `None` for other
-/// segments, and for what is not known how LVM would load it.
+/// The device-mapper target that LVM loads for a segment over other volumes: its words, in which the
+/// volumes are called `p0`, `p1` and so on, and the volumes.
+type Loaded = (String, Vec<NamedStripe>);
+
+/// A thin pool or a volume of one. `None` for other segments, for those that do not say enough, and
+/// for a snapshot that is about to be merged into its origin: which of the two has a block then, the
+/// text does not tell.
+fn thin(section: &Section<'_>, type_name: &str) -> Result<Option<Loaded>, ParseError> {
+    let named = |key| Ok(section.text(key)?.map(whole_volume));
+    let (target, parts) = match type_name {
+        "thin-pool" => {
+            let chunk = section.optional_number("chunk_size")?;
+            let target = chunk.map(|sectors| format!("thin-pool p0 p1 {sectors} 0"));
+            (target, vec![named("metadata")?, named("pool")?])
+        }
+        "thin" if section.value("merge").is_none() => {
+            let origin = named("external_origin")?;
+            let second = if origin.is_some() { " p1" } else { "" };
+            let id = section.optional_number("device_id")?;
+            let parts = [named("thin_pool")?].into_iter().chain(origin.map(Some)).collect();
+            (id.map(|id| format!("thin p0 {id}{second}")), parts)
+        }
+        _ => return Ok(None),
+    };
+    Ok(target.zip(parts.into_iter().collect()))
+}
+
+/// An array of hidden volumes. `None` for other segments, and for what is not known how LVM would load
+/// it.
 fn array(
     section: &Section<'_>,
     type_name: &str,
     stale: &[&str],
-) -> Result<Option<(String, Vec<NamedStripe>)>, ParseError> {
+) -> Result<Option<Loaded>, ParseError> {
     // An array on its way to another shape has bytes in two places.
     let moves = ["reshape_count", "data_offset"].iter().any(|key| section.value(key).is_some());
     let list = match type_name {
@@ -202,9 +230,14 @@ fn named_in<'s>(list: &'s [Data<'_>]) -> impl Iterator<Item = NamedStripe> + use
     let names: Vec<NamedStripe> = list
         .iter()
         .filter_map(|item| match item {
-            Data::Text(name) => Some(NamedStripe { target: name.clone(), first_extent: 0 }),
+            Data::Text(name) => Some(whole_volume(name)),
             Data::Word(_) | Data::List(_) => None,
         })
         .collect();
     names.into_iter()
+}
+
+/// A volume from its first extent on.
+fn whole_volume(name: &str) -> NamedStripe {
+    NamedStripe { target: name.to_owned(), first_extent: 0 }
 }

@@ -275,25 +275,15 @@ impl Loader<'_> {
         name: &str,
     ) -> Result<Option<Job>, StackError> {
         let [only] = device.lines.as_slice() else { return Ok(None) };
-        let (file, line) = (entry.table.get_ref(), Some(only.line));
-        let refused = |err: &TableError| in_table(file, &err.clone().in_line(only.line));
-        let job = |needs, what| {
-            let place = Place { file: file.clone(), line };
-            Some(Job { place, needs, makes: vec![name.to_owned()], what })
-        };
-        if let Some(pool) = ThinPool::parse(&only.text).map_err(|err| refused(&err))? {
-            // Nothing leads through the metadata: a device that is not described may be missing.
-            let metadata = resolve(entry, &pool.metadata);
-            self.metadata.extend(metadata.map(|name| (name, Area::ThinMetadata)));
-            let needs = vec![self.dm_leg(entry, &pool.data, line)?];
-            return Ok(job(needs, What::ThinPool { pool }));
-        }
-        let Some(thin) = Thin::parse(&only.text).map_err(|err| refused(&err))? else {
+        let place = Place { file: entry.table.get_ref().clone(), line: Some(only.line) };
+        let leg = |named: &str| self.dm_leg(entry, named, Some(only.line));
+        let Some((job, metadata)) = thin_job(place, &only.text, name, leg)? else {
             return Ok(None);
         };
-        let named = core::iter::once(&thin.pool).chain(&thin.origin);
-        let needs = named.map(|named| self.dm_leg(entry, named, line)).collect::<Result<_, _>>()?;
-        Ok(job(needs, What::Thin { thin }))
+        // Nothing leads through the metadata: a device that is not described may be missing.
+        let metadata = metadata.and_then(|named| resolve(entry, &named));
+        self.metadata.extend(metadata.map(|name| (name, Area::ThinMetadata)));
+        Ok(Some(job))
     }
 
     fn dm_leg(
@@ -311,6 +301,31 @@ impl Loader<'_> {
         })?;
         Ok(Wanted { shown: named.to_owned(), device })
     }
+}
+
+/// The making of a thin pool or of one of its volumes from its line, and what the line calls the
+/// metadata of a pool; `leg` finds the devices. `None` for other targets.
+pub(super) fn thin_job(
+    place: Place,
+    line: &str,
+    name: &str,
+    leg: impl Fn(&str) -> Result<Wanted, StackError>,
+) -> Result<Option<(Job, Option<String>)>, StackError> {
+    let refused = |err: TableError| match place.line {
+        Some(number) => in_table(&place.file, &err.in_line(number)),
+        None => in_table(&place.file, &err),
+    };
+    let pool = ThinPool::parse(line).map_err(refused)?;
+    let thin = Thin::parse(line).map_err(refused)?;
+    let makes = vec![name.to_owned()];
+    if let Some(pool) = pool {
+        let (needs, metadata) = (vec![leg(&pool.data)?], Some(pool.metadata.clone()));
+        return Ok(Some((Job { place, needs, makes, what: What::ThinPool { pool } }, metadata)));
+    }
+    let Some(thin) = thin else { return Ok(None) };
+    let named = core::iter::once(&thin.pool).chain(&thin.origin);
+    let needs = named.map(|named| leg(named)).collect::<Result<_, _>>()?;
+    Ok(Some((Job { place, needs, makes, what: What::Thin { thin } }, None)))
 }
 
 /// Bytes as the text counts them, where they are whole sectors.
@@ -391,6 +406,11 @@ impl Job {
     /// Whether it is a device of a device-mapper table.
     pub(super) fn is_table(&self) -> bool {
         matches!(self.what, What::Dm { .. } | What::ThinPool { .. } | What::Thin { .. })
+    }
+
+    /// A line of the file that it is from.
+    pub(super) fn at(&self, line: u64) -> Place {
+        Place { file: self.place.file.clone(), line: Some(line) }
     }
 
     pub(super) fn makes(&self) -> impl Iterator<Item = &str> {

@@ -3,9 +3,15 @@
 use badrange_block::dm::{Linear, Striped, Table, TableError, Target};
 use badrange_core::{DevOffset, Extent, SECTOR_SIZE, Sector};
 
-use super::{Device, Layer, gaps::gaps, jobs::Job, load::Loader};
+use super::{
+    Device, Layer,
+    gaps::gaps,
+    jobs::{Job, Wanted, thin_job},
+    load::Loader,
+};
 use crate::{
-    Area, LogicalVolume, PhysicalVolume, SegmentKind, StackError, Stripe, StripeTarget, VolumeGroup,
+    Area, LogicalVolume, LvSegment, PhysicalVolume, SegmentKind, StackError, Stripe, StripeTarget,
+    VolumeGroup,
 };
 
 /// Makes the logical volumes of a group on its physical volumes `pvs`.
@@ -41,8 +47,16 @@ const MAX_STACKED: usize = 64;
 /// Why a volume cannot be made when it lies on one that a table makes.
 const DESCRIBED: &str = "it lies on a volume that a table describes";
 
-/// How a volume is laid out: its table and the device under each leg, or why it is not known.
-type Layout = Result<(Table, Vec<usize>), String>;
+/// What `p0`, `p1` and so on stand for in the target of a segment.
+fn part<'p, T>(parts: &'p [T], named: &str) -> Option<&'p T> {
+    parts.get(named.strip_prefix('p')?.parse::<usize>().ok()?)
+}
+
+/// What is known of a volume, or why it is not known.
+type Known<T> = Result<T, String>;
+
+/// How a volume is laid out: its table and the device under each leg.
+type Layout = Known<(Table, Vec<usize>)>;
 
 impl<'g> Group<'g> {
     /// The device of a volume, made if it is not there yet.
@@ -58,8 +72,11 @@ impl<'g> Group<'g> {
         let group: &'g VolumeGroup = self.group;
         let Some(lv) = group.lvs.get(index) else { return Ok(None) };
         // What a table of device-mapper describes as well is taken from there: it is what runs.
-        if loader.from_tables.contains(&lv.dm_name) {
-            return Ok(loader.find(&lv.dm_name));
+        let described = |name: &&String| loader.from_tables.contains(*name);
+        if let Some(name) =
+            [lv.thin_pool(), Some(lv.dm_name.clone())].iter().flatten().find(described)
+        {
+            return Ok(loader.find(name));
         }
         let file = self.file();
         let err = |message: String| StackError::new(&*file, Some(lv.line), message);
@@ -69,24 +86,83 @@ impl<'g> Group<'g> {
         if depth > MAX_STACKED {
             return Err(err(format!("{} has more than {MAX_STACKED} volumes above it", lv.name)));
         }
-        let device = match self.layout(loader, lv, depth)? {
-            Ok((table, legs)) => self.job.mapped(loader, lv.dm_name.clone(), table, &legs)?,
+        let place = match self.make(loader, lv, depth)? {
+            Ok(place) => place,
             Err(why) => {
                 let message = format!(
                     "{} is not translated, what it uses below stays unexplained: {why}",
                     lv.dm_name
                 );
                 loader.topology.notes.push(err(message));
-                self.opaque(lv).map_err(err)?
+                loader.add_from(self.opaque(lv).map_err(err)?, err(String::new()))?
             }
         };
-        let place = loader.add_from(device, err(String::new()))?;
         self.places.get_mut(index).into_iter().for_each(|p| *p = Some(place));
         Ok(Some(place))
     }
 
     fn file(&self) -> String {
         self.job.error("").file().to_owned()
+    }
+
+    fn make(
+        &mut self,
+        loader: &mut Loader<'_>,
+        lv: &LogicalVolume,
+        depth: usize,
+    ) -> Result<Known<usize>, StackError> {
+        if let [LvSegment { kind: SegmentKind::Target { target, parts }, extent_count, .. }] =
+            lv.segments.as_slice()
+        {
+            if target.starts_with("thin") {
+                let line = self.line(*extent_count, target);
+                return self.thin(loader, lv, &line, parts, depth);
+            }
+        }
+        match self.layout(loader, lv, depth)? {
+            Ok((table, legs)) => {
+                let device = self.job.mapped(loader, lv.dm_name.clone(), table, &legs)?;
+                let at = StackError::new(self.file(), Some(lv.line), "");
+                loader.add_from(device, at).map(Ok)
+            }
+            Err(why) => Ok(Err(why)),
+        }
+    }
+
+    /// A thin pool, or a volume of one, from the line that LVM loads for it.
+    fn thin(
+        &mut self,
+        loader: &mut Loader<'_>,
+        lv: &LogicalVolume,
+        line: &str,
+        parts: &[StripeTarget],
+        depth: usize,
+    ) -> Result<Known<usize>, StackError> {
+        let mut below = Vec::new();
+        for on in parts {
+            let Some(on) = self.below(loader, *on, depth)? else {
+                return Ok(Err(DESCRIBED.to_owned()));
+            };
+            below.extend(loader.device(on).map(|device| device.name.clone()));
+        }
+        let name = lv.thin_pool().unwrap_or_else(|| lv.dm_name.clone());
+        let leg = |named: &str| {
+            let device = part(&below, named).cloned().unwrap_or_default();
+            Ok(Wanted { shown: device.clone(), device })
+        };
+        let Some((job, metadata)) = thin_job(self.job.at(lv.line), line, &name, leg)? else {
+            return Ok(Err(format!("{line:?} is not understood")));
+        };
+        let metadata = metadata.and_then(|named| part(&below, &named).cloned());
+        loader.metadata.extend(metadata.map(|name| (name, Area::ThinMetadata)));
+        job.run(loader)?;
+        Ok(loader.find(&name).ok_or_else(|| DESCRIBED.to_owned()))
+    }
+
+    /// A segment's own target as a line of a table.
+    fn line(&self, extents: u64, target: &str) -> String {
+        let sectors = extents.checked_mul(self.group.extent_bytes / SECTOR_SIZE);
+        format!("0 {} {target}", sectors.unwrap_or(u64::MAX))
     }
 
     fn layout(
@@ -99,7 +175,7 @@ impl<'g> Group<'g> {
         for segment in &lv.segments {
             let (chunk, stripes) = match &segment.kind {
                 SegmentKind::Striped { chunk_bytes, stripes } => (*chunk_bytes, stripes),
-                SegmentKind::Array { target, parts } => {
+                SegmentKind::Target { target, parts } => {
                     let made = self.array(loader, segment.extent_count, target, parts, depth)?;
                     match made {
                         Ok((table, on)) => {
@@ -156,23 +232,19 @@ impl<'g> Group<'g> {
         parts: &[StripeTarget],
         depth: usize,
     ) -> Result<Layout, StackError> {
-        let sectors = extents.checked_mul(self.group.extent_bytes / SECTOR_SIZE);
-        let line = format!("0 {} {target}", sectors.unwrap_or(u64::MAX));
-        let table = match Table::parse(&line) {
+        let table = match Table::parse(&self.line(extents, target)) {
             Ok(table) => table,
             Err(err) => return Ok(Err(err.to_string())),
         };
-        let part =
-            |named: &str| parts.get(named.strip_prefix('p')?.parse::<usize>().ok()?).copied();
         let mut legs = Vec::new();
-        for on in table.legs_info().filter_map(|leg| part(leg.device)) {
-            let Some(on) = self.below(loader, on, depth)? else {
+        for on in table.legs_info().filter_map(|leg| part(parts, leg.device)) {
+            let Some(on) = self.below(loader, *on, depth)? else {
                 return Ok(Err(DESCRIBED.to_owned()));
             };
             legs.push(on);
         }
-        loader.array_metadata(&table, |named| match part(named)? {
-            StripeTarget::Lv(lv) => Some(self.group.lvs.get(lv)?.dm_name.clone()),
+        loader.array_metadata(&table, |named| match part(parts, named)? {
+            StripeTarget::Lv(lv) => Some(self.group.lvs.get(*lv)?.dm_name.clone()),
             StripeTarget::Pv(_) => None,
         });
         Ok(Ok((table, legs)))
@@ -271,7 +343,7 @@ impl<'g> Group<'g> {
         let segments = lvs.flat_map(|lv| &lv.segments);
         let opaque = segments.filter_map(|s| match &s.kind {
             SegmentKind::Unsupported { on, .. } => Some(on),
-            SegmentKind::Striped { .. } | SegmentKind::Array { .. } => None,
+            SegmentKind::Striped { .. } | SegmentKind::Target { .. } => None,
         });
         opaque.into_iter().all(|on| index.is_none_or(|index| !on.contains(&index)))
     }

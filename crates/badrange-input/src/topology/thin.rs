@@ -6,7 +6,9 @@ use badrange_block::{dm, thin::Volume};
 use badrange_core::{DevOffset, Extent, Mapping, SECTOR_SIZE};
 
 use super::{Device, Layer, gaps::gaps, jobs::Job, load::Loader};
-use crate::{Area, Format, StackError, ThinDump, parse_thin_dump, stackfile::StackFile};
+use crate::{
+    Area, Format, StackError, ThinDump, lvm::POOL_SUFFIX, parse_thin_dump, stackfile::StackFile,
+};
 
 /// A pool as it is known so far.
 #[derive(Debug)]
@@ -35,9 +37,6 @@ pub(super) struct Pools {
     mappings: Vec<Mappings>,
 }
 
-/// LVM puts the pool itself below a device of the pool's name.
-const LVM_POOL: &str = "-tpool";
-
 /// Reads the mappings of every `[[thin]]`.
 pub(super) fn mappings(loader: &Loader<'_>, file: &StackFile) -> Result<Pools, StackError> {
     let mut all: Vec<Mappings> = Vec::new();
@@ -57,7 +56,7 @@ pub(super) fn mappings(loader: &Loader<'_>, file: &StackFile) -> Result<Pools, S
 impl Mappings {
     fn are_of(&self, pool: &str) -> bool {
         let named = self.pool.get_ref().as_str();
-        named == pool || pool.strip_suffix(LVM_POOL) == Some(named)
+        named == pool || pool.strip_suffix(POOL_SUFFIX) == Some(named)
     }
 }
 

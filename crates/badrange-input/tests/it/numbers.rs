@@ -265,6 +265,14 @@ vg-a {
   pool_tdata { status = ["READ"] segment_count = 1
    segment1 { start_extent = 0 extent_count = 8 type = "striped" stripe_count = 1
     stripes = [ "pv1", 2, ] } }
+  thick { segment_count = 1
+   segment1 { start_extent = 0 extent_count = 8 type = "thin-pool" chunk_size = 128
+    metadata = "pool_tmeta" pool = "pool_tdata" } }
+  pool_tmeta { segment_count = 1
+   segment1 { start_extent = 0 extent_count = 1 type = "striped" stripe_count = 1
+    stripes = [ "pv1", 0, ] } }
+  on-pool { segment_count = 1
+   segment1 { start_extent = 0 extent_count = 9 type = "thin" thin_pool = "thick" device_id = 4 } }
   pvmove0 { status = [] segment_count = 1
    segment1 { start_extent = 0 extent_count = 2 type = "mirror" mirror_count = 2
     mirrors = [ "pv0", 0, "pv1", 0 ] } }
@@ -277,11 +285,20 @@ vg-a {
     let kinds: Vec<_> = vg.lvs.iter().map(|lv| (lv.visible, &lv.segments[0].kind)).collect();
     let unsupported = |name: &str, on| SegmentKind::Unsupported { type_name: name.into(), on };
     let over = Stripe { target: StripeTarget::Lv(2), first_extent: 2 };
+    // A pool without the size of its blocks says too little.
     assert_eq!(kinds[0], (true, &unsupported("thin-pool", vec![])));
     let over = SegmentKind::Striped { chunk_bytes: None, stripes: vec![over] };
     assert_eq!(kinds[1], (true, &over));
     assert_eq!(kinds[2], (false, &linear(0, 8, 1, 2, 0).kind));
-    assert_eq!(kinds[3], (false, &unsupported("mirror", vec![0, 1])));
+    let target = |target: &str, parts: &[usize]| {
+        let parts = parts.iter().map(|lv| StripeTarget::Lv(*lv)).collect();
+        SegmentKind::Target { target: target.into(), parts }
+    };
+    assert_eq!(kinds[3], (false, &target("thin-pool p0 p1 128 0", &[4, 2])));
+    assert_eq!(vg.lvs[3].thin_pool().as_deref(), Some("vg--a-thick-tpool"));
+    assert_eq!(kinds[5], (false, &target("thin p0 4", &[3])));
+    assert_eq!(vg.lvs[5].thin_pool(), None);
+    assert_eq!(kinds[6], (false, &unsupported("mirror", vec![0, 1])));
 }
 
 #[test]

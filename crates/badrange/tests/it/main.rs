@@ -15,6 +15,7 @@ mod locating;
 mod logs;
 mod loops;
 mod lvm_arrays;
+mod lvm_thin;
 mod storm;
 mod thin;
 mod whole_path;
