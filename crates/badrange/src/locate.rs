@@ -32,6 +32,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use core::ops::ControlFlow;
+
 use badrange_core::{DevOffset, Extent, FileOffset, HoleKind, PhysAddr};
 use badrange_fs::{FileId, Record};
 use badrange_input::{Filesystem, Topology};
@@ -225,7 +227,12 @@ fn copies_of(
         let file = landing.top.rebase(record.extent.start(), record.file_start)?;
         Some(Copy { file, unwritten: record.unwritten, landing })
     };
-    descend(topology, place, here).into_iter().filter_map(copy).collect()
+    let mut copies = Vec::new();
+    let _ = descend(topology, place, here, &mut |step| {
+        copies.extend(step.landing(topology).and_then(copy));
+        ControlFlow::Continue(())
+    });
+    copies
 }
 
 /// Bytes of a file in which no copy begins or ends, and every copy of them.

@@ -5,6 +5,145 @@ use core::ops::ControlFlow;
 use badrange_core::{DevOffset, Extent, HoleKind, Mapped, Mapping, PhysAddr, Space};
 use badrange_input::{Layer, Topology};
 
+/// Bytes on the way down: of one device, and where they are on the device above it.
+#[derive(Debug)]
+pub(crate) struct Step<'s> {
+    /// The device, and the bytes there.
+    pub(crate) place: usize,
+    pub(crate) here: Extent<DevOffset>,
+    /// The step before, and the bytes there that these are; none for the device that was asked about.
+    above: Option<(&'s Step<'s>, Extent<DevOffset>)>,
+    /// Whether a step before this one had the same bytes of a device above.
+    pub(crate) is_copy: bool,
+    /// The first byte in physical memory, where the device lies in it.
+    pub(crate) memory: Option<PhysAddr>,
+    /// Why the device keeps the bytes on nothing below it, where it has a table that says so.
+    pub(crate) hole: Option<HoleKind>,
+}
+
+/// Follows `extent` of a device down, and visits every part of it on the lowest device that the
+/// description leads to: once per copy, in ascending order of the bytes, copies in the order of the
+/// legs. Stops when the visitor does, so that a stripe of millions of chunks costs what is looked at.
+///
+/// Ends because a device stands after those it lies on.
+pub(crate) fn descend(
+    topology: &Topology,
+    place: usize,
+    extent: Extent<DevOffset>,
+    visit: &mut dyn FnMut(&Step<'_>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let step = Step { place, here: extent, above: None, is_copy: false, memory: None, hole: None };
+    step.go(topology, visit)
+}
+
+type Visit<'v> = &'v mut dyn FnMut(&Step<'_>) -> ControlFlow<()>;
+
+impl Step<'_> {
+    fn go(&self, topology: &Topology, visit: Visit<'_>) -> ControlFlow<()> {
+        let Some(device) = topology.devices().get(self.place) else {
+            return ControlFlow::Continue(());
+        };
+        if let Some(mapping) = device.layer.mapping() {
+            return self.through(topology, &*mapping, device.layer.legs(), visit);
+        }
+        match &device.layer {
+            Layer::Pmem { namespace, region: None, .. } => self.into_memory(namespace, visit),
+            Layer::View { of, at } => match self.here.rebase(DevOffset::new(0), at.start()) {
+                Some(below) => self.down(*of, self.here, below, false).go(topology, visit),
+                None => ControlFlow::Continue(()),
+            },
+            // Nothing is known below, and the rest has a mapping.
+            Layer::Disk
+            | Layer::Memdev
+            | Layer::Opaque
+            | Layer::Pmem { .. }
+            | Layer::Partition { .. }
+            | Layer::Region { .. }
+            | Layer::Mapped { .. }
+            | Layer::Array { .. }
+            | Layer::Thin { .. }
+            | Layer::Loop { .. } => visit(self),
+        }
+    }
+
+    fn through(
+        &self,
+        topology: &Topology,
+        mapping: &dyn Mapping,
+        legs: &[usize],
+        visit: Visit<'_>,
+    ) -> ControlFlow<()> {
+        let mut reached = self.here.start();
+        mapping.map(self.here, &mut |part| match part {
+            Mapped::To { leg, upper, lower } => {
+                let is_copy = upper.start() < reached;
+                reached = reached.max(upper.end());
+                let index = usize::try_from(leg.index()).unwrap_or(usize::MAX);
+                match legs.get(index) {
+                    Some(on) => self.down(*on, upper, lower, is_copy).go(topology, visit),
+                    None => ControlFlow::Continue(()),
+                }
+            }
+            Mapped::Hole { upper, kind } => visit(&self.part(upper, None, Some(kind))),
+        })
+    }
+
+    fn into_memory(
+        &self,
+        namespace: &dyn Mapping<PhysAddr, DevOffset>,
+        visit: Visit<'_>,
+    ) -> ControlFlow<()> {
+        namespace.map(self.here, &mut |part| match part {
+            Mapped::To { upper, lower, .. } => visit(&self.part(upper, Some(lower.start()), None)),
+            Mapped::Hole { upper, kind } => visit(&self.part(upper, None, Some(kind))),
+        })
+    }
+
+    /// The step to the device below, on which `upper` of this one is `here`.
+    fn down(
+        &self,
+        place: usize,
+        upper: Extent<DevOffset>,
+        here: Extent<DevOffset>,
+        is_copy: bool,
+    ) -> Step<'_> {
+        let is_copy = is_copy || self.is_copy;
+        Step { place, here, above: Some((self, upper)), is_copy, memory: None, hole: None }
+    }
+
+    /// The same step for a part of its bytes.
+    fn part(
+        &self,
+        here: Extent<DevOffset>,
+        memory: Option<PhysAddr>,
+        hole: Option<HoleKind>,
+    ) -> Step<'_> {
+        let of_part = |(above, upper): (_, Extent<DevOffset>)| {
+            Some((above, here.rebase(self.here.start(), upper.start())?))
+        };
+        Step { here, memory, hole, above: self.above.and_then(of_part), ..*self }
+    }
+
+    /// The whole way, as a landing.
+    pub(crate) fn landing(&self, topology: &Topology) -> Option<Landing> {
+        let (mut step, mut top, mut memory) = (self, self.here, self.memory);
+        let mut way = vec![(self.place, top.start())];
+        loop {
+            if let Some(Layer::Region { region, .. }) =
+                topology.devices().get(step.place).map(|device| &device.layer)
+            {
+                memory = region.phys(top).map(|phys| phys.start());
+            }
+            let Some((above, upper)) = step.above else {
+                return Some(Landing { top, way, memory, hole: self.hole });
+            };
+            top = top.rebase(step.here.start(), upper.start())?;
+            way.push((above.place, top.start()));
+            step = above;
+        }
+    }
+}
+
 /// One copy of some bytes of a device, followed down as far as the description leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Landing {
@@ -18,97 +157,6 @@ pub(crate) struct Landing {
     /// Why the lowest device keeps the bytes on nothing below it, where it has a table that says
     /// so.
     pub(crate) hole: Option<HoleKind>,
-}
-
-/// Follows `extent` of a device down. Every byte of it is in one landing per copy, in ascending
-/// order of the bytes, copies in the order of the legs.
-///
-/// Ends because a device stands after those it lies on.
-pub(crate) fn descend(
-    topology: &Topology,
-    place: usize,
-    extent: Extent<DevOffset>,
-) -> Vec<Landing> {
-    let Some(device) = topology.devices().get(place) else { return Vec::new() };
-    let mut found = Vec::new();
-    match &device.layer {
-        Layer::Disk | Layer::Memdev | Layer::Opaque => found.push(stay(place, extent, None)),
-        Layer::Pmem { namespace, region: None, .. } => {
-            let _ = Mapping::<PhysAddr, DevOffset>::map(namespace, extent, &mut |part| {
-                found.push(match part {
-                    Mapped::To { upper, lower, .. } => {
-                        Landing { memory: Some(lower.start()), ..stay(place, upper, None) }
-                    }
-                    Mapped::Hole { upper, kind } => stay(place, upper, Some(kind)),
-                });
-                ControlFlow::Continue(())
-            });
-        }
-        Layer::Region { region, legs } => {
-            through(topology, place, &**region, legs, extent, &mut found);
-            for landing in &mut found {
-                landing.memory = region.phys(landing.top).map(|phys| phys.start());
-            }
-        }
-        layer @ (Layer::Partition { .. }
-        | Layer::Pmem { region: Some(_), .. }
-        | Layer::Mapped { .. }
-        | Layer::Array { .. }
-        | Layer::Thin { .. }
-        | Layer::Loop { .. }) => {
-            if let Some(mapping) = layer.mapping() {
-                through(topology, place, &*mapping, layer.legs(), extent, &mut found);
-            }
-        }
-        Layer::View { of, at } => {
-            if let Some(below) = extent.rebase(DevOffset::new(0), at.start()) {
-                climb(place, extent, below, descend(topology, *of, below), &mut found);
-            }
-        }
-    }
-    found
-}
-
-fn stay(place: usize, top: Extent<DevOffset>, hole: Option<HoleKind>) -> Landing {
-    Landing { top, way: vec![(place, top.start())], memory: None, hole }
-}
-
-fn through(
-    topology: &Topology,
-    place: usize,
-    mapping: &dyn Mapping,
-    legs: &[usize],
-    extent: Extent<DevOffset>,
-    found: &mut Vec<Landing>,
-) {
-    let _ = mapping.map(extent, &mut |part| {
-        match part {
-            Mapped::To { leg, upper, lower } => {
-                let index = usize::try_from(leg.index()).unwrap_or(usize::MAX);
-                if let Some(on) = legs.get(index) {
-                    climb(place, upper, lower, descend(topology, *on, lower), found);
-                }
-            }
-            Mapped::Hole { upper, kind } => found.push(stay(place, upper, Some(kind))),
-        }
-        ControlFlow::Continue(())
-    });
-}
-
-/// Takes landings of `below` up to the device on top of it, where `below` is called `above`.
-fn climb(
-    place: usize,
-    above: Extent<DevOffset>,
-    below: Extent<DevOffset>,
-    landings: Vec<Landing>,
-    found: &mut Vec<Landing>,
-) {
-    for mut landing in landings {
-        let Some(top) = landing.top.rebase(below.start(), above.start()) else { continue };
-        landing.top = top;
-        landing.way.push((place, top.start()));
-        found.push(landing);
-    }
 }
 
 impl Landing {

@@ -3,10 +3,10 @@
 use core::ops::ControlFlow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use badrange_core::{DevOffset, Extent, Mapped, Mapping, PhysAddr};
-use badrange_input::{Layer, Topology};
+use badrange_core::{DevOffset, Extent, PhysAddr};
+use badrange_input::Topology;
 
-use super::{Explanation, PieceFound, Query, Summary, Target, Verdict};
+use super::{Explanation, PieceFound, Query, Summary, Target, Verdict, descent::descend};
 
 /// Counts files and bytes over all queries.
 pub(super) fn summary(topology: &Topology, queries: &[Query], found: &[Explanation]) -> Summary {
@@ -164,64 +164,15 @@ impl Ground<'_> {
         }
     }
 
-    /// Follows bytes of a device down to the bottom. Ends because a device stands after those it
-    /// lies on.
+    /// Bytes of a device at the bottom; of several copies the first stands for all.
     fn sink(&self, place: usize, extent: Extent<DevOffset>, below: &mut Vec<(Space, u64, u64)>) {
-        let Some(device) = self.topology.devices().get(place) else { return };
-        match &device.layer {
-            Layer::Pmem { namespace, region: None, .. } => {
-                let _ = Mapping::<PhysAddr, DevOffset>::map(namespace, extent, &mut |part| {
-                    match part {
-                        Mapped::To { lower, .. } => {
-                            below.push((Space::Memory, lower.start().get(), lower.end().get()));
-                        }
-                        Mapped::Hole { upper, .. } => stay(place, upper, below),
-                    }
-                    ControlFlow::Continue(())
-                });
-            }
-            layer @ (Layer::Partition { .. }
-            | Layer::Pmem { region: Some(_), .. }
-            | Layer::Region { .. }
-            | Layer::Mapped { .. }
-            | Layer::Array { .. }
-            | Layer::Thin { .. }
-            | Layer::Loop { .. }) => {
-                if let Some(mapping) = layer.mapping() {
-                    self.follow(place, &*mapping, layer.legs(), extent, below);
-                }
-            }
-            Layer::View { of, at } => {
-                if let Some(down) = extent.rebase(DevOffset::new(0), at.start()) {
-                    self.sink(*of, down, below);
-                }
-            }
-            // Nothing is known below.
-            Layer::Disk | Layer::Memdev | Layer::Opaque => stay(place, extent, below),
-        }
-    }
-
-    fn follow(
-        &self,
-        place: usize,
-        mapping: &dyn Mapping,
-        legs: &[usize],
-        extent: Extent<DevOffset>,
-        below: &mut Vec<(Space, u64, u64)>,
-    ) {
-        let mut reached = extent.start();
-        let _ = mapping.map(extent, &mut |part| {
-            match part {
-                // Of several copies the first stands for all.
-                Mapped::To { upper, .. } if upper.start() < reached => {}
-                Mapped::To { leg, lower, upper } => {
-                    reached = upper.end();
-                    let index = usize::try_from(leg.index()).unwrap_or(usize::MAX);
-                    if let Some(on) = legs.get(index) {
-                        self.sink(*on, lower, below);
-                    }
-                }
-                Mapped::Hole { upper, .. } => stay(place, upper, below),
+        let _ = descend(self.topology, place, extent, &mut |step| {
+            let (space, start) = match step.memory {
+                Some(phys) => (Space::Memory, phys.get()),
+                None => (Space::Device(step.place), step.here.start().get()),
+            };
+            if !step.is_copy {
+                below.push((space, start, start.saturating_add(step.here.len())));
             }
             ControlFlow::Continue(())
         });
@@ -290,8 +241,4 @@ fn overlap(ranges: &[(u64, u64)], start: u64, end: u64) -> u64 {
     let reached = ranges.iter().skip(first).take_while(|(from, _)| *from < end);
     let inside = |(from, to): &(u64, u64)| (*to).min(end).saturating_sub((*from).max(start));
     reached.map(inside).fold(0, u64::saturating_add)
-}
-
-fn stay(place: usize, extent: Extent<DevOffset>, below: &mut Vec<(Space, u64, u64)>) {
-    below.push((Space::Device(place), extent.start().get(), extent.end().get()));
 }

@@ -2,7 +2,7 @@
 
 use core::ops::ControlFlow;
 
-use badrange_core::{DevOffset, Extent, Mapped, SECTOR_SIZE};
+use badrange_core::{DevOffset, Extent, SECTOR_SIZE};
 use badrange_input::{Layer, Topology};
 
 use super::{
@@ -11,7 +11,10 @@ use super::{
     names::Names,
     span::united,
 };
-use crate::advice::{Action, ActionKind, Command, Risk, RiskLevel};
+use crate::{
+    advice::{Action, ActionKind, Command, Risk, RiskLevel},
+    explain::descent::{Step, descend},
+};
 
 /// Bad bytes by lowest device.
 #[derive(Debug)]
@@ -37,10 +40,11 @@ impl<'t> Devices<'t> {
         let extent = Extent::new(DevOffset::new(start), len).ok();
         let Some((place, extent)) = place.zip(extent) else { return };
         let (topology, bad, parts) = (self.topology, &mut self.bad, &mut self.parts);
-        let _ = sink(topology, place, extent, &mut |place, span| {
-            match bad.iter_mut().find(|(known, _)| *known == place) {
+        let _ = descend(topology, place, extent, &mut |step| {
+            let Some(span) = span(topology, step) else { return ControlFlow::Continue(()) };
+            match bad.iter_mut().find(|(known, _)| *known == step.place) {
                 Some((_, spans)) => spans.push(span),
-                None => bad.push((place, vec![span])),
+                None => bad.push((step.place, vec![span])),
             }
             *parts = parts.saturating_add(1);
             if *parts < MAX_ELEMENTS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -81,58 +85,20 @@ impl<'t> Devices<'t> {
     }
 }
 
-type Found<'s> = &'s mut dyn FnMut(usize, Span) -> ControlFlow<()>;
-
-/// Follows bytes of a device down to the lowest ones, part by part: stops as soon as `found` does,
-/// so that a stripe of millions of chunks costs what is looked at. Ends because a device stands after those it
-/// lies on.
-pub(super) fn sink(
-    topology: &Topology,
-    place: usize,
-    extent: Extent<DevOffset>,
-    found: Found<'_>,
-) -> ControlFlow<()> {
-    let Some(device) = topology.devices().get(place) else { return ControlFlow::Continue(()) };
-    if let Some(mapping) = device.layer.mapping() {
-        return mapping.map(extent, &mut |part| match part {
-            Mapped::To { leg, lower, .. } => {
-                let leg = usize::try_from(leg.index()).ok();
-                let below = leg.and_then(|leg| device.layer.legs().get(leg));
-                below
-                    .map_or(ControlFlow::Continue(()), |below| sink(topology, *below, lower, found))
-            }
-            Mapped::Hole { .. } => ControlFlow::Continue(()),
-        });
-    }
-    match &device.layer {
-        Layer::View { of, at } => match extent.rebase(DevOffset::new(0), at.start()) {
-            Some(below) => sink(topology, *of, below, found),
-            None => ControlFlow::Continue(()),
-        },
-        // The rest has a mapping.
-        Layer::Disk
-        | Layer::Memdev
-        | Layer::Region { .. }
-        | Layer::Pmem { .. }
-        | Layer::Opaque
-        | Layer::Partition { .. }
-        | Layer::Mapped { .. }
-        | Layer::Array { .. }
-        | Layer::Thin { .. }
-        | Layer::Loop { .. } => match extent.intersect(device.extent) {
-            Some(here) => found(place, Span { start: here.start().get(), len: here.len() }),
-            None => ControlFlow::Continue(()),
-        },
-    }
+/// What a step has of the device's own bytes; none where nothing is kept.
+fn span(topology: &Topology, step: &Step<'_>) -> Option<Span> {
+    let device = topology.devices().get(step.place)?;
+    let here = step.here.intersect(device.extent).filter(|_| step.hole.is_none())?;
+    Some(Span { start: here.start().get(), len: here.len() })
 }
 
 /// The lowest device under a byte, and the byte there.
 pub(super) fn lowest(topology: &Topology, place: usize, at: u64) -> Option<(usize, u64)> {
     let mut lowest = None;
     let byte = Extent::new(DevOffset::new(at), 1).ok()?;
-    let _ = sink(topology, place, byte, &mut |place, span| {
-        lowest = Some((place, span.start));
-        ControlFlow::Break(())
+    let _ = descend(topology, place, byte, &mut |step| {
+        lowest = span(topology, step).map(|span| (step.place, span.start));
+        if lowest.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     lowest
 }
