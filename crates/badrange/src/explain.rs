@@ -44,6 +44,7 @@ mod holders;
 pub(crate) mod location;
 mod logged;
 mod protect;
+mod told;
 mod verdict;
 
 pub use self::{
@@ -51,5 +52,6 @@ pub use self::{
     build::{BuildError, Explainer},
     location::{LocationError, LocationErrorKind, Query, Target},
     logged::Located,
+    told::Told,
     verdict::Verdict,
 };

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use badrange::{
-    explain::{Query, Target},
+    explain::{Query, Target, Told},
     input::{LogEvent, LogStream, NamedRange, Place, RangeList, UnplacedRange},
 };
 use serde_json::Value;
@@ -20,7 +20,7 @@ pub(super) const MAX_REMEMBERED: usize = 1 << 16;
 /// How often the files of the stack are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What was told, and when.
+/// What a finding is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Key {
     Device(usize, u64, u64),
@@ -29,8 +29,9 @@ enum Key {
     Truncated,
 }
 
+/// When it was told, and how often it was left out since.
 #[derive(Debug)]
-struct Told {
+struct News {
     at: Duration,
     order: u64,
     repeats: u64,
@@ -43,10 +44,12 @@ pub(super) struct Findings {
     window: Duration,
     nameless: Option<String>,
     block_size: Option<u64>,
-    told: HashMap<Key, Told>,
+    told: HashMap<Key, News>,
     /// Keys by the order in which they were told.
     order: BTreeMap<u64, Key>,
     count: u64,
+    /// What was told of the lowest devices, for the reports of those above.
+    below: Told,
     looked: Duration,
     statuses: BTreeSet<u8>,
 }
@@ -67,6 +70,7 @@ impl Findings {
             told: HashMap::new(),
             order: BTreeMap::new(),
             count: 0,
+            below: Told::new(),
             looked: Duration::ZERO,
             statuses: BTreeSet::new(),
         })
@@ -113,6 +117,7 @@ impl Findings {
             // What was told before may mean something else now.
             self.told.clear();
             self.order.clear();
+            self.below = Told::new();
         }
         Some(event::reloaded(reloaded.err().as_ref().map(Failure::message)))
     }
@@ -157,10 +162,24 @@ impl Findings {
             }
             Target::Memory(extent) => Key::Memory(extent.start().get(), extent.len()),
         };
-        let repeats = self.news(key, now)?;
+        let repeats = self.news(key.clone(), now)?;
+        if !self.is_new_below(query, now) {
+            let left_out = self.told.get_mut(&key);
+            left_out.into_iter().for_each(|news| news.repeats = repeats.saturating_add(1));
+            return None;
+        }
         let answer = self.stack.explainer().explain(core::slice::from_ref(query));
         self.statuses.insert(answer.exit_code());
         Some(event::finding(query, &answer, repeats))
+    }
+
+    /// Whether anything of a query was not told within the window as bytes of a device below.
+    fn is_new_below(&mut self, query: &Query, now: Duration) -> bool {
+        if self.below.ranges() >= MAX_REMEMBERED {
+            self.below = Told::new();
+        }
+        let recent = |at| now.saturating_sub(at) < self.window;
+        self.below.take(self.stack.explainer(), query, now, recent)
     }
 
     fn unplaced(&mut self, unplaced: &UnplacedRange, now: Duration) -> Option<Value> {
@@ -185,7 +204,7 @@ impl Findings {
             }
             None => 0,
         };
-        self.told.insert(key.clone(), Told { at: now, order, repeats: 0 });
+        self.told.insert(key.clone(), News { at: now, order, repeats: 0 });
         self.order.insert(order, key);
         if self.told.len() > MAX_REMEMBERED {
             if let Some((_, oldest)) = self.order.pop_first() {

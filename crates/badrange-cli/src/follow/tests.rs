@@ -101,6 +101,24 @@ fn a_finding_is_told_once_per_window() {
 }
 
 #[test]
+fn what_a_layer_above_reports_once_more_is_left_out() {
+    let host = Host::new();
+    let mut findings = host.findings(60);
+    let mut take = |text: &str, now| briefs(&told(&mut findings, text, now));
+    let above = |n: u64| {
+        format!("[1.0] Buffer I/O error on dev sda1, logical block {n}, async page read\n")
+    };
+    // Block 1 of the partition is sectors 2056 to 2063 of the disk.
+    let both = sector(2056) + &above(1);
+    assert_eq!(take(&both, secs(0)), ["finding sda:2056+8"]);
+    assert_eq!(take(&above(1), secs(59)), [""; 0]);
+    assert_eq!(take(&above(2), secs(59)), ["finding sda1:16+8"], "the disk said nothing of it");
+    assert_eq!(take(&above(1), secs(61)), ["finding sda1:8+8 after 2"]);
+    // Where the bytes are is new, even if a layer above had them first.
+    assert_eq!(take(&sector(2064), secs(62)), ["finding sda:2064+8"]);
+}
+
+#[test]
 fn a_finding_has_its_explanation() {
     let host = Host::new();
     let mut findings = host.findings(60);

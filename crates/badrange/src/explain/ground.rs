@@ -87,16 +87,23 @@ impl Ranges {
 
 /// Where bytes are counted: physical memory, or a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Space {
+pub(super) enum Space {
     Memory,
     Device(usize),
 }
 
 impl Space {
     fn of(query: &Query) -> Self {
+        Self::part(query).0
+    }
+
+    /// The bytes of a query.
+    pub(super) fn part(query: &Query) -> Part {
         match query.target {
-            Target::Device { place, .. } => Self::Device(place),
-            Target::Memory(_) => Self::Memory,
+            Target::Device { place, extent } => {
+                (Self::Device(place), extent.start().get(), extent.end().get())
+            }
+            Target::Memory(extent) => (Self::Memory, extent.start().get(), extent.end().get()),
         }
     }
 }
@@ -108,26 +115,10 @@ struct Ground<'t> {
 }
 
 impl Ground<'_> {
-    /// Whether a device lies on an array that could have had its bytes elsewhere.
-    fn has_array_below(&self, space: Space) -> bool {
-        let Space::Device(place) = space else { return false };
-        let Some(device) = self.topology.devices().get(place) else { return false };
-        let legs = (0_u32..).map(badrange_core::Leg::new).zip(device.layer.legs());
-        legs.into_iter().any(|(leg, on)| {
-            device.layer.array_of(leg).is_some_and(|(array, _)| array.is_redundant())
-                || self.has_array_below(Space::Device(*on))
-        })
-    }
-
     /// How many of these bytes of a space lie on bytes that no space before them counted.
     fn count_new(&mut self, space: Space, lost: &[(u64, u64)]) -> u64 {
-        let mut below = Vec::new();
-        for (start, end) in lost {
-            match (space, Extent::from_bounds(DevOffset::new(*start), DevOffset::new(*end))) {
-                (Space::Device(place), Ok(extent)) => self.sink(place, extent, &mut below),
-                _ => self.sink_memory(*start, *end, &mut below),
-            }
-        }
+        let parts = lost.iter().flat_map(|(start, end)| bottom(self.topology, space, *start, *end));
+        let below: Vec<Part> = parts.collect();
         let united = |(bottom, ranges): (&Space, &mut Ranges)| (*bottom, ranges.union());
         let seen: BTreeMap<Space, Vec<(u64, u64)>> = self.counted.iter_mut().map(united).collect();
         let mut new = 0_u64;
@@ -140,99 +131,54 @@ impl Ground<'_> {
         }
         new
     }
+}
 
-    /// Bytes of physical memory: those of CXL regions lie on memory devices.
-    fn sink_memory(&self, start: u64, end: u64, below: &mut Vec<(Space, u64, u64)>) {
-        let mut at = start;
-        let mut regions: Vec<_> = self.topology.regions().collect();
-        regions.sort_by_key(|(_, region)| region.hpa().start());
-        for (place, region) in regions {
-            let asked = Extent::from_bounds(PhysAddr::new(at), PhysAddr::new(end)).ok();
-            let part = asked.and_then(|asked| asked.intersect(region.hpa()));
-            let Some((part, here)) = part.and_then(|part| Some((part, region.offset(part)?)))
-            else {
-                continue;
-            };
-            if at < part.start().get() {
-                below.push((Space::Memory, at, part.start().get()));
-            }
-            self.sink(place, here, below);
-            at = part.end().get();
-        }
-        if at < end {
-            below.push((Space::Memory, at, end));
-        }
+/// A space, and bytes of it: half-open.
+pub(super) type Part = (Space, u64, u64);
+
+/// Where bytes of a space lie at the bottom of the stack; of several copies the first stands for all.
+pub(super) fn bottom(topology: &Topology, space: Space, start: u64, end: u64) -> Vec<Part> {
+    let mut below = Vec::new();
+    match (space, Extent::from_bounds(DevOffset::new(start), DevOffset::new(end))) {
+        (Space::Device(place), Ok(extent)) => sink(topology, place, extent, &mut below),
+        _ => sink_memory(topology, start, end, &mut below),
     }
+    below
+}
 
-    /// Bytes of a device at the bottom; of several copies the first stands for all.
-    fn sink(&self, place: usize, extent: Extent<DevOffset>, below: &mut Vec<(Space, u64, u64)>) {
-        let _ = descend(self.topology, place, extent, &mut |step| {
-            let (space, start) = match step.memory {
-                Some(phys) => (Space::Memory, phys.get()),
-                None => (Space::Device(step.place), step.here.start().get()),
-            };
-            if !step.is_copy {
-                below.push((space, start, start.saturating_add(step.here.len())));
-            }
-            ControlFlow::Continue(())
-        });
+/// Bytes of physical memory: those of CXL regions lie on memory devices.
+fn sink_memory(topology: &Topology, start: u64, end: u64, below: &mut Vec<Part>) {
+    let mut at = start;
+    let mut regions: Vec<_> = topology.regions().collect();
+    regions.sort_by_key(|(_, region)| region.hpa().start());
+    for (place, region) in regions {
+        let asked = Extent::from_bounds(PhysAddr::new(at), PhysAddr::new(end)).ok();
+        let part = asked.and_then(|asked| asked.intersect(region.hpa()));
+        let Some((part, here)) = part.and_then(|part| Some((part, region.offset(part)?))) else {
+            continue;
+        };
+        if at < part.start().get() {
+            below.push((Space::Memory, at, part.start().get()));
+        }
+        sink(topology, place, here, below);
+        at = part.end().get();
+    }
+    if at < end {
+        below.push((Space::Memory, at, end));
     }
 }
 
-/// Bytes at the bottom of the stack that queries named so far.
-pub(super) struct Told<'t> {
-    ground: Ground<'t>,
-    /// Disjoint ranges, end by start.
-    named: BTreeMap<Space, BTreeMap<u64, u64>>,
-}
-
-impl<'t> Told<'t> {
-    pub(super) const fn new(topology: &'t Topology) -> Self {
-        Self { ground: Ground { topology, counted: BTreeMap::new() }, named: BTreeMap::new() }
-    }
-
-    /// Adds a query; `false` when it is of a device that lies on others, and all its bytes were
-    /// named before.
-    pub(super) fn add(&mut self, query: &Query) -> bool {
-        let mut below = Vec::new();
-        let own = Space::of(query);
-        match query.target {
-            Target::Device { place, extent } => self.ground.sink(place, extent, &mut below),
-            Target::Memory(extent) => {
-                below.push((own, extent.start().get(), extent.end().get()));
-            }
+fn sink(topology: &Topology, place: usize, extent: Extent<DevOffset>, below: &mut Vec<Part>) {
+    let _ = descend(topology, place, extent, &mut |step| {
+        let (space, start) = match step.memory {
+            Some(phys) => (Space::Memory, phys.get()),
+            None => (Space::Device(step.place), step.here.start().get()),
+        };
+        if !step.is_copy {
+            below.push((space, start, start.saturating_add(step.here.len())));
         }
-        let above = below.iter().all(|(space, ..)| *space != own);
-        // What an array could not read is more than what one of its members could not.
-        let above = above && !self.ground.has_array_below(own);
-        if above && below.iter().all(|(space, start, end)| self.is_named(*space, *start, *end)) {
-            return false;
-        }
-        for (space, start, end) in below {
-            self.name(space, start, end);
-        }
-        true
-    }
-
-    fn is_named(&self, space: Space, start: u64, end: u64) -> bool {
-        let ranges = self.named.get(&space);
-        let last = ranges.and_then(|ranges| ranges.range(..=start).next_back());
-        last.is_some_and(|(_, to)| end <= *to)
-    }
-
-    fn name(&mut self, space: Space, start: u64, end: u64) {
-        let ranges = self.named.entry(space).or_default();
-        let (mut from, mut to) = (start, end);
-        // Whatever it touches becomes one with it.
-        while let Some((s, e)) = ranges.range(..=to).next_back().map(|(s, e)| (*s, *e)) {
-            if e < from {
-                break;
-            }
-            ranges.remove(&s);
-            (from, to) = (from.min(s), to.max(e));
-        }
-        ranges.insert(from, to);
-    }
+        ControlFlow::Continue(())
+    });
 }
 
 /// How many of `start..end` lie in these disjoint, ascending ranges.

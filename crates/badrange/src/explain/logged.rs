@@ -1,6 +1,6 @@
 //! Ranges that a text names, found on a stack: the way from a log to queries.
 
-use core::ops::ControlFlow;
+use core::{ops::ControlFlow, time::Duration};
 use std::collections::BTreeMap;
 
 use badrange_core::{DevOffset, Extent, Mapped};
@@ -8,7 +8,7 @@ use badrange_input::{
     BlockUnit, Confidence, Device, Layer, NamedRange, Place, RangeList, UnplacedRange,
 };
 
-use super::{Explainer, Query, Target, ground};
+use super::{Explainer, Query, Target, Told};
 
 /// Bad ranges of a text as queries to a stack, and what could not become one.
 ///
@@ -219,8 +219,8 @@ impl Explainer {
             Target::Device { place, .. } => place.saturating_add(1),
         };
         by_depth.sort_by_key(|query| (depth(query), query.line));
-        let mut told = ground::Told::new(self.topology());
-        by_depth.retain(|query| told.add(query));
+        let mut told = Told::new();
+        by_depth.retain(|query| told.take(self, query, Duration::ZERO, |_| true));
         by_depth
     }
 }
