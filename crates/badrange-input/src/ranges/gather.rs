@@ -108,6 +108,10 @@ impl Gather {
             }
             Said::BlockSize { device, bytes } => self.learn(device, bytes),
             Said::Cut => self.after_held(LogEvent::Cut { line }, out),
+            Said::Incomplete(said) => {
+                self.say(line, *said, out);
+                self.say(line, Said::Cut, out);
+            }
             Said::Unplaced(what) => {
                 self.after_held(LogEvent::Unplaced(UnplacedRange { line, what }), out);
             }

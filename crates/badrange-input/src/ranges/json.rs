@@ -8,6 +8,7 @@ use super::{
     LogEvent,
     place::{NamedRange, Place, UnplacedRange},
     read::RangeOptions,
+    rules::is_incomplete,
 };
 use crate::{Confidence, ParseError, ParseErrorKind, parse_u64, sniff};
 
@@ -57,6 +58,8 @@ struct BadBlocks {
 /// A bad range of cxl, in bytes.
 #[derive(Debug, Deserialize)]
 struct MediaError {
+    /// Words, where the version of cxl has them.
+    flags: Option<String>,
     offset: Number,
     length: Number,
 }
@@ -256,7 +259,8 @@ impl<'t> Reader<'t, '_> {
 
     fn media_errors(&mut self, node: &Node<'t>) -> Result<(), ParseError> {
         for raw in &node.media_errors {
-            let MediaError { offset: Number(offset), length: Number(len) } = self.part(raw)?;
+            let MediaError { offset: Number(offset), length: Number(len), flags } =
+                self.part(raw)?;
             let line = self.text.line(raw.get());
             let event = match (&node.region, node.resource) {
                 (Some(region), Some(Number(base))) => {
@@ -284,6 +288,9 @@ impl<'t> Reader<'t, '_> {
                 }
             };
             self.out.push(event);
+            if flags.is_some_and(|flags| is_incomplete(&flags)) {
+                self.out.push(LogEvent::Cut { line });
+            }
         }
         Ok(())
     }

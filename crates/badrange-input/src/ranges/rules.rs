@@ -9,6 +9,8 @@ use regex::{Captures, Regex, RegexSet};
 
 use super::said::Said;
 
+pub(super) use self::memory::is_incomplete;
+
 mod block;
 mod filesystems;
 mod memory;

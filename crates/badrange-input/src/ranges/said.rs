@@ -26,6 +26,8 @@ pub(super) enum Said {
     BlockSize { device: Option<String>, bytes: u64 },
     /// Something is missing from the text.
     Cut,
+    /// It, and that there is more than the text says.
+    Incomplete(Box<Said>),
     /// A place that leads to no bytes.
     Unplaced(String),
     /// The lines that follow are a list of a device, in sectors.

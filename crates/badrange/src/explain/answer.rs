@@ -93,6 +93,9 @@ pub struct PieceFound {
     /// What every route and owner says they are, but for routes through an array that can rebuild
     /// the bytes; `verdict` is the first of all by precedence.
     pub verdicts: Vec<Verdict>,
+    /// The same by route, in the order of `routes`; nothing for a route that is left out. Not in the
+    /// JSON form.
+    pub says: Vec<Vec<Verdict>>,
     /// For filesystem metadata and journals: which, in the words of the plain fsmap form.
     pub what: Option<String>,
     /// Whether something is lost; `None` where that cannot be known.

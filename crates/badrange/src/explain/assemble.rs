@@ -247,38 +247,38 @@ struct Joiner<'t> {
     open: Option<Open>,
 }
 
-/// A piece that may still grow: its beginning, its routes there, and every verdict so far.
+/// A piece that may still grow: its beginning, its routes there, and every verdict so far by route.
 struct Open {
     start: u64,
     len: u64,
     routes: Vec<Route>,
-    verdicts: Vec<Verdict>,
+    says: Vec<Vec<Verdict>>,
 }
 
 impl Joiner<'_> {
     fn push(&mut self, start: u64, len: u64, routes: Vec<Route>) {
-        let verdicts = telling(&routes);
+        let says = telling(&routes);
         if let Some(open) = &mut self.open {
             if continues(&open.routes, open.len, &routes) {
                 // NO-OVERFLOW: both are parts of one query.
                 open.len = open.len.wrapping_add(len);
-                open.verdicts.extend(verdicts);
-                open.verdicts.sort_unstable();
-                open.verdicts.dedup();
+                // What continues has the same routes in the same order.
+                for (all, more) in open.says.iter_mut().zip(says) {
+                    all.extend(more);
+                    *all = sorted(core::mem::take(all));
+                }
                 return;
             }
         }
         self.close();
-        self.open = Some(Open { start, len, routes, verdicts });
+        self.open = Some(Open { start, len, routes, says });
     }
 
     fn close(&mut self) {
-        if let Some(Open { start, len, routes, verdicts }) = self.open.take() {
+        if let Some(Open { start, len, routes, says }) = self.open.take() {
             // NO-OVERFLOW: an offset into the query.
             let start = self.base.wrapping_add(start);
-            let mut found = piece(self.topology, start, len, None, &routes);
-            found.verdicts = sorted(verdicts);
-            self.done.push(found);
+            self.done.push(piece(self.topology, start, len, None, &routes, says));
         }
     }
 
@@ -341,6 +341,7 @@ fn piece(
     len: u64,
     repeat: Option<(u64, u64)>,
     routes: &[Route],
+    says: Vec<Vec<Verdict>>,
 ) -> PieceFound {
     let Sense { verdict, lost, what, redundancy, .. } = Sense::of(routes, 0);
     let mut owners: Vec<_> = routes.iter().flat_map(|r| r.owners(topology, len)).collect();
@@ -354,20 +355,23 @@ fn piece(
         stride: None,
     };
     let route_positions = |r: &Route| r.trail.iter().map(position).collect::<Vec<_>>();
-    let mut ways: Vec<Vec<Position>> = routes.iter().map(route_positions).collect();
-    ways.sort_by(|a, b| by_names(a).cmp(by_names(b)));
-    if let [only] = ways.as_slice() {
+    let verdicts = sorted(says.concat());
+    let mut ways: Vec<_> = routes.iter().map(route_positions).zip(says).collect();
+    ways.sort_by(|(a, _), (b, _)| by_names(a).cmp(by_names(b)));
+    if let [(only, _)] = ways.as_slice() {
         if only.is_empty() {
             ways.clear();
         }
     }
+    let (ways, says) = ways.into_iter().map(|(way, says)| (way, sorted(says))).unzip();
     PieceFound {
         start,
         len,
         repeat,
         routes: ways,
         verdict,
-        verdicts: sorted(telling(routes)),
+        verdicts,
+        says,
         what: what.map(|special| special.to_string()),
         lost,
         redundancy: redundancy.map(|from| Redundancy { from: from.iter().map(name).collect() }),
@@ -388,10 +392,10 @@ fn by_names(way: &[Position]) -> impl Iterator<Item = (&str, u64)> {
 }
 
 /// What the routes say that nothing can rebuild; if all can be rebuilt, what all say.
-fn telling(routes: &[Route]) -> Vec<Verdict> {
+fn telling(routes: &[Route]) -> Vec<Vec<Verdict>> {
     let all = routes.iter().all(|route| route.rebuilt.is_some());
-    let told = routes.iter().filter(|route| all || route.rebuilt.is_none());
-    told.flat_map(Route::verdicts).collect()
+    let told = |route: &Route| all || route.rebuilt.is_none();
+    routes.iter().map(|r| if told(r) { r.verdicts() } else { Vec::new() }).collect()
 }
 
 /// Where the bytes can be had from whichever way one looks at them; none if one way has no other.
@@ -438,7 +442,8 @@ fn strided(
         for part in rest.elements() {
             let route = unreached.later(part.start().get());
             let start = base.saturating_add(part.start().get());
-            pieces.push(piece(topology, start, part.len(), None, &[route]));
+            let says = telling(core::slice::from_ref(&route));
+            pieces.push(piece(topology, start, part.len(), None, &[route], says));
         }
     }
     pieces.sort_by_key(|p| p.start);
@@ -450,7 +455,8 @@ fn strided_piece(topology: &Topology, base: u64, finding: &Finding) -> Option<Pi
     let start = base.checked_add(first.start().get())?;
     let run = finding.origin;
     let repeat = (run.count() > 1).then(|| (run.stride(), run.count()));
-    let mut found = piece(topology, start, first.len(), repeat, &[route]);
+    let says = telling(core::slice::from_ref(&route));
+    let mut found = piece(topology, start, first.len(), repeat, &[route], says);
     for (position, (_, at)) in found.routes.iter_mut().flatten().zip(&finding.trail) {
         let elsewhere = at.count() > 1 && at.stride() != run.stride();
         position.stride = elsewhere.then(|| at.stride());

@@ -113,13 +113,16 @@ impl<'t> Builder<'t> {
                 self.owner(piece, owner, at, index);
             }
         }
-        let others = piece.verdicts.iter().filter(|verdict| !is_file(**verdict));
-        for verdict in others {
-            let top = piece.routes.first().and_then(last);
-            let (device, at) = top.unwrap_or_else(|| (asked.to_owned(), start));
-            let what = piece.what.clone().filter(|_| *verdict == piece.verdict);
-            let draft = self.draft(Draft { what, ..Draft::new(*verdict, &device, piece) });
-            draft.bad.push(Span { start: at, len: piece.len });
+        let nowhere = Vec::new();
+        let unreached = piece.routes.is_empty().then_some((&nowhere, &piece.verdicts));
+        for (route, says) in piece.routes.iter().zip(&piece.says).chain(unreached) {
+            let (device, at) = last(route).unwrap_or_else(|| (asked.to_owned(), start));
+            for verdict in says.iter().filter(|verdict| !is_file(**verdict)) {
+                let what = piece.what.clone().filter(|_| *verdict == piece.verdict);
+                let new =
+                    Draft { what, way: devices(route), ..Draft::new(*verdict, &device, piece) };
+                self.draft(new).bad.push(Span { start: at, len: piece.len });
+            }
         }
     }
 
@@ -205,7 +208,7 @@ impl Draft {
             device: device.to_owned(),
             file: None,
             redundancy: piece.redundancy.clone(),
-            way: piece.routes.first().into_iter().flatten().map(|at| at.device.clone()).collect(),
+            way: piece.routes.first().map(|route| devices(route)).unwrap_or_default(),
             bad: Vec::new(),
             parts: Vec::new(),
         }
@@ -234,6 +237,10 @@ impl PlannedFile {
     fn of(owner: &OwnerFound) -> Self {
         Self { fs: owner.fs.clone(), ino: owner.ino, paths: owner.paths.clone() }
     }
+}
+
+fn devices(route: &[Position]) -> Vec<String> {
+    route.iter().map(|at| at.device.clone()).collect()
 }
 
 const fn is_file(verdict: Verdict) -> bool {

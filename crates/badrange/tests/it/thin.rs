@@ -1,5 +1,7 @@
 //! Thin volumes on a real pool, with a snapshot that shares blocks.
 
+use badrange::plan::Plan;
+
 use super::captures::{agrees, as_it_is, dir, explainer, read};
 
 fn thin() -> String {
@@ -47,4 +49,21 @@ fn without_its_dump_a_pool_is_opaque_but_its_metadata_are_known() {
     assert_eq!(ask("vda:200741+1"), "device");
     assert_eq!(ask("vdb:1"), "thin-metadata");
     assert_eq!(ask("vol:80229"), "fs-journal");
+}
+
+#[test]
+fn metadata_that_two_filesystems_share_is_to_be_mended_in_both() {
+    let explainer = explainer("4-thin", &thin());
+    let answer = explainer.explain(&explainer.locate("vda:205244+2").unwrap());
+    let piece = &answer.queries[0].pieces[0];
+    assert_eq!(piece.says, vec![piece.verdicts.clone(); 2]);
+    let plan = Plan::new(&explainer, &answer);
+    let subjects: Vec<_> =
+        plan.subjects.iter().map(|s| (s.device.as_str(), s.verdict.as_str())).collect();
+    assert_eq!(subjects, [("snap", "fs-journal"), ("vol", "fs-journal")]);
+    // A block that the volume has by itself is in one of them only.
+    let answer = explainer.explain(&explainer.locate("vol:80229+1").unwrap());
+    let plan = Plan::new(&explainer, &answer);
+    let subjects: Vec<_> = plan.subjects.iter().map(|s| s.device.as_str()).collect();
+    assert_eq!(subjects, ["vol"]);
 }

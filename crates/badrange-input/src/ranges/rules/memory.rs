@@ -45,11 +45,11 @@ pub(super) const RULES: &[Rule] = &[
         nvdimm,
     ),
     (
-        r"^cxl_poison:? .*memdev=([^ ]+) .*(?-u:\b)hpa=0x([0-9a-f]+) .*(?-u:\b)dpa=0x([0-9a-f]+) dpa_length=0x([0-9a-f]+)",
+        r"^cxl_poison:? .*memdev=([^ ]+) .*(?-u:\b)hpa=0x([0-9a-f]+) .*(?-u:\b)dpa=0x([0-9a-f]+) dpa_length=0x([0-9a-f]+)(?:.* flags=([^ ]*))?",
         cxl_poison,
     ),
     (
-        r"^[0-9]+ [0-9-]+ [0-9:]+ [^ ]+ error: memdev=([^ ,]+), .*(?-u:\b)hpa=0x([0-9a-f]+), .*(?-u:\b)dpa=0x([0-9a-f]+), dpa_length=0x([0-9a-f]+)",
+        r"^[0-9]+ [0-9-]+ [0-9:]+ [^ ]+ error: memdev=([^ ,]+), .*(?-u:\b)hpa=0x([0-9a-f]+), .*(?-u:\b)dpa=0x([0-9a-f]+), dpa_length=0x([0-9a-f]+)(?:.* flags=([^ ,]*))?",
         cxl_poison,
     ),
     (
@@ -135,10 +135,25 @@ fn nvdimm(g: &Groups<'_>) -> Option<Said> {
 
 fn cxl_poison(g: &Groups<'_>) -> Option<Said> {
     let (memdev, hpa, dpa, len) = (g.text(1), g.hex(2)?, g.hex(3)?, g.hex(4)?);
-    if hpa == NO_ADDRESS {
-        return Some(device_address(memdev, dpa, len));
+    let said = match hpa {
+        NO_ADDRESS => device_address(memdev, dpa, len),
+        _ => memory(hpa, len, Confidence::Exact, "CXL poison"),
+    };
+    Some(if is_incomplete(g.text(5)) { Said::Incomplete(Box::new(said)) } else { said })
+}
+
+/// Whether the flags of a list of poison say that the device has more: its list overflowed, or it is
+/// still looking. That more records follow is nothing to say: they do.
+pub(in crate::ranges) fn is_incomplete(flags: &str) -> bool {
+    const OVERFLOW_OR_SCANNING: u64 = 0b110;
+    let number = flags
+        .strip_prefix("0x")
+        .map_or_else(|| flags.parse().ok(), |hex| u64::from_str_radix(hex, 16).ok());
+    let word = |word: &str| ["overflow", "scanning"].iter().any(|w| word.eq_ignore_ascii_case(w));
+    match number {
+        Some(bits) => bits & OVERFLOW_OR_SCANNING != 0,
+        None => flags.split(['|', ',', ' ']).any(word),
     }
-    Some(memory(hpa, len, Confidence::Exact, "CXL poison"))
 }
 
 fn device_address(memdev: &str, dpa: u64, len: u64) -> Said {

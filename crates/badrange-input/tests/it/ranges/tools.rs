@@ -15,10 +15,6 @@ fn trace_events_and_rasdaemon() {
             " cxl_poison: memdev=mem0 host=0000:35:00.0 serial=0 trace_type=List region=region5 region_uuid=0 hpa=0xf110001000 dpa=0x40000000 dpa_length=0x40 source=Injected flags= overflow_time=0",
             "phys:0xf110001000+0x40 exact 1",
         ),
-        (
-            "cxl_poison: memdev=mem0 host=0000:35:00.0 serial=0 trace_type=List region=region5 region_uuid=0 hpa=0xf110001000 hpa_alias0=0xffffffffffffffff dpa=0x40000000 dpa_length=0x40 source=External flags=Overflow overflow_time=1700000000",
-            "phys:0xf110001000+0x40 exact 1",
-        ),
         // All ones is no address.
         (
             "cxl_poison: memdev=mem0 host=0000:35:00.0 serial=0 trace_type=List region= region_uuid=0 hpa=0xffffffffffffffff dpa=0x40000000 dpa_length=0x40 source=Injected flags= overflow_time=0",
@@ -51,6 +47,36 @@ fn trace_events_and_rasdaemon() {
     }
     let corrected = " <...>-2159524 [024] 0.562862: mc_event: 2021-01-07 17:12:47 +0000 6 Corrected errors: memory read error on CPU1_E0 (mc: 3 location: 1:0 address: 0x20fa015f00 grain: 5 syndrome: 0x0)";
     assert_eq!(listed(corrected), [""; 0]);
+}
+
+#[test]
+fn a_list_of_poison_that_overflowed_is_truncated() {
+    let record = |flags: &str| {
+        format!(
+            "cxl_poison: memdev=mem0 host=0000:35:00.0 serial=0 trace_type=List region=region5 region_uuid=0 hpa=0xf110001000 hpa_alias0=0xffffffffffffffff dpa=0x40000000 dpa_length=0x40 source=External flags={flags} overflow_time=1700000000"
+        )
+    };
+    let saved = |flags: &str| {
+        format!(
+            "7 2026-01-02 03:04:05 +0000 error: memdev=mem0, host=0000:35:00.0, serial=0x5, trace_type=List, region=region5, region_uuid=0, hpa=0xf110001000, dpa=0x40000000, dpa_length=0x40, source=Injected, flags={flags}, overflow timestamp=1970-01-01 00:00:00 +0000, "
+        )
+    };
+    let json = |flags: &str| {
+        format!(
+            r#"{{"region":"region5","resource":"0xf110000000","media_errors":[{{"offset":"0x1000","length":64,"source":"Internal","flags":"{flags}"}}]}}"#
+        )
+    };
+    for more in ["Overflow", "Scanning", "More|Overflow", "0x2", "4"] {
+        for text in [record(more), saved(more), json(more)] {
+            assert_eq!(listed(&text), ["phys:0xf110001000+0x40 truncated 1", "cut 1"], "{text}");
+        }
+    }
+    // That more records follow is no loss: they do follow.
+    for whole in ["", "More", "0x1", "0"] {
+        for text in [record(whole), saved(whole), json(whole)] {
+            assert_eq!(listed(&text), ["phys:0xf110001000+0x40 exact 1"], "{text}");
+        }
+    }
 }
 
 #[test]
