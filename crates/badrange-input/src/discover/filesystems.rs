@@ -38,9 +38,12 @@ impl Finder<'_> {
         for name in self.of(Format::InodePaths) {
             self.path_list(&name, &mut found)?;
         }
+        let unmapped = self.devices.iter().filter(|device| !found.contains_key(&device.name));
+        let missing: Vec<_> = unmapped.filter_map(no_map).collect();
         for (device, maps) in found {
             self.filesystem(&device, maps);
         }
+        self.missing.extend(missing);
         Ok(())
     }
 
@@ -168,5 +171,22 @@ impl Finder<'_> {
             self.missing
                 .push(format!("what is free and what is metadata on {device}: xfs_io -c fsmap"));
         }
+    }
+}
+
+/// What is missing for a device with a filesystem of which there is no map.
+fn no_map(device: &LsblkDevice) -> Option<String> {
+    let is_mounted = device.mounts.iter().any(|mount| mount.starts_with('/'));
+    let name = &device.name;
+    match device.fs.as_deref() {
+        Some("xfs") => Some(format!("where the files of {name} are: xfs_io -c 'fsmap -v' MOUNT")),
+        Some(kind @ ("ext2" | "ext3" | "ext4" | "vfat" | "f2fs")) => {
+            Some(format!("where the files of {name} ({kind}) are: filefrag -v of them"))
+        }
+        Some(kind @ ("btrfs" | "zfs_member" | "bcachefs")) => Some(format!(
+            "where the files of {name} are: {kind} is not supported yet, what is hit there is \
+             reported as the device's"
+        )),
+        _ => is_mounted.then(|| format!("where the files of {name} are: filefrag -v of them")),
     }
 }

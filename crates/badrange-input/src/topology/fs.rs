@@ -42,10 +42,12 @@ pub(super) fn load(loader: &Loader<'_>, entry: &FsEntry) -> Result<Filesystem, S
     let kind = entry.kind.get_ref();
     if !KINDS.contains(&kind.as_str()) {
         let message = match kind.as_str() {
-            "btrfs" => "kind \"btrfs\" is not supported yet: its files have logical addresses, which \
+            "btrfs" => {
+                "kind \"btrfs\" is not supported yet: its files have logical addresses, which \
                         its chunk tree places on devices; leave this entry out, and what is hit \
                         there is reported as the device's"
-                .to_owned(),
+                    .to_owned()
+            }
             _ => format!("kind {kind:?} is not known: expected xfs, ext4 or other"),
         };
         return Err(loader.toml.error(&entry.kind, message));

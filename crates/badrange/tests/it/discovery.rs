@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use badrange::input::{DirFiles, Discovery, LsblkDevice, Severity, Topology, check, parse_lsblk};
+use badrange::input::{
+    DirFiles, Discovery, LsblkDevice, MemoryFiles, Severity, Topology, check, parse_lsblk,
+};
 
 use super::captures::{agrees, as_it_is, dir, read, with_mount};
 
@@ -99,4 +101,25 @@ fn what_does_not_agree_is_found() {
         let found = check(&topology, &listed("3-dos-4kn"));
         assert!(found.iter().any(|f| f.code == "start-differs"), "{found:#?}");
     }
+}
+
+#[test]
+fn a_filesystem_without_a_map_is_missing_its_map() {
+    let listed = r#"{"blockdevices": [
+        {"name":"sda", "maj:min":"8:0", "type":"disk", "size":1048576, "fstype":"xfs"},
+        {"name":"sdb", "maj:min":"8:16", "type":"disk", "size":1048576, "fstype":"btrfs"},
+        {"name":"sdc", "maj:min":"8:32", "type":"disk", "size":1048576, "mountpoint":"/srv"},
+        {"name":"sdd", "maj:min":"8:48", "type":"disk", "size":1048576, "fstype":"swap",
+         "mountpoint":"[SWAP]"}]}"#;
+    let files = MemoryFiles::new().with("lsblk.json", listed);
+    let found = Discovery::new("saved", &["lsblk.json".to_owned()], &files).unwrap();
+    assert_eq!(
+        found.missing,
+        [
+            "where the files of sda are: xfs_io -c 'fsmap -v' MOUNT",
+            "where the files of sdb are: btrfs is not supported yet, what is hit there is reported \
+             as the device's",
+            "where the files of sdc are: filefrag -v of them",
+        ]
+    );
 }
