@@ -316,7 +316,7 @@ const fn test(test: fn(&str) -> bool, what: &'static str, instead: &'static str)
     Other { mark: Mark::Test(test), what, instead }
 }
 
-const OTHERS: [Other; 48] = [
+const OTHERS: [Other; 53] = [
     begins(
         "xfs_io: ",
         "an error message of xfs_io",
@@ -377,6 +377,11 @@ const OTHERS: [Other; 48] = [
     test(|t| t.starts_with("inode ") && t.contains(" root "), "btrfs logical-resolve", FILES),
     test(is_digits, "a list of badblocks(8)", "give /sys/block/DEV/badblocks, whose unit is known"),
     test(is_iomem, "/proc/iomem", STACK),
+    begins("LUKS header information", "cryptsetup luksDump", "give dmsetup table, with the offset"),
+    test(|t| t.starts_with("Inode ") && t.contains(" /"), "ntfscluster", FILES),
+    within(" attrfork ", "xfs_db fsmap", FILES),
+    test(is_mountinfo, "/proc/self/mountinfo", "give lsblk -J, which has the mount points"),
+    test(is_process_map, "/proc/PID/maps", STACK),
 ];
 
 /// Whether a line begins with these words.
@@ -407,6 +412,23 @@ fn is_log_line(text: &str) -> bool {
     let stamp = text.trim_start_matches('[').split_once(']').map_or("", |(stamp, _)| stamp);
     stamp.split_once('.').is_some_and(|(a, b)| is_digits(a.trim_ascii()) && is_digits(b))
         || (text.starts_with('[') && stamp.split(':').count() == 3)
+}
+
+/// `22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw`
+fn is_mountinfo(text: &str) -> bool {
+    let mut words = text.split_ascii_whitespace();
+    let numbers = words.by_ref().take(2).all(is_digits);
+    let device = words.next().and_then(|number| number.split_once(':'));
+    numbers && device.is_some_and(|(a, b)| is_digits(a) && is_digits(b)) && text.contains(" - ")
+}
+
+/// `5564df62e000-5564df634000 r-xp 00002000 fe:00 247282  /usr/bin/head`
+fn is_process_map(text: &str) -> bool {
+    let mut words = text.split_ascii_whitespace();
+    let hex = |t: &str| t.bytes().all(|b| b.is_ascii_hexdigit());
+    let range = words.next().and_then(|range| range.split_once('-'));
+    let modes = words.next().is_some_and(|m| m.len() == 4 && m.ends_with(['p', 's']));
+    range.is_some_and(|(a, b)| hex(a) && hex(b)) && modes
 }
 
 /// `00001000-0009fbff : System RAM`

@@ -157,6 +157,24 @@ fn every_other_fixture_is_refused_by_name() {
 }
 
 #[test]
+fn texts_of_other_tools_are_refused_by_name() {
+    for (text, message) in [
+        ("LUKS header information\nVersion:       \t2\n", "this is cryptsetup luksDump;"),
+        ("Inode 7 /$Boot/$DATA\n", "this is ntfscluster;"),
+        ("   10: 0/24 len 2048 owner 132 offset 0 bmbt 0 attrfork 0 extflag 0\n", "xfs_db fsmap;"),
+        ("22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n", "/proc/self/mountinfo; give"),
+        ("5564df62e000-5564df634000 r-xp 00002000 fe:00 247282     /usr/bin/head\n", "PID/maps;"),
+    ] {
+        let err = recognise(text.as_bytes()).unwrap_err();
+        assert_eq!(err.kind(), ParseErrorKind::Unsupported, "{text}: {err}");
+        assert!(err.to_string().contains(message), "{text}: {err}");
+    }
+    // Lists of paths that look a little like them are lists of paths.
+    assert_eq!(recognise(b"22 /1 8:1 - x\n"), Ok(Format::InodePaths));
+    assert_eq!(recognise(b"7 /Inode 7 /x\n"), Ok(Format::InodePaths));
+}
+
+#[test]
 fn content_decides_between_bad_ranges_and_paths() {
     assert_eq!(recognise(b"8 1\n16 8\n"), Ok(Format::Badblocks));
     assert_eq!(recognise(b"8 /a\n16 /8\n"), Ok(Format::InodePaths));
