@@ -131,7 +131,8 @@ type Loaded = (String, Vec<NamedStripe>);
 fn thin(section: &Section<'_>, type_name: &str) -> Result<Option<Loaded>, ParseError> {
     let named = |key| Ok(section.text(key)?.map(whole_volume));
     let (target, parts) = match type_name {
-        "thin-pool" => {
+        // A mark for LVM: the size of the metadata was cut to what the kernel uses.
+        "thin-pool" | "thin-pool+CROP_METADATA" => {
             let chunk = section.optional_number("chunk_size")?;
             let target = chunk.map(|sectors| format!("thin-pool p0 p1 {sectors} 0"));
             (target, vec![named("metadata")?, named("pool")?])

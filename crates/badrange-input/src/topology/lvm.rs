@@ -143,7 +143,11 @@ impl<'g> Group<'g> {
             let Some(on) = self.below(loader, *on, depth)? else {
                 return Ok(Err(DESCRIBED.to_owned()));
             };
-            below.extend(loader.device(on).map(|device| device.name.clone()));
+            let name = loader.device(on).map_or_else(String::new, |device| device.name.clone());
+            if lv.thin_pool().is_none() && below.is_empty() && !loader.pools.has(on) {
+                return Ok(Err(format!("{name} is not known as a thin pool")));
+            }
+            below.push(name);
         }
         let name = lv.thin_pool().unwrap_or_else(|| lv.dm_name.clone());
         let leg = |named: &str| {

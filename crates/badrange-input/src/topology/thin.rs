@@ -61,6 +61,11 @@ impl Mappings {
 }
 
 impl Pools {
+    /// Whether a device was made as a pool.
+    pub(super) fn has(&self, place: usize) -> bool {
+        self.pools.contains_key(&place)
+    }
+
     fn mappings(&self, pool: &str) -> Option<&Mappings> {
         self.mappings.iter().find(|m| m.are_of(pool))
     }

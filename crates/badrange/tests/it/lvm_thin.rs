@@ -116,6 +116,21 @@ fn the_answers_are_those_of_the_tables_that_lvm_loads() {
 }
 
 #[test]
+fn a_pool_with_cropped_metadata_is_a_pool() {
+    let vg = group(&volumes()).replace("\"thin-pool\"", "\"thin-pool+CROP_METADATA\"");
+    assert_eq!(topology(&vg, "", Some(DUMP)).unwrap().notes(), []);
+    // A mark that nobody knows is a pool that nobody knows: nothing is guessed.
+    let vg = group(&volumes()).replace("\"thin-pool\"", "\"thin-pool+NEWER\"");
+    let loaded = topology(&vg, "", None).unwrap();
+    let notes: Vec<_> = loaded.notes().iter().map(ToString::to_string).collect();
+    assert!(notes[0].contains("segment type \"thin-pool+NEWER\" is not supported"), "{}", notes[0]);
+    assert!(notes[1].contains("vg-home is not translated"), "{}", notes[1]);
+    assert!(notes[1].ends_with("vg-pool is not known as a thin pool"), "{}", notes[1]);
+    let stack = Explainer::new(loaded).unwrap();
+    assert_eq!(ways(&stack, 36), ["vg-pool_tdata:12"]);
+}
+
+#[test]
 fn a_block_of_the_pool_is_in_the_volume_and_in_its_snapshot() {
     let stack = load("");
     // Block 3 is sectors 12 to 15 of the data, of which sector 0 is sector 24 of the disk.
