@@ -54,6 +54,64 @@ fn tables_keep_the_laws() {
 }
 
 #[test]
+fn arrays_and_mirrors_keep_the_laws() {
+    use badrange_block::md::{Array, Copies, Level, Member, ParityLayout, Raid0Layout};
+    let member = |start: u64, chunks: u64| Some(Member::in_sync(at(start, chunks * 4096)));
+    let equal =
+        vec![member(0, 1000), member(1 << 20, 1000), None, member(4096, 1000), member(512, 1000)];
+    for level in [
+        Level::Raid1,
+        Level::Parity { disks: 1, layout: ParityLayout::LeftSymmetric },
+        Level::Parity { disks: 2, layout: ParityLayout::LeftAsymmetric6 },
+        Level::Raid10(Copies::Near(2)),
+        Level::Raid10(Copies::Far { copies: 2, sets: true }),
+        Level::Raid10(Copies::Offset { copies: 3, sets: false }),
+    ] {
+        passes(&Array::new(level, 4096, equal.clone()).unwrap());
+    }
+    let unequal = vec![member(0, 10), member(4096, 30), member(512, 17)];
+    for layout in [Raid0Layout::Original, Raid0Layout::Alternate] {
+        passes(&Array::new(Level::Raid0(layout), 4096, unequal.clone()).unwrap());
+    }
+    passes(&Table::parse("0 8 linear a 0\n8 96 mirror core 1 8 2 b 3 c 0\n104 96 raid raid5_ls 1 16 3 - d - e - f").unwrap());
+}
+
+#[test]
+fn thin_volumes_keep_the_laws() {
+    use badrange_block::thin::{BlockRange, Volume};
+    let range = |volume, data, blocks| BlockRange { volume, data, blocks };
+    let ranges = [range(0, 546, 2), range(2, 315, 15), range(17, 492, 3), range(81, 0, 9)];
+    passes(&Volume::new(100 * 65536 + 512, 65536, &ranges, None).unwrap());
+    passes(&Volume::new(100 * 65536 + 512, 65536, &ranges, Some(50 * 65536)).unwrap());
+}
+
+#[test]
+fn disk_images_keep_the_laws() {
+    use badrange_block::thin::{BlockRange, Volume};
+    // One block three times, another twice, and a hole.
+    let range = |volume, data, blocks| BlockRange { volume, data, blocks };
+    let ranges = [range(0, 40, 8), range(8, 40, 4), range(16, 41, 1), range(20, 90, 30)];
+    passes(&Volume::of_file(48 * 4096 + 512, 4096, &ranges).unwrap());
+}
+
+#[test]
+fn regions_of_cxl_keep_the_laws() {
+    use badrange_block::interleave::{Granularity, Interleave, Ways};
+    let region = |ways: u64, rows: u64| {
+        let granularity = Granularity::new(256).unwrap();
+        let hpa = Extent::new(PhysAddr::new(1 << 30), ways * rows * 256).unwrap();
+        let starts: Vec<_> = (0..ways).map(|leg| DevOffset::new(leg << 20)).collect();
+        Interleave::new(hpa, granularity, &starts).unwrap()
+    };
+    for ways in [1, 2, 3, 4, 6, 8, 12, 16] {
+        passes(&region(ways, 64));
+    }
+    // Bits 8 and 12, bits 9 and 13 of the address.
+    let xor = region(4, 64).with_xor(Ways::new(4).unwrap(), &[0x1100, 0x2200]);
+    passes(&xor.unwrap());
+}
+
+#[test]
 fn namespaces_keep_the_laws() {
     for (start, len, offset) in [(0, 4096, 0), (1 << 32, (1 << 40) + 700, 2 << 20)] {
         let whole = Extent::new(PhysAddr::new(start), len).unwrap();
