@@ -38,6 +38,8 @@ mod merge;
 mod owner;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use crate::{
     holder::{OwnerSink, RmapHolder},

@@ -599,3 +599,14 @@ fn an_ordered_merge_tells_the_first_contradiction_at_the_end() {
     let err = merge.build().unwrap_err();
     assert_eq!(err.claims().each_ref().map(|c| c.source.line), [1, 2]);
 }
+
+#[test]
+fn what_lies_before_the_newest_claim_is_decided_and_forgotten() {
+    let mut merge = OrderedMerge::new();
+    for n in 0..100 {
+        assert!(merge.push(row(record(data(n + 1), n * 4, 4, 0), n + 1)).is_ok());
+        assert_eq!(merge.sweep.active.len(), 1, "the one at hand");
+        assert_eq!(merge.at.get(), n * 4);
+    }
+    assert_eq!(merge.build().unwrap().len(), 100);
+}

@@ -1,0 +1,3 @@
+//! What only documentation says otherwise.
+
+mod facts;
