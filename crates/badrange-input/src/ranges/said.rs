@@ -27,7 +27,7 @@ pub(super) enum Said {
     /// Something is missing from the text.
     Cut,
     /// It, and that there is more than the text says.
-    Incomplete(Box<Said>),
+    Incomplete(Box<Self>),
     /// A place that leads to no bytes.
     Unplaced(String),
     /// The lines that follow are a list of a device, in sectors.

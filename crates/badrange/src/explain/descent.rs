@@ -12,7 +12,7 @@ pub(crate) struct Step<'s> {
     pub(crate) place: usize,
     pub(crate) here: Extent<DevOffset>,
     /// The step before, and the bytes there that these are; none for the device that was asked about.
-    above: Option<(&'s Step<'s>, Extent<DevOffset>)>,
+    above: Option<(&'s Self, Extent<DevOffset>)>,
     /// Whether a step before this one had the same bytes of a device above.
     pub(crate) is_copy: bool,
     /// The first byte in physical memory, where the device lies in it.
@@ -47,7 +47,7 @@ impl Step<'_> {
             return self.through(topology, &*mapping, device.layer.legs(), visit);
         }
         match &device.layer {
-            Layer::Pmem { namespace, region: None, .. } => self.into_memory(namespace, visit),
+            Layer::Pmem { namespace, region: None, .. } => self.through_memory(namespace, visit),
             Layer::View { of, at } => match self.here.rebase(DevOffset::new(0), at.start()) {
                 Some(below) => self.down(*of, self.here, below, false).go(topology, visit),
                 None => ControlFlow::Continue(()),
@@ -88,7 +88,7 @@ impl Step<'_> {
         })
     }
 
-    fn into_memory(
+    fn through_memory(
         &self,
         namespace: &dyn Mapping<PhysAddr, DevOffset>,
         visit: Visit<'_>,

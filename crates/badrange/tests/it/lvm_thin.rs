@@ -75,7 +75,7 @@ const TABLES: &str = "vg-pool_tmeta: 0 8 linear sda 16\n\
     vg-copy: 0 16 thin vg-pool-tpool 7 vg-base\n";
 
 fn topology(vg: &str, tables: &str, dump: Option<&str>) -> Result<Topology, StackError> {
-    let dm = (!tables.is_empty()).then_some("[[dm]]\ntable = \"table\"\n").unwrap_or_default();
+    let dm = if tables.is_empty() { "" } else { "[[dm]]\ntable = \"table\"\n" };
     let thin = dump.map_or("", |_| "[[thin]]\npool = \"vg-pool\"\nmetadata = \"dump\"\n");
     let toml = format!(
         "schema = \"badrange.stack/1\"\n[[disk]]\nname = \"sda\"\nsectors = 200\n\
