@@ -10,6 +10,8 @@ use proptest::prelude::*;
 
 use crate::*;
 
+mod facts;
+
 fn phys(start: u64, len: u64) -> Extent<PhysAddr> {
     Extent::new(PhysAddr::new(start), len).unwrap()
 }
