@@ -48,6 +48,7 @@
 pub mod dm;
 pub mod interleave;
 mod leg;
+mod math;
 pub mod md;
 mod partition;
 pub mod thin;

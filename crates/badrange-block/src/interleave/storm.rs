@@ -3,6 +3,7 @@ use core::ops::ControlFlow;
 use badrange_core::{DevOffset, Extent, Leg, Mapped, Mapping, PAGE_SIZE, Pfn, PhysAddr};
 
 use super::Interleave;
+use crate::math::gcd;
 
 /// What a host sees when a decoder is torn down under it: every access returns poison, and every
 /// access is an event of its own, page by page.
@@ -100,11 +101,4 @@ impl Iterator for DecodeStorm<'_> {
         let most = usize::try_from(self.left).ok();
         (if self.leg.is_none() { most.unwrap_or(usize::MAX) } else { 0 }, most)
     }
-}
-
-fn gcd(mut a: u64, mut b: u64) -> u64 {
-    while let Some(rest) = a.checked_rem(b) {
-        (a, b) = (b, rest);
-    }
-    a
 }

@@ -6,6 +6,7 @@
 use core::ops::ControlFlow;
 
 use super::{ArrayError, ArrayErrorKind, Copies, Level, ParityLayout, Raid0Layout};
+use crate::math::gcd;
 
 /// What a row of a member holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -477,11 +478,4 @@ impl Stripe {
     pub(crate) fn parities(&self) -> [Option<u64>; 2] {
         [Some(self.p), self.q]
     }
-}
-
-fn gcd(mut a: u64, mut b: u64) -> u64 {
-    while b != 0 {
-        (a, b) = (b, a.checked_rem(b).unwrap_or(0));
-    }
-    a
 }

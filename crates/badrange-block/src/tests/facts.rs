@@ -1,12 +1,12 @@
 //! Single facts, worked out by hand: the words of device-mapper and `mdadm`, and what errors say.
 
-use badrange_core::{DevOffset, Extent, Leg, Mapping};
+use badrange_core::{DevOffset, Extent, Leg, Mapping, PhysAddr};
 
 use crate::{
     dm::{Table, TableError, TableErrorKind, Target, Thin, ThinPool},
-    interleave::{Granularity, PoisonSource, Ways},
-    md::{Array, Copies, Level, Member, ParityLayout, Raid0Layout},
-    thin::{BlockRange, ThinError},
+    interleave::{DecodeStorm, Granularity, Interleave, PoisonSource, Ways},
+    md::{Array, ArrayErrorKind, Copies, Level, MAX_MEMBERS, Member, ParityLayout, Raid0Layout},
+    thin::{BlockRange, ThinError, Volume},
 };
 
 /// A raid line of 4 devices with metadata and 1024 sectors, and what becomes of it.
@@ -182,4 +182,78 @@ fn small_types_are_shown_as_their_formats_have_them() {
     assert_eq!(range.data_end(), Some(8));
     assert_eq!(BlockRange { data: u64::MAX, ..range }.data_end(), None);
     assert_eq!(ThinError::Volume { block: 3 }.to_string(), "block 3 of the volume is mapped twice");
+}
+
+#[test]
+fn a_storm_says_how_many_pages_are_left() {
+    let hpa = Extent::new(PhysAddr::new(0), 64 << 10).unwrap();
+    let starts = [DevOffset::new(0); 2];
+    let region = Interleave::new(hpa, Granularity::new(8192).unwrap(), &starts).unwrap();
+    let mut all = DecodeStorm::of_region(&region);
+    assert_eq!(all.size_hint(), (16, Some(16)));
+    assert!(all.next().is_some());
+    assert_eq!(all.size_hint(), (15, Some(15)));
+    // How many of the pages are on one device, only looking tells.
+    assert_eq!(DecodeStorm::of_leg(&region, Leg::new(1)).size_hint(), (0, Some(16)));
+}
+
+#[test]
+fn a_leg_of_a_volume_spans_what_is_used_of_it() {
+    let range = |volume, data, blocks| BlockRange { volume, data, blocks };
+    let ranges = [range(0, 40, 2), range(5, 10, 1)];
+    let volume = Volume::new(10 << 12, 1 << 12, &ranges, Some(3 << 12)).unwrap();
+    let span = |leg| volume.leg_extent(Leg::new(leg)).map(|e| (e.start().get(), e.end().get()));
+    // Blocks 10 to 41 of the pool; of the origin what the volume has no blocks for, and it has.
+    assert_eq!(span(0), Some((10 << 12, 42 << 12)));
+    assert_eq!(span(1), Some((2 << 12, 3 << 12)));
+    assert_eq!((span(2), volume.legs()), (None, 2));
+}
+
+#[test]
+fn an_array_has_as_many_members_as_its_level_needs() {
+    let member = Member::in_sync(Extent::new(DevOffset::new(0), 64 << 12).unwrap());
+    let of = |level, members| Array::new(level, 4096, vec![Some(member); members]);
+    let parity = |disks, layout| Level::Parity { disks, layout };
+    for (level, least) in [
+        (Level::Raid0(Raid0Layout::Original), 1),
+        (Level::Raid1, 1),
+        (parity(1, ParityLayout::LeftSymmetric), 2),
+        (parity(2, ParityLayout::LeftSymmetric), 3),
+        (Level::Raid10(Copies::Near(2)), 2),
+        (Level::Raid10(Copies::Far { copies: 3, sets: false }), 3),
+    ] {
+        assert!(of(level, least).is_ok(), "{level}");
+        let few = of(level, least - 1).unwrap_err();
+        assert_eq!(few.kind(), ArrayErrorKind::Members, "{level}: {few}");
+        let hint = format!("{} members: {level} needs at least {least}", least - 1);
+        assert!(few.to_string().contains(&hint), "{few}");
+    }
+    assert!(of(Level::Raid1, MAX_MEMBERS).is_ok());
+    let many = of(Level::Raid1, MAX_MEMBERS + 1).unwrap_err();
+    assert_eq!(many.kind(), ArrayErrorKind::Members);
+    assert!(many.to_string().contains(&format!("at most {MAX_MEMBERS}")), "{many}");
+    // A layout of RAID 6 with a parity of RAID 5.
+    let layout = of(parity(1, ParityLayout::ZeroRestart), 4).unwrap_err();
+    assert_eq!(layout.kind(), ArrayErrorKind::Layout);
+}
+
+#[test]
+fn only_copies_can_be_used_in_part() {
+    let member = Member::in_sync(Extent::new(DevOffset::new(0), 8 << 12).unwrap());
+    let of =
+        |level, bytes| Array::new(level, 4096, vec![Some(member); 3]).unwrap().of_length(bytes);
+    let near = Level::Raid10(Copies::Near(2));
+    // Three members of eight chunks, twice each: twelve chunks.
+    for (bytes, fits) in
+        [(12 << 12, true), (11 << 12, true), (1 << 12, true), (0, false), (13 << 12, false)]
+    {
+        assert_eq!(of(near, bytes).is_ok(), fits, "{bytes}");
+    }
+    assert!(of(near, (11 << 12) + 512).is_err(), "half a chunk");
+    let used = of(near, 1 << 12).unwrap();
+    let legs = [0, 1, 2].map(|leg| used.leg_extent(Leg::new(leg)).map(|e| e.len()));
+    assert_eq!(legs, [Some(1 << 12), Some(1 << 12), None]);
+    let parity = Level::Parity { disks: 1, layout: ParityLayout::LeftSymmetric };
+    assert!(of(parity, 16 << 12).is_ok());
+    assert!(of(parity, 15 << 12).is_err());
 }

@@ -151,7 +151,7 @@ fn a_namespace_says_what_it_was_made_of() {
 
 #[test]
 fn a_reference_to_memory_is_the_memory() {
-    // Everything through one more reference, which has an implementation of its own.
+    // A reference has an implementation of its own, which is what is called here.
     fn through<M: Memory>(memory: M, model: &ModelMemory) {
         assert_eq!((memory.len(), memory.granule()), (0x1000, 256));
         memory.copy_in(DevOffset::new(0x100), b"abc");
@@ -169,7 +169,7 @@ fn a_reference_to_memory_is_the_memory() {
         assert_eq!(three, [7; 3]);
     }
     let memory = Arc::new(ModelMemory::new(0x1000, 256));
-    through(&&*memory, &memory);
+    through(&*memory, &memory);
 }
 
 #[test]
