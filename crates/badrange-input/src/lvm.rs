@@ -86,6 +86,7 @@ pub(crate) const POOL_SUFFIX: &str = "-tpool";
 impl LogicalVolume {
     /// How device-mapper names the pool, if it is a thin pool: [`dm_name`](Self::dm_name) is what LVM
     /// puts above it.
+    #[must_use]
     pub fn thin_pool(&self) -> Option<String> {
         let is_pool = |segment: &LvSegment| match &segment.kind {
             SegmentKind::Target { target, .. } => target.starts_with("thin-pool "),
