@@ -65,6 +65,31 @@ fn an_acknowledged_part_splits_what_is_not() {
     assert_eq!(rows(&bad), [(20, 8, true)]);
 }
 
+/// `can_combine_front()` asks whether what is set begins where the second of the two does.
+#[test]
+fn records_that_came_to_say_the_same_are_joined_by_a_range_that_begins_with_the_second() {
+    // Ways to two records that touch and say the same: from below (6.12), by what was acknowledged
+    // since (7.2).
+    let below = table(Linux6_12, &[(4, 4, true), (2, 2, true)]);
+    let since = table(Linux7_2, &[(0, 4, false), (4, 4, true), (2, 2, true)]);
+    for (mut bad, before) in [(below, vec![]), (since, vec![(0, 2, false)])] {
+        let kernel = bad.kernel();
+        let with = |last: &[(u64, u64, bool)]| [&before, last].concat();
+        assert_eq!(rows(&bad), with(&[(2, 2, true), (4, 4, true)]), "{kernel}");
+        assert!(bad.set(Sector::new(6), 1, true));
+        assert_eq!(rows(&bad), with(&[(2, 2, true), (4, 4, true)]), "{kernel}: inside the second");
+        assert!(bad.set(Sector::new(4), 1, true));
+        assert_eq!(rows(&bad), with(&[(2, 6, true)]), "{kernel}");
+    }
+    // Up to 512 sectors together.
+    for (len, joined) in
+        [(256, vec![(1000, 512, true)]), (257, vec![(1000, 256, true), (1256, 257, true)])]
+    {
+        let bad = table(Linux6_12, &[(1256, len, true), (1000, 256, true), (1256, 1, true)]);
+        assert_eq!(rows(&bad), joined);
+    }
+}
+
 #[test]
 fn long_ranges_are_cut_and_joined_again() {
     for kernel in [Linux6_12, Linux7_2] {
