@@ -90,6 +90,18 @@ fn records_that_came_to_say_the_same_are_joined_by_a_range_that_begins_with_the_
     }
 }
 
+/// "badblocks: fix merge issue when new badblocks align with pre+1", in 6.15.
+#[test]
+fn a_new_record_is_joined_with_the_one_behind_it_since_6_15() {
+    let sets = [(0, 2, true), (8, 4, true), (4, 4, true)];
+    assert_eq!(rows(&table(Linux7_2, &sets)), [(0, 2, true), (4, 8, true)]);
+    assert_eq!(rows(&table(Linux6_12, &sets)), [(0, 2, true), (4, 4, true), (8, 4, true)]);
+    for kernel in [Linux6_12, Linux7_2] {
+        let apart = table(kernel, &[(0, 2, true), (8, 4, true), (4, 3, true)]);
+        assert_eq!(rows(&apart), [(0, 2, true), (4, 3, true), (8, 4, true)], "{kernel}");
+    }
+}
+
 #[test]
 fn long_ranges_are_cut_and_joined_again() {
     for kernel in [Linux6_12, Linux7_2] {
