@@ -114,6 +114,8 @@ fn long_ranges_are_cut_and_joined_again() {
         assert!(bad.set(Sector::new(600), 8, true));
         assert_eq!(rows(&bad), whole);
         assert_eq!(rows(&table(kernel, &[(0, 1024, true)])), [(0, 512, true), (512, 512, true)]);
+        let grown = table(kernel, &[(0, 1, true), (1, 600, true)]);
+        assert_eq!(rows(&grown), [(0, 512, true), (512, 89, true)]);
     }
 }
 
