@@ -103,6 +103,27 @@ fn a_new_record_is_joined_with_the_one_behind_it_since_6_15() {
 }
 
 #[test]
+fn a_full_table_of_6_12_grows_its_records() {
+    // Before all others: what lies between is taken by the first record, if it says the same.
+    let later: Vec<_> = (1..=512).map(|i| (1000 + i * 16, 8, true)).collect();
+    let mut bad = table(Linux6_12, &later);
+    assert!(!bad.set(Sector::new(1010), 8, false));
+    // It would have 513 sectors; that the last one of these is there already counts as success.
+    assert!(bad.set(Sector::new(511), 506, true));
+    assert_eq!(rows(&bad), later);
+    assert!(bad.set(Sector::new(1010), 8, true));
+    assert_eq!(rows(&bad)[..2], [(1010, 14, true), (1032, 8, true)]);
+    // Behind a record that says something else: up to the next one, which is stepped over whole,
+    // and grows.
+    let two = [(0, 1, true), (2, 1, false)];
+    let rest: Vec<_> = (0..510).map(|i| (100 + i * 16, 8, true)).collect();
+    let mut bad = table(Linux6_12, &[&two[..], &rest].concat());
+    assert!(bad.is_full());
+    assert!(bad.set(Sector::new(1), 3, false));
+    assert_eq!(rows(&bad)[..3], [(0, 1, true), (2, 2, false), (100, 8, true)]);
+}
+
+#[test]
 fn long_ranges_are_cut_and_joined_again() {
     for kernel in [Linux6_12, Linux7_2] {
         let mut bad = table(kernel, &[(0, 1300, true)]);
