@@ -178,6 +178,7 @@ fn small_regions() -> Vec<(Interleave, Vec<u64>, Vec<u64>)> {
     push(0, 32, 256, &[0, 64], 2, &[0x500]); // repeats after two rows
     push(0x1000, 24, 256, &[128, 0], 2, &[0x2500]); // the base has a bit of the map
     push(0x3000, 20, 256, &[0; 4], 4, &[0x900, 0x1200]);
+    push(0, 32, 256, &[0; 4], 4, &[0x2100, 0x2200]); // two maps look at one bit
     push(0, 8, 256, &[0; 6], 6, &[0x900]);
     push(0x3000, 16, 256, &[0; 12], 12, &[0x900, 0x1200]);
     push(0, 16, 256, &[0; 8], 4, &[0x2400, 0x4800]); // bits above the granule, as high as a row
@@ -325,6 +326,9 @@ fn a_leg_of_a_tebibyte_is_few_runs() {
     // A short range costs what it holds: a run per two rows, the lowest bit of a map being 11.
     assert_eq!(rmap_run(&stirred, 2, &Piece::report(dev(0, 64))).len(), 1);
     assert_eq!(rmap_run(&stirred, 2, &Piece::report(dev(0, 256 * 64))).len(), 32);
+    // A bit that changes every 32 rows: four runs, not one for each of the 64 rows of a period.
+    let seldom = region(1 << 10, 256, 2).with_xor(Ways::new(2).unwrap(), &[0x4100]).unwrap();
+    assert_eq!(rmap_run(&seldom, 1, &Piece::report(dev(0, 256 * 128))).len(), 4);
     // Maps that reach very high never repeat: then it is what the range holds.
     let high = region(1 << 20, 256, 2).with_xor(Ways::new(2).unwrap(), &[1 << 63 | 0x100]).unwrap();
     assert_eq!(rmap_run(&high, 0, &Piece::report(dev(0, 256 << 20))).len(), 1);

@@ -1,6 +1,6 @@
 //! Single facts, worked out by hand: the words of device-mapper and `mdadm`, and what errors say.
 
-use badrange_core::{DevOffset, Extent, Leg, Mapping, PhysAddr};
+use badrange_core::{DevOffset, Extent, Leg, Mapping, Pfn, PhysAddr};
 
 use crate::{
     dm::{Table, TableError, TableErrorKind, Target, Thin, ThinPool},
@@ -193,6 +193,9 @@ fn a_storm_says_how_many_pages_are_left() {
     assert_eq!(all.size_hint(), (16, Some(16)));
     assert!(all.next().is_some());
     assert_eq!(all.size_hint(), (15, Some(15)));
+    // Another seed begins with another page.
+    let firsts = [3, 9, 16].map(|seed| all.clone().scattered(seed).next().map(Pfn::get));
+    assert_eq!(firsts, [Some(3), Some(9), Some(0)]);
     // How many of the pages are on one device, only looking tells.
     assert_eq!(DecodeStorm::of_leg(&region, Leg::new(1)).size_hint(), (0, Some(16)));
 }
