@@ -497,3 +497,14 @@ fn a_shorter_raid10_leaves_the_last_row_in_part() {
     assert_eq!(ends, [6, 5, 5], "16 copies in rows of three");
     assert!(array.of_length(8 * CHUNK + 512).is_err());
 }
+
+#[test]
+fn beyond_the_rows_and_the_members_there_is_nothing() {
+    use super::plan::{Plan, Slot};
+    let parity = Level::Parity { disks: 1, layout: ParityLayout::LeftSymmetric };
+    for level in [Level::Raid1, parity, Level::Raid0(Raid0Layout::Original)] {
+        let plan = Plan::new(level, &[Some(4); 3]).unwrap();
+        assert!(matches!(plan.slot(2, 3), Some(Slot::Data(_) | Slot::Parity(0))), "{level}");
+        assert_eq!((plan.slot(3, 3), plan.slot(2, 4)), (None, None), "{level}");
+    }
+}

@@ -235,6 +235,8 @@ fn an_array_has_as_many_members_as_its_level_needs() {
     let many = of(Level::Raid1, MAX_MEMBERS + 1).unwrap_err();
     assert_eq!(many.kind(), ArrayErrorKind::Members);
     assert!(many.to_string().contains(&format!("at most {MAX_MEMBERS}")), "{many}");
+    let none = of(Level::Raid10(Copies::Near(0)), 2).unwrap_err();
+    assert_eq!(none.kind(), ArrayErrorKind::Layout, "no copy at all");
     // A layout of RAID 6 with a parity of RAID 5.
     let layout = of(parity(1, ParityLayout::ZeroRestart), 4).unwrap_err();
     assert_eq!(layout.kind(), ArrayErrorKind::Layout);
