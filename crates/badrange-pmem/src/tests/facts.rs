@@ -187,10 +187,16 @@ fn a_model_takes_a_granule_that_hardware_could_have() {
     assert_eq!(memory.clear_poison(dev(0x40, 0xc0)), 0x40);
     assert_eq!(memory.poisoned(), [dev(0x80, 0x80), dev(0x200, 0x40)]);
     assert_eq!(memory.clear_poison(dev(0x80, 0x80)), 0x80);
-    // A limit beyond the operation is none.
-    memory.fail_after(0x40);
-    assert_eq!(memory.clear_poison(dev(0x200, 0x40)), 0x40);
+    // A limit that the operation does not exceed is none: all of it is done.
+    memory.fail_after(0x41);
+    assert_eq!(memory.clear_poison(dev(0x200, 0x41)), 0x41);
     assert!(memory.poisoned().is_empty());
+    // What was poisoned is gone: cleared, it reads as zeros.
+    memory.copy_in(DevOffset::new(0x40), b"abc");
+    memory.poison(dev(0x41, 1));
+    assert_eq!(memory.clear_poison(dev(0x40, 0x40)), 0x40);
+    let mut three = [1; 3];
+    assert_eq!((memory.copy_out(DevOffset::new(0x40), &mut three), three), (3, [0; 3]));
 }
 
 #[test]
