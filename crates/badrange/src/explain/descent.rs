@@ -46,24 +46,16 @@ impl Step<'_> {
         if let Some(mapping) = device.layer.mapping() {
             return self.through(topology, &*mapping, device.layer.legs(), visit);
         }
-        match &device.layer {
-            Layer::Pmem { namespace, region: None, .. } => self.through_memory(namespace, visit),
-            Layer::View { of, at } => match self.here.rebase(DevOffset::new(0), at.start()) {
-                Some(below) => self.down(*of, self.here, below, false).go(topology, visit),
-                None => ControlFlow::Continue(()),
-            },
-            // Nothing is known below, and the rest has a mapping.
-            Layer::Disk
-            | Layer::Memdev
-            | Layer::Opaque
-            | Layer::Pmem { .. }
-            | Layer::Partition { .. }
-            | Layer::Region { .. }
-            | Layer::Mapped { .. }
-            | Layer::Array { .. }
-            | Layer::Thin { .. }
-            | Layer::Loop { .. } => visit(self),
+        if let Layer::Pmem { namespace, region: None, .. } = &device.layer {
+            return self.through_memory(namespace, visit);
         }
+        if let Layer::View { of, at } = &device.layer {
+            if let Some(below) = self.here.rebase(DevOffset::new(0), at.start()) {
+                return self.down(*of, self.here, below, false).go(topology, visit);
+            }
+        }
+        // Nothing is known below, or the bytes lie beyond what 64 bits can say there.
+        visit(self)
     }
 
     fn through(

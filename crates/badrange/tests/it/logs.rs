@@ -246,3 +246,19 @@ fn a_list_without_a_device_is_the_only_disks() {
     let found = located(&described(), "8 2\n");
     assert_eq!(found.unplaced[0].what, "?:8+2: the text does not say which device");
 }
+
+/// An extended partition is a view of its disk. What lies beyond 64 bits there leads to no byte of the
+/// disk, which is no reason to leave it out as told already.
+#[test]
+fn a_range_of_a_view_beyond_64_bits_is_not_lost() {
+    let table = "label: dos\ndevice: sda\nunit: sectors\nsector-size: 512\n\n\
+                 sda1 : start=1000, size=64, type=5\nsda5 : start=1008, size=8, type=83\n";
+    let toml = "schema = \"badrange.stack/1\"\n[[disk]]\nname = \"sda\"\nsectors = 2000\n\
+                [[partitions]]\non = \"sda\"\ntable = \"table\"\nnames = [\"sda1\", \"sda5\"]\n";
+    let files = MemoryFiles::new().with("table", table);
+    let stack = Explainer::new(Topology::load("stack.toml", toml, &files).unwrap()).unwrap();
+    let log = "I/O error, dev sda1, sector 36028797018963900\n";
+    let list = read_ranges(log.as_bytes(), &RangeOptions::default()).unwrap();
+    let located = stack.locate_ranges(&list, None);
+    assert_eq!((located.queries.len(), located.merged), (1, 0), "{located:?}");
+}
