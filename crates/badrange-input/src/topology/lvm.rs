@@ -138,18 +138,19 @@ impl<'g> Group<'g> {
         parts: &[StripeTarget],
         depth: usize,
     ) -> Result<Known<usize>, StackError> {
-        let mut below = Vec::new();
+        let (pool, mut below) = (lv.thin_pool(), Vec::new());
         for on in parts {
             let Some(on) = self.below(loader, *on, depth)? else {
                 return Ok(Err(DESCRIBED.to_owned()));
             };
             let name = loader.device(on).map_or_else(String::new, |device| device.name.clone());
-            if lv.thin_pool().is_none() && below.is_empty() && !loader.pools.has(on) {
+            // The first part of a volume is its pool.
+            if pool.is_none() && below.is_empty() && !loader.pools.has(on) {
                 return Ok(Err(format!("{name} is not known as a thin pool")));
             }
             below.push(name);
         }
-        let name = lv.thin_pool().unwrap_or_else(|| lv.dm_name.clone());
+        let name = pool.unwrap_or_else(|| lv.dm_name.clone());
         let leg = |named: &str| {
             let device = part(&below, named).cloned().unwrap_or_default();
             Ok(Wanted { shown: device.clone(), device })

@@ -363,7 +363,7 @@ fn piece(
             ways.clear();
         }
     }
-    let (ways, says) = ways.into_iter().map(|(way, says)| (way, sorted(says))).unzip();
+    let (ways, says) = ways.into_iter().unzip();
     PieceFound {
         start,
         len,
@@ -395,7 +395,7 @@ fn by_names(way: &[Position]) -> impl Iterator<Item = (&str, u64)> {
 fn telling(routes: &[Route]) -> Vec<Vec<Verdict>> {
     let all = routes.iter().all(|route| route.rebuilt.is_some());
     let told = |route: &Route| all || route.rebuilt.is_none();
-    routes.iter().map(|r| if told(r) { r.verdicts() } else { Vec::new() }).collect()
+    routes.iter().map(|r| if told(r) { sorted(r.verdicts()) } else { Vec::new() }).collect()
 }
 
 /// Where the bytes can be had from whichever way one looks at them; none if one way has no other.
