@@ -1,3 +1,4 @@
+use alloc::vec::Vec;
 use core::{fmt, num::NonZeroU64};
 
 use crate::{RangeError, RangeErrorKind, Space};
@@ -68,6 +69,22 @@ impl<S: Space> Extent<S> {
     /// `[0, len)`: every length fits.
     pub(crate) fn from_zero(len: NonZeroU64) -> Self {
         Self { start: S::from_raw(0), len }
+    }
+
+    /// As many units, `by` further on. INVARIANT: they end within 64 bits.
+    pub(crate) fn moved(self, by: u64) -> Self {
+        // NO-OVERFLOW: an invariant of the caller.
+        Self { start: S::from_raw(self.raw().wrapping_add(by)), len: self.len }
+    }
+
+    /// `len` units from the `skip`th on. INVARIANT: so many are there.
+    pub(crate) fn part(self, skip: u64, len: NonZeroU64) -> Self {
+        Self { len, ..self.moved(skip) }
+    }
+
+    /// The same and `by` units more. INVARIANT: they end within 64 bits.
+    pub(crate) fn longer(self, by: u64) -> Self {
+        Self { start: self.start, len: self.len.saturating_add(by) }
     }
 
     /// The first unit.
@@ -150,6 +167,42 @@ impl<S: Space> Extent<S> {
     pub fn hull(self, other: Self) -> Self {
         let (start, end) = (self.raw().min(other.raw()), self.raw_end().max(other.raw_end()));
         Self::between(start, end).unwrap_or(self)
+    }
+
+    /// Both as one extent, where they overlap or touch; `None` where a gap lies between.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent};
+    /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+    /// assert_eq!(at(0, 4).union(at(4, 2)), Some(at(0, 6)));
+    /// assert_eq!(at(0, 4).union(at(5, 2)), None);
+    /// ```
+    #[must_use]
+    pub fn union(self, other: Self) -> Option<Self> {
+        let meet = self.raw() <= other.raw_end() && other.raw() <= self.raw_end();
+        meet.then(|| self.hull(other))
+    }
+
+    /// The fewest extents that cover what `ascending` ones cover: those that overlap or touch become
+    /// one.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent};
+    /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+    /// assert_eq!(Extent::unite([at(0, 4), at(2, 4), at(6, 1), at(8, 1)]), [at(0, 7), at(8, 1)]);
+    /// ```
+    #[must_use]
+    pub fn unite(ascending: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut united: Vec<Self> = Vec::new();
+        for next in ascending {
+            match united.last_mut().and_then(|last| Some((last.union(next)?, last))) {
+                Some((both, last)) => *last = both,
+                None => united.push(next),
+            }
+        }
+        united
     }
 
     /// The same extent in another space, where `from` here is `to` there.

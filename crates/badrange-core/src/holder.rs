@@ -163,6 +163,32 @@ impl<'a, S: Space> Corruption<'a, S> {
         settled
     }
 
+    /// [`settle`](Self::settle) for who has the bytes of the report at hand, as whoever clips
+    /// [`piece`](Self::piece) has: nothing has to be looked up.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{Corruption, DevOffset, Extent, MfFlags, Outcome, Piece};
+    /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+    /// let what = Corruption::new(Piece::report(at(4096, 512)), MfFlags::NONE, &());
+    /// for part in what.piece().clip(at(4600, 100)) {
+    ///     assert_eq!(what.settle_origin(part.origin(), Outcome::Handled), 8);
+    /// }
+    /// ```
+    pub fn settle_origin(&self, origin: Run<ReportOffset>, outcome: Outcome) -> u64 {
+        let mine = self.piece.origin();
+        let mine = mine.as_extent().map_or(mine, Run::from);
+        let settle = |part: Run<ReportOffset>| {
+            self.context.settle(part, outcome);
+            part.total_len()
+        };
+        if mine.is_single() && mine.first().contains_extent(origin.span()) {
+            return settle(origin);
+        }
+        // NO-OVERFLOW: parts of one run do not overlap, so the sum is below its length.
+        mine.overlaps(&origin).map(settle).fold(0, u64::saturating_add)
+    }
+
     /// Emits the way that a part of the range took from where it was reported, lowest device
     /// first, the holder's own device last. Nothing for a part that is not of this range.
     pub fn trail(&self, part: Run<S>, sink: &mut dyn FnMut(Hop)) {

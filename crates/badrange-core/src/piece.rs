@@ -1,4 +1,4 @@
-use core::ops::ControlFlow;
+use core::ops::{ControlFlow, Range};
 
 use crate::{DevOffset, Extent, RangeError, RangeErrorKind, ReportOffset, Run, Space};
 
@@ -58,6 +58,24 @@ impl<S: Space> Piece<S> {
     #[must_use]
     pub fn origin(&self) -> Run<ReportOffset> {
         self.origin
+    }
+
+    /// These elements, by index; `None` for none of them, and past the last.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, Piece, ReportOffset, Run};
+    /// let here = Run::new(Extent::new(DevOffset::new(8192), 512)?, 4096, 100)?;
+    /// let origin = Run::new(Extent::new(ReportOffset::new(0), 512)?, 512, 100)?;
+    /// let part = Piece::new(here, origin)?.slice(10..12).unwrap();
+    /// assert_eq!(part.here().first().start(), DevOffset::new(8192 + 10 * 4096));
+    /// assert_eq!(part.origin().total_len(), 1024);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
+    #[must_use]
+    pub fn slice(&self, elements: Range<u64>) -> Option<Self> {
+        let here = self.here.slice(elements.clone())?;
+        Some(Self { here, origin: self.origin.slice(elements)? })
     }
 
     /// What of the piece lies inside `window`: at most three pieces, in ascending order.

@@ -1,4 +1,4 @@
-use core::{fmt, num::NonZeroU64};
+use core::{fmt, num::NonZeroU64, ops::Range};
 
 use crate::{Extent, RangeError, RangeErrorKind, Space};
 
@@ -113,11 +113,32 @@ impl<S: Space> Run<S> {
         (index < self.count()).then(|| self.element_unchecked(index))
     }
 
+    /// These elements, by index; `None` for none of them, and past the last.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, Run};
+    /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+    /// let run = Run::new(at(0, 2), 10, 5)?;
+    /// assert_eq!(run.slice(1..4), Some(Run::new(at(10, 2), 10, 3)?));
+    /// assert_eq!(run.slice(1..6), None);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
+    #[must_use]
+    pub fn slice(&self, elements: Range<u64>) -> Option<Self> {
+        let count = NonZeroU64::new(elements.end.checked_sub(elements.start)?)?;
+        if elements.end > self.count() {
+            return None;
+        }
+        let first = self.element_unchecked(elements.start);
+        let stride = if count == NonZeroU64::MIN { first.len_nonzero() } else { self.stride };
+        Some(Self { first, stride, count })
+    }
+
     /// INVARIANT: `index < count`, so that the element lies within 64 bits.
     fn element_unchecked(&self, index: u64) -> Extent<S> {
         // NO-OVERFLOW: an invariant of the type.
-        let start = self.first.raw().wrapping_add(self.stride().wrapping_mul(index));
-        Extent::between(start, start.wrapping_add(self.element_len())).unwrap_or(self.first)
+        self.first.moved(self.stride().wrapping_mul(index))
     }
 
     /// The last element.
@@ -130,7 +151,8 @@ impl<S: Space> Run<S> {
     /// From the first unit of the first element to the last unit of the last, gaps included.
     #[must_use]
     pub fn span(&self) -> Extent<S> {
-        self.first.hull(self.last())
+        // NO-OVERFLOW: an invariant of the type, and the count is at least 1.
+        self.first.longer(self.stride().wrapping_mul(self.count().wrapping_sub(1)))
     }
 
     /// Whether a position lies in one of the elements, not in a gap.
@@ -146,7 +168,7 @@ impl<S: Space> Run<S> {
     }
 
     /// Whether there is one element, so that the run is an extent.
-    fn is_single(&self) -> bool {
+    pub(crate) fn is_single(&self) -> bool {
         self.count == NonZeroU64::MIN
     }
 
@@ -242,10 +264,11 @@ impl<S: Space> Run<S> {
 
     /// `count` elements from `index` on, each cut to its units `[skip, keep)`.
     fn part(&self, index: u64, skip: u64, keep: u64, count: u64) -> Option<Self> {
-        let element = self.element(index)?;
-        let start = element.raw().checked_add(skip)?;
-        let first = Extent::between(start, element.raw().checked_add(keep)?)?;
-        Self::new(first, self.stride(), count).ok()
+        let elements = self.slice(index..index.checked_add(count)?)?;
+        let len =
+            NonZeroU64::new(keep.checked_sub(skip)?).filter(|_| keep <= self.element_len())?;
+        let first = elements.first.part(skip, len);
+        Some(if elements.is_single() { first.into() } else { Self { first, ..elements } })
     }
 
     /// What lies before `at` and what lies from `at` on, as [`Run::clip`] would give them.
@@ -322,12 +345,22 @@ impl<S: Space> Run<S> {
         (rest == 0).then_some(steps)
     }
 
-    /// Index of the first element that ends after `at`.
-    fn first_ending_after(&self, at: u64) -> u64 {
-        match at.checked_sub(self.first.raw_end()) {
+    /// Index of the first element that ends after `at`; the count of elements when none does.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, Run};
+    /// let run = Run::new(Extent::new(DevOffset::new(0), 2)?, 10, 5)?;
+    /// let first = |at| run.first_ending_after(DevOffset::new(at));
+    /// assert_eq!([first(1), first(2), first(11), first(12), first(42)], [0, 1, 1, 2, 5]);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
+    #[must_use]
+    pub fn first_ending_after(&self, at: S) -> u64 {
+        match at.to_raw().checked_sub(self.first.raw_end()) {
             // NO-OVERFLOW: a quotient of less than the whole scale, plus one, fits: `at` is below
             // the end of the scale and the stride is at least 1.
-            Some(past) => self.div_rem(past).0.saturating_add(1),
+            Some(past) => self.div_rem(past).0.saturating_add(1).min(self.count()),
             None => 0,
         }
     }
@@ -396,8 +429,8 @@ impl<S: Space> Iterator for Overlaps<S> {
 
 impl<S: Space> Phases<S> {
     fn new(a: Run<S>, b: Run<S>) -> Self {
-        let i = a.first_ending_after(b.first.raw());
-        let j = a.element(i).map_or(0, |e| b.first_ending_after(e.raw()));
+        let i = a.first_ending_after(b.first.start());
+        let j = a.element(i).map_or(0, |e| b.first_ending_after(e.start()));
         let common = gcd(a.stride, b.stride);
         Self { a, b, from: (i, j), at: (i, j), period: (b.stride() / common, a.stride() / common) }
     }
@@ -407,9 +440,9 @@ impl<S: Space> Phases<S> {
             let (i, j) = self.at;
             let (x, y) = (self.a.element(i)?, self.b.element(j)?);
             if x.raw_end() <= y.raw() {
-                self.at.0 = self.a.first_ending_after(y.raw());
+                self.at.0 = self.a.first_ending_after(y.start());
             } else if y.raw_end() <= x.raw() {
-                self.at.1 = self.b.first_ending_after(x.raw());
+                self.at.1 = self.b.first_ending_after(x.start());
             } else {
                 return self.emit(x.intersect(y)?);
             }

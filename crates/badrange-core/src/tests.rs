@@ -8,6 +8,7 @@
 
 extern crate std;
 
+use core::cell::RefCell;
 use std::{collections::BTreeSet, vec, vec::Vec};
 
 use proptest::prelude::*;
@@ -97,6 +98,57 @@ proptest! {
             units(&run).into_iter().filter(|u| window.contains(DevOffset::new(*u))).collect();
         prop_assert_eq!(units_of(parts.iter().copied()), expected);
         prop_assert!(parts.len() <= 3 && is_sorted(&parts));
+    }
+
+    #[test]
+    fn extents_unite_where_no_unit_lies_between(a in extents(), b in extents()) {
+        let both: BTreeSet<u64> = &units(&a.into()) | &units(&b.into());
+        let hull = units(&a.hull(b).into());
+        prop_assert_eq!(a.union(b).map(|u| units(&u.into())), (both == hull).then_some(hull));
+    }
+
+    #[test]
+    fn united_extents_are_the_same_units_with_gaps_between(
+        extents in prop::collection::vec(extents(), 0..6),
+    ) {
+        let mut ascending = extents.clone();
+        ascending.sort_unstable();
+        let united = Extent::unite(ascending);
+        let all: BTreeSet<u64> = extents.iter().flat_map(|e| units(&(*e).into())).collect();
+        prop_assert_eq!(units_of(united.iter().map(|e| Run::from(*e))), Vec::from_iter(all));
+        prop_assert!(united.windows(2).all(|pair| pair[0].end() < pair[1].start()));
+    }
+
+    #[test]
+    fn a_slice_of_a_run_is_its_elements(run in runs(), from in 0..10_u64, to in 0..10_u64) {
+        let elements: Vec<_> = run.elements().collect();
+        let named = elements.get(from as usize..to as usize).filter(|named| !named.is_empty());
+        let slice = run.slice(from..to);
+        prop_assert_eq!(slice.map(|s| s.elements().collect::<Vec<_>>()), named.map(Vec::from));
+        // A single element has no stride of its own.
+        prop_assert_eq!(slice, slice.map(|s| Run::new(s.first(), run.stride(), s.count()).unwrap()));
+    }
+
+    #[test]
+    fn the_first_element_that_ends_after_a_unit(run in runs(), at in 0..2 * SCALE) {
+        let at = DevOffset::new(at);
+        let first = run.elements().position(|e| e.end() > at);
+        prop_assert_eq!(run.first_ending_after(at), first.map_or(run.count(), |i| i as u64));
+    }
+
+    #[test]
+    fn settling_by_origin_is_settling_by_place(here in runs(), gap in 0..3_u64, asked in runs()) {
+        let origin = Extent::new(ReportOffset::new(5), here.element_len()).unwrap();
+        let origin = Run::new(origin, here.element_len() + gap, here.count()).unwrap();
+        let piece = Piece::new(here, origin).unwrap();
+        let asked = asked.rebase(DevOffset::new(0), ReportOffset::new(0)).unwrap();
+        let told = Settled::default();
+        let count = Corruption::new(piece, MfFlags::NONE, &told).settle_origin(asked, Outcome::Handled);
+        let report = |run: Run<ReportOffset>| run.rebase(ReportOffset::new(0), DevOffset::new(0));
+        let settled = units_of(told.0.take().into_iter().filter_map(report));
+        let common = &units(&report(origin).unwrap()) & &units(&report(asked).unwrap());
+        prop_assert_eq!(count, common.len() as u64);
+        prop_assert_eq!(settled, Vec::from_iter(common));
     }
 
     #[test]
@@ -227,6 +279,16 @@ proptest! {
 }
 
 /// Climbs depth first; every piece must be located on every layer below, unit by unit.
+/// What was settled, by bytes of the report.
+#[derive(Default)]
+struct Settled(RefCell<Vec<Run<ReportOffset>>>);
+
+impl Context for Settled {
+    fn settle(&self, origin: Run<ReportOffset>, _: Outcome) {
+        self.0.borrow_mut().push(origin);
+    }
+}
+
 fn climb_and_look_down(layers: &[(Run<DevOffset>, Run<DevOffset>)], way: &[Piece]) {
     let piece = way.last().unwrap();
     for below in way {

@@ -1,7 +1,7 @@
 use core::{fmt, ops::ControlFlow};
 use std::sync::Arc;
 
-use badrange_core::{Corruption, Errno, Holder, MfFlags, Outcome};
+use badrange_core::{Corruption, Errno, Extent, Holder, MfFlags, Outcome, Piece, ReportOffset};
 
 use crate::{Fork, OwnedRun, Owner, ReverseMap, Special};
 
@@ -129,6 +129,7 @@ impl Holder for RmapHolder {
     fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
         let leaving = what.flags().contains(MfFlags::MEM_PRE_REMOVE);
         let mut metadata = false;
+        let mut answers = Answers { what, open: None };
         self.each(what, &mut |role, owned| {
             let outcome = match role {
                 Role::Data => {
@@ -143,8 +144,9 @@ impl Holder for RmapHolder {
                     Outcome::Failed(Errno::EUCLEAN)
                 }
             };
-            what.settle(owned.piece.here(), outcome);
+            answers.add(&owned.piece, outcome);
         });
+        drop(answers);
         if metadata {
             self.each(what, &mut |role, owned| {
                 if role == Role::Metadata {
@@ -153,6 +155,44 @@ impl Holder for RmapHolder {
             });
         }
         Outcome::NotSupported
+    }
+}
+
+/// Settles answers; those about neighbours together.
+struct Answers<'w, 'a> {
+    what: &'w Corruption<'a>,
+    /// The last ones, not settled yet.
+    open: Option<(Extent<ReportOffset>, Outcome)>,
+}
+
+impl Answers<'_, '_> {
+    #[inline]
+    fn add(&mut self, piece: &Piece, outcome: Outcome) {
+        let Some(part) = piece.origin().as_extent() else {
+            self.what.settle_origin(piece.origin(), outcome);
+            return;
+        };
+        if let Some((open, said)) = &mut self.open {
+            if let Some(both) = open.union(part).filter(|_| *said == outcome) {
+                *open = both;
+                return;
+            }
+        }
+        self.settle();
+        self.open = Some((part, outcome));
+    }
+
+    fn settle(&mut self) {
+        if let Some((open, said)) = self.open.take() {
+            self.what.settle_origin(open.into(), said);
+        }
+    }
+}
+
+/// Also when whoever is told panics: what was told before stays decided.
+impl Drop for Answers<'_, '_> {
+    fn drop(&mut self) {
+        self.settle();
     }
 }
 

@@ -151,14 +151,8 @@ impl ModelMemory {
     /// The poisoned ranges in ascending order; granules that touch are one.
     #[must_use]
     pub fn poisoned(&self) -> Vec<Extent<DevOffset>> {
-        let mut ranges: Vec<Extent<DevOffset>> = Vec::new();
-        for bad in self.state().poisoned.iter().filter_map(|number| self.extent_of(*number)) {
-            match ranges.last_mut().filter(|last| last.end() == bad.start()) {
-                Some(last) => *last = last.hull(bad),
-                None => ranges.push(bad),
-            }
-        }
-        ranges
+        let state = self.state();
+        Extent::unite(state.poisoned.iter().filter_map(|number| self.extent_of(*number)))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

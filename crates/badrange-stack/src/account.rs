@@ -54,12 +54,10 @@ impl Account {
 /// that a holder that settles a million neighbours, one by one, says one thing.
 pub(crate) fn enter_next(said: &mut Saids, run: Run<ReportOffset>, outcome: Outcome) {
     let run = run.as_extent().map_or(run, Run::from);
-    match said.last_mut() {
-        Some((last, before)) if *before == outcome => match joined(*last, run) {
-            Some(both) => *last = both,
-            None => said.push((run, outcome)),
-        },
-        _ => said.push((run, outcome)),
+    let last = said.last_mut().filter(|(_, before)| *before == outcome);
+    match last.and_then(|(last, _)| Some((joined(*last, run)?, last))) {
+        Some((both, last)) => *last = both,
+        None => said.push((run, outcome)),
     }
 }
 
@@ -99,10 +97,9 @@ fn one_state(window: Extent<ReportOffset>, said: Option<&Said>, sink: &mut Sink<
     after.into_iter().for_each(|after| sink(after.into(), None));
 }
 
-/// Two contiguous runs of which the second begins inside the first or where it ends, as one.
+/// Two contiguous runs that overlap or touch, as one.
 fn joined(a: Run<ReportOffset>, b: Run<ReportOffset>) -> Option<Run<ReportOffset>> {
-    let (a, b) = (a.as_extent()?, b.as_extent()?);
-    (a.start() <= b.start() && b.start() <= a.end()).then(|| a.hull(b).into())
+    Some(a.as_extent()?.union(b.as_extent()?)?.into())
 }
 
 /// The pages that the remainder of a report of `bad` touches: disjoint, ascending.

@@ -19,6 +19,16 @@ type Bits = [u64; 8];
 /// From here on pages have no bytes in a 64-bit space.
 const END: u64 = u64::MAX / PAGE_SIZE;
 
+/// No region, and no place.
+const NOWHERE: (u64, usize) = (u64::MAX, usize::MAX);
+
+/// Slots of one cache line.
+const LINE: u64 = 16;
+
+/// From slot to slot for a region that is not at home: a line and one; odd, so that all slots
+/// come.
+const STEP: usize = 17;
+
 /// Slots that are looked at for one region at most. With at most half of the slots in use, a region
 /// that needs more comes of addresses made up to need them.
 const PROBES: usize = 64;
@@ -66,8 +76,8 @@ pub struct Coalescer {
     used: Vec<u32>,
     numbers: Vec<u64>,
     bits: Vec<Bits>,
-    /// The region that was found last: neighbours follow one another.
-    latest: usize,
+    /// Number and place of the region that was found last: neighbours follow one another.
+    latest: (u64, usize),
     leaving: Leaving,
     lost: Lost,
 }
@@ -105,7 +115,7 @@ impl Coalescer {
             used: Vec::with_capacity(bound),
             numbers: Vec::with_capacity(bound),
             bits: Vec::with_capacity(bound),
-            latest: 0,
+            latest: NOWHERE,
             leaving,
             lost: Lost::new(),
         }
@@ -126,25 +136,38 @@ impl Coalescer {
             return self.lost.lose_anywhere(self.flags, 1);
         }
         let number = page / PAGES;
-        if self.numbers.get(self.latest) != Some(&number) {
-            match self.place_of(number) {
-                Some(place) => self.latest = place,
+        if self.latest.0 != number {
+            match self.at_home(number).or_else(|| self.place_of(number)) {
+                Some(place) => self.latest = (number, place),
                 None => return self.lose(page),
             }
         }
         let bit = 1 << (page % WORD);
         let word = usize::try_from(page % PAGES / WORD).unwrap_or_default();
-        let bits = self.bits.get_mut(self.latest).and_then(|bits| bits.get_mut(word));
+        let bits = self.bits.get_mut(self.latest.1).and_then(|bits| bits.get_mut(word));
         let before = bits.map_or(0, |bits| core::mem::replace(bits, *bits | bit));
         if before & bit == 0 { Pushed::Queued } else { Pushed::Merged }
     }
 
-    /// Where a region is, new or not; `None` when there is no room.
-    fn place_of(&mut self, number: u64) -> Option<usize> {
+    /// Where a region is that no other one has pushed away: nearly all of them.
+    #[inline]
+    fn at_home(&self, number: u64) -> Option<usize> {
+        let slot = self.slots.get(home(number, self.mask()))?;
+        let place = usize::try_from(*slot).ok()?.checked_sub(1)?;
+        (self.numbers.get(place) == Some(&number)).then_some(place)
+    }
+
+    fn mask(&self) -> usize {
         // NO-OVERFLOW: there is a slot at least.
-        let mask = self.slots.len().wrapping_sub(1);
+        self.slots.len().wrapping_sub(1)
+    }
+
+    /// Where a region is, new or not; `None` when there is no room.
+    #[inline(never)]
+    fn place_of(&mut self, number: u64) -> Option<usize> {
+        let mask = self.mask();
         let first = home(number, mask);
-        for at in (0..PROBES.min(self.slots.len())).map(|i| first.wrapping_add(i) & mask) {
+        for at in (0..PROBES).map(|i| first.wrapping_add(i.wrapping_mul(STEP)) & mask) {
             let slot = self.slots.get_mut(at)?;
             match usize::try_from(*slot).ok()?.checked_sub(1) {
                 Some(place) if self.numbers.get(place) == Some(&number) => return Some(place),
@@ -185,6 +208,7 @@ impl Coalescer {
                 let slot = usize::try_from(at).ok().and_then(|at| self.slots.get_mut(at));
                 slot.into_iter().for_each(|slot| *slot = 0);
             }
+            self.latest = NOWHERE;
             self.leaving.bits.clear();
             core::mem::swap(&mut self.bits, &mut self.leaving.bits);
             self.leaving.regions.extend(self.numbers.drain(..).zip(0..));
@@ -235,13 +259,16 @@ impl Leaving {
     }
 }
 
-/// Where a region would like to be: neighbours and multiples of anything are spread evenly, also of
-/// large powers of two, whose products have few bits that differ; so they are mixed twice.
+/// Where a region would like to be: neighbours share a line, in which each has its own place. Lines
+/// are spread evenly, also those of multiples of large powers of two, whose products have few bits
+/// that differ; so they are mixed twice.
+#[inline]
 fn home(number: u64, mask: usize) -> usize {
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15; // 2^64 divided by the golden ratio, odd
-    let mixed = number.wrapping_mul(SPREAD);
+    let mixed = (number / LINE).wrapping_mul(SPREAD);
     let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(SPREAD);
-    usize::try_from(mixed >> 32).unwrap_or_default() & mask
+    let within = number % LINE;
+    usize::try_from((mixed >> 32) ^ within).unwrap_or_default() & mask
 }
 
 fn page_bytes(page: Pfn) -> Option<BadRange> {

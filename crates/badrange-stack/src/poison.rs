@@ -150,14 +150,7 @@ impl PoisonLedger {
     /// The bad pages among these: disjoint, ascending, neighbours as one.
     #[must_use]
     pub fn failed_in(&self, pages: Extent<Pfn>) -> Vec<Extent<Pfn>> {
-        let mut parts: Vec<Extent<Pfn>> = Vec::new();
-        for (part, _) in self.state.lock().overlapping(pages) {
-            match parts.last_mut().filter(|last| last.end() == part.start()) {
-                Some(last) => *last = last.hull(part),
-                None => parts.push(part),
-            }
-        }
-        parts
+        Extent::unite(self.state.lock().overlapping(pages).map(|(part, _)| part))
     }
 
     /// A fallback that does what `fallback` does, and enters every page that an event fails,

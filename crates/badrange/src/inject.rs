@@ -264,14 +264,7 @@ fn rounded<S: Space>(mut bad: Vec<Extent<S>>, granule: u64) -> Vec<Extent<S>> {
         let down = start.wrapping_sub(start % granule);
         Extent::from_bounds(S::from_raw(down), S::from_raw(up)).ok()
     };
-    let mut joined: Vec<Extent<S>> = Vec::new();
-    for extent in bad.into_iter().filter_map(out) {
-        match joined.last_mut() {
-            Some(last) if extent.start() <= last.end() => *last = last.hull(extent),
-            _ => joined.push(extent),
-        }
-    }
-    joined
+    Extent::unite(bad.into_iter().filter_map(out))
 }
 
 impl Target<'_> {

@@ -204,3 +204,59 @@ fn a_sink_may_say_that_a_file_could_not_be_locked() {
         .collect();
     assert_eq!(states, [(4, None), (4, Some(Outcome::Failed(Errno::EBUSY))), (4, None)]);
 }
+
+/// Every call of the engine, one by one.
+#[derive(Default)]
+struct Said(RefCell<Vec<(Run<ReportOffset>, Outcome)>>);
+
+impl Context for Said {
+    fn settle(&self, origin: Run<ReportOffset>, outcome: Outcome) {
+        self.0.borrow_mut().push((origin, outcome));
+    }
+}
+
+/// One answer for neighbours that fare alike, whatever number of files they are.
+#[test]
+fn neighbours_are_settled_together_and_others_are_not() {
+    let records = [
+        record(data(7), 0, 4, 0),
+        record(data(8), 4, 4, 0),
+        record(FREE, 6, 6, 0),
+        record(JOURNAL, 12, 4, 0),
+        record(data(9), 20, 4, 0),
+    ];
+    let map: ReverseMap = records.into_iter().collect();
+    let holder = RmapHolder::new(Arc::new(map), Arc::new(Told::default()));
+    let settled = Said::default();
+    let what = Corruption::new(report(2, 40), MfFlags::NONE, &settled);
+    let _ = holder.corrupted_range(&what);
+    let said = settled.0.take();
+    let part = |start, len| Extent::new(ReportOffset::new(start), len).unwrap().into();
+    let expected = [
+        (part(0, 10), Outcome::Handled),
+        (part(10, 4), Outcome::Failed(Errno::EUCLEAN)),
+        (part(18, 4), Outcome::Handled),
+    ];
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn what_was_told_before_a_panic_stays_decided() {
+    struct Stumbles;
+    impl OwnerSink for Stumbles {
+        fn lost(&self, owned: &OwnedRun, _: &Corruption<'_>) {
+            assert_ne!(owned.record.owner, data(8), "this one");
+        }
+        fn metadata_hit(&self, _: &OwnedRun, _: &Corruption<'_>) {}
+    }
+    let records = [record(data(7), 0, 4, 0), record(data(8), 4, 4, 0), record(data(9), 8, 4, 0)];
+    let map: ReverseMap = records.into_iter().collect();
+    let holder = RmapHolder::new(Arc::new(map), Arc::new(Stumbles));
+    let settled = Said::default();
+    let what = Corruption::new(report(1, 40), MfFlags::NONE, &settled);
+    let call = core::panic::AssertUnwindSafe(|| holder.corrupted_range(&what));
+    assert!(std::panic::catch_unwind(call).is_err());
+    let said = settled.0.take();
+    let first = Extent::new(ReportOffset::new(0), 3).unwrap().into();
+    assert_eq!(said, [(first, Outcome::Handled)]);
+}

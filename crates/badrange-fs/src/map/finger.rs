@@ -15,9 +15,9 @@ pub(super) struct Finger<'p> {
 pub(super) enum Meets {
     /// Nothing: it ends before this byte, where the next element begins.
     Before(u64),
-    /// A part of one element.
+    /// A part of one element, or several whole ones.
     One(Piece<DevOffset>),
-    /// Parts of several elements.
+    /// Parts of several elements, not all of them whole.
     Many,
     /// Nothing, and later records neither: all elements are behind.
     Nothing,
@@ -35,12 +35,11 @@ impl<'p> Finger<'p> {
     fn advance(&mut self, start: u64) -> bool {
         let Some(past) = start.checked_sub(self.end) else { return true };
         // A step or a leap: a division takes as long as several steps.
-        let steps = if past < self.stride {
-            1
+        self.index = if past < self.stride {
+            self.index.saturating_add(1)
         } else {
-            past.checked_div(self.stride).unwrap_or(0).saturating_add(1)
+            self.piece.here().first_ending_after(DevOffset::new(start))
         };
-        self.index = self.index.saturating_add(steps);
         let Some(element) = self.piece.here().element(self.index) else { return false };
         (self.start, self.end) = (element.start().get(), element.end().get());
         true
@@ -58,9 +57,19 @@ impl<'p> Finger<'p> {
         let beyond = self.start.checked_add(self.stride).is_some_and(|next| next < end);
         // NO-OVERFLOW: an index and one.
         if beyond && self.index.wrapping_add(1) < self.piece.here().count() {
-            return Meets::Many;
+            return self.whole(start, end).map_or(Meets::Many, Meets::One);
         }
         self.part(start.max(self.start), end.min(self.end)).map_or(Meets::Many, Meets::One)
+    }
+
+    /// The elements that the record `[start, end)` meets, if it covers all of each.
+    #[inline]
+    fn whole(&self, start: u64, end: u64) -> Option<Piece<DevOffset>> {
+        let run = self.piece.here();
+        let stop = run.first_ending_after(DevOffset::new(end));
+        // The one behind has to begin behind it, too.
+        let apart = run.element(stop).is_none_or(|next| next.start().get() >= end);
+        (start <= self.start && apart).then(|| self.piece.slice(self.index..stop))?
     }
 
     /// Bytes of the element at hand, with their origin.

@@ -116,18 +116,11 @@ impl<M: Memory> RangedPmem<M> {
         holes: &[Extent<DevOffset>],
     ) -> Result<Vec<Extent<DevOffset>>, AccessError> {
         let unaligned = || AccessError::new(AccessErrorKind::Unaligned, range);
-        let mut runs: Vec<Extent<DevOffset>> = Vec::new();
-        for hole in holes {
-            let run = self.units_on_device(*hole).ok_or_else(unaligned)?;
-            if !range.contains_extent(run) {
-                return Err(unaligned());
-            }
-            match runs.last_mut().filter(|last| last.end() >= run.start()) {
-                Some(last) => *last = last.hull(run),
-                None => runs.push(run),
-            }
-        }
-        Ok(runs)
+        let run = |hole: &Extent<DevOffset>| {
+            self.units_on_device(*hole).filter(|run| range.contains_extent(*run))
+        };
+        let runs: Option<Vec<_>> = holes.iter().map(run).collect();
+        runs.map(Extent::unite).ok_or_else(unaligned)
     }
 
     /// The last unit of a device ends with it.
