@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     LiveMap,
-    map::{Store, leaf::Leaf, level::Level, raw::Raw},
+    map::{Store, chunk::Chunk, leaf::Leaf, level::Level, raw::Raw},
 };
 
 /// Numbers from a seed: the finalizer of `SplitMix64`.
@@ -241,6 +241,7 @@ fn check_level(level: &Level) {
     for c in 0..directory.len() {
         let chunk = directory.chunk(c).unwrap();
         assert_eq!(chunk.fence(0), directory.fence(c));
+        assert_eq!(chunk.greatest_end(), directory.end(c));
         assert!(chunk.len() > 0);
         for l in 0..chunk.len() {
             let raws: Vec<_> = level.leaf((c, l)).unwrap().raws().collect();
@@ -301,6 +302,29 @@ fn neighbours_in_other_leaves_are_not_hit() {
         assert_eq!(names(8 * i - 8, 8), [data(9 + i)]);
         assert_eq!(names(8 * i, 1), [data(10 + i)]);
     }
+}
+
+#[test]
+fn a_fresh_map_finds_every_byte_without_a_search() {
+    // Forty chunks' worth, and gaps of different sizes: the hints lead to the record, or near it.
+    let mut start = 0;
+    let place = |i: u64| {
+        start += 4096 * (1 + i % 5 / 4);
+        start
+    };
+    let starts: Vec<u64> = (0..270_000).map(place).collect();
+    let records = starts.iter().map(|start| record(data(1), *start, 4096, 0));
+    let map: ReverseMap = records.collect();
+    let searched = |byte: u64| {
+        visits::take();
+        assert_eq!(owners_of(&map, at(byte, 1)).len(), 1, "byte {byte}");
+        // The cells that are counted beside a guess, and the record.
+        usize::from(visits::take() > 4 + 1)
+    };
+    let bytes = starts.iter().flat_map(|start| [*start, *start + 4095]);
+    // Hints are made for the last beginning before each few records: some lead too far back.
+    let count: usize = bytes.map(searched).sum();
+    assert!(count * 20 < 2 * starts.len(), "{count} of {}", 2 * starts.len());
 }
 
 #[test]
@@ -377,6 +401,12 @@ fn a_map_that_was_emptied_is_small() {
     check(&live.snapshot());
     assert_eq!(live.len(), 2_500);
     assert!(live.snapshot().memory() < 64 * live.len(), "{}", live.snapshot().memory());
+    let snapshot = live.snapshot();
+    let Store::Tree(tree) = &snapshot.store else { panic!("it is not packed") };
+    let directory = tree.only().expect("all are short").directory();
+    // Of leaves that hold less than 56, none is beside another one that it fits into.
+    let leaves = directory.chunk(0).map_or(0, Chunk::len);
+    assert!(directory.len() == 1 && leaves <= 2_500 / 56 + 1, "{leaves} leaves");
     records.iter().step_by(20).for_each(|record| assert!(live.remove(record)));
     assert!(live.is_empty() && live.snapshot().iter().next().is_none());
 }
