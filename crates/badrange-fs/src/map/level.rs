@@ -236,13 +236,6 @@ impl Level {
         self.leaf(place)?.raw(0)
     }
 
-    /// The record after all others.
-    pub(super) fn last(&self) -> Option<Raw> {
-        let c = self.directory.len().checked_sub(1)?;
-        let leaf = self.leaf((c, self.directory.chunk(c)?.len().checked_sub(1)?))?;
-        leaf.raw(leaf.len().checked_sub(1)?)
-    }
-
     /// Bytes of memory.
     pub(super) fn memory(&self) -> usize {
         self.directory.memory()

@@ -23,10 +23,10 @@ impl Load {
         let level = level_of(&raw);
         let rooms = self.waiting.get_mut(level).zip(self.tree.level_mut(level));
         let Some((waiting, level)) = rooms else { return };
-        let last = waiting.last().copied().or_else(|| level.last());
-        if last.is_none_or(|last| compare(&last, &raw).is_lt()) {
+        // Once there are any in the tree, some wait.
+        if waiting.last().is_none_or(|last| compare(last, &raw).is_lt()) {
             waiting.push(raw);
-        } else if waiting.first().is_none_or(|first| compare(&raw, first).is_lt()) {
+        } else if waiting.first().is_some_and(|first| compare(&raw, first).is_lt()) {
             level.insert(raw);
         } else if let Err(at) = waiting.binary_search_by(|probe| compare(probe, &raw)) {
             waiting.insert(at, raw);

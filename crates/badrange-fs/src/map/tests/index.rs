@@ -6,6 +6,8 @@ use crate::{
     map::{Store, chunk::Chunk, leaf::Leaf, level::Level, raw::Raw},
 };
 
+mod directory;
+
 /// Numbers from a seed: the finalizer of `SplitMix64`.
 struct Draw(u64);
 
@@ -36,6 +38,15 @@ impl Draw {
         let owner = if self.below(4) == 0 { FREE } else { data(1 + self.below(3)) };
         let one = record(owner, start, len, 512 * self.below(3));
         if self.below(8) == 0 { unwritten(one) } else { one }
+    }
+
+    /// On sectors but for one in so many, far apart or long: what leaves count in sectors.
+    fn in_sectors(&mut self, off: u64) -> Record {
+        let odd = |draw: &mut Self| u64::from(draw.below(off) == 0) * (1 + draw.below(511));
+        let (far, long) = (16 * self.below(2), 1 << (2 + 13 * self.below(2)));
+        let start = 512 * (self.below(2_000) << far) + odd(self);
+        let len = 512 * (1 + self.below(long)) - odd(self);
+        record(data(1 + self.below(3)), start, len, 0)
     }
 
     fn extent(&mut self) -> Extent<DevOffset> {
@@ -102,6 +113,26 @@ proptest! {
             let (start, end) = (last.extent.start().get(), last.extent.end().get());
             for byte in [start.saturating_sub(1), start, end - 1, end] {
                 prop_assert_eq!(found_by(&map, at(byte, 1)), listed(&records, at(byte, 1)));
+            }
+        }
+    }
+
+    #[test]
+    fn sectors_are_counted_where_all_of_a_leaf_are_on_them(seed: u64, n in 0..600_usize) {
+        let mut draw = Draw(seed);
+        for off in [u64::MAX, 200] {
+            let records: Vec<Record> = (0..n).map(|_| draw.in_sectors(off)).collect();
+            for (name, map) in forms(&records) {
+                check(&map);
+                prop_assert_eq!(
+                    map.iter().collect::<Vec<_>>(),
+                    listed(&records, at(0, u64::MAX)),
+                    "{}", name
+                );
+                for _ in 0..8 {
+                    let asked = draw.in_sectors(2).extent;
+                    prop_assert_eq!(found_by(&map, asked), listed(&records, asked), "{}", name);
+                }
             }
         }
     }
@@ -264,6 +295,10 @@ fn check_level(level: &Level) {
             let expected = fences.iter().rposition(|fence| *fence <= probe).unwrap_or(0);
             assert_eq!(directory.rank(probe), expected);
         }
+        for probe in [fences[c], fences[c] + 1] {
+            let reached = (0..=c).find(|c| directory.chunk(*c).unwrap().reach(0) > probe);
+            assert_eq!(directory.first_reached(c, probe), reached.unwrap_or(c + 1));
+        }
         let probe = chunk.greatest_end() - 1;
         let found =
             (c..directory.len()).find(|c| directory.chunk(*c).unwrap().greatest_end() > probe);
@@ -409,6 +444,76 @@ fn a_map_that_was_emptied_is_small() {
     assert!(directory.len() == 1 && leaves <= 2_500 / 56 + 1, "{leaves} leaves");
     records.iter().step_by(20).for_each(|record| assert!(live.remove(record)));
     assert!(live.is_empty() && live.snapshot().iter().next().is_none());
+}
+
+#[test]
+fn hints_of_yesterday_lead_several_leaves_back() {
+    // The hints know of a few records; between two of them come leaves full of others.
+    let few = (0..600).map(|i| record(data(1), i << 20, 512, 0));
+    let mut live = LiveMap::from(few.collect::<ReverseMap>());
+    let base = 300 << 20;
+    for i in 0..4_000 {
+        assert!(live.insert(record(data(2), base + 1024 + 64 * i, 32, 0)));
+    }
+    let map = live.snapshot();
+    check(&map);
+    for i in 0..4_000 {
+        let first = base + 1024 + 64 * i;
+        assert_eq!(owners_of(&map, at(first, 1)).len(), 1, "record {i}");
+        assert_eq!(owners_of(&map, at(first + 31, 1)).len(), 1, "record {i}");
+        assert_eq!(owners_of(&map, at(first + 32, 32)), [], "after record {i}");
+    }
+    assert_eq!(owners_of(&map, at(base + 511, 1)).len(), 1);
+    assert_eq!(owners_of(&map, at(base + 512, 512)), []);
+    assert_eq!(owners_of(&map, at((301 << 20) - 1, 2)).len(), 1);
+}
+
+#[test]
+fn a_part_goes_to_the_leaf_that_it_belongs_to() {
+    // Many begin at one byte and differ in length alone: the first part of any of them comes before
+    // all others, in another leaf.
+    let records: Vec<Record> = (0..500).map(|i| record(data(1), 0, 1000 + 2 * i, 0)).collect();
+    for (i, whole) in records.iter().enumerate() {
+        let mut live = LiveMap::from(map_of(&records));
+        let cut = DevOffset::new(500 + i as u64);
+        let (head, tail) = live.split(whole, cut).expect("inside");
+        check(&live.snapshot());
+        assert!(live.contains(&head) && live.contains(&tail) && !live.contains(whole));
+        assert_eq!(live.merge(&head, &tail), Some(*whole));
+        check(&live.snapshot());
+    }
+}
+
+#[test]
+fn long_records_far_apart_are_narrow_too() {
+    // 2 MiB at most, and four gibibytes per leaf.
+    let n = 40_000;
+    let long: ReverseMap = (0..n).map(|i| record(data(i), i << 25, 1 << 21, 0)).collect();
+    assert!(long.memory() < 32 * long.len(), "{}", long.memory() / long.len());
+    // Off the sectors as well, as long as 32 bits of bytes are enough.
+    let odd: ReverseMap =
+        (0..n).map(|i| record(data(i), (i << 21) + 1, (1 << 21) - 1, 0)).collect();
+    assert!(odd.memory() < 32 * odd.len(), "{}", odd.memory() / odd.len());
+}
+
+#[test]
+fn narrow_records_are_exact_up_to_their_limits() {
+    let (byte, sector) = (1_u64 << 26, 512_u64 << 26);
+    for (len, unit) in [(byte, 1), (sector, 512)] {
+        for len in [len - unit, len, len + unit] {
+            for far in [unit * 0xffff_fffe, unit * 0xffff_ffff, unit << 32] {
+                let base = 1 << 50;
+                let records = [record(data(1), base, len, 0), record(data(2), base + far, len, 0)];
+                let map = map_of(&records);
+                check(&map);
+                assert_eq!(map.iter().collect::<Vec<_>>(), records);
+                let ends = |start| owners_of(&map, at(start + len, 1)).len();
+                assert_eq!((ends(base), ends(base + far)), (0, 0), "{len} {far}");
+                assert_eq!(owners_of(&map, at(base + far + len - 1, 1)).len(), 1, "{len} {far}");
+                assert_eq!(owners_of(&map, at(base + far - 1, 1)).len(), usize::from(far <= len));
+            }
+        }
+    }
 }
 
 #[test]
