@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{
     chunk::{Chunk, LEAVES},
     leaf::{Leaf, RECORDS},
+    raw::Raw,
 };
 
 /// Chunks below one entry of `groups`.
@@ -201,6 +202,14 @@ impl Directory {
             }
         }
         self.search(guess, at)
+    }
+
+    /// The only record that may end after `from` and begins before `end`, where that is plain to
+    /// see: nearly all points of files that share nothing.
+    #[inline(always)] // as `find_by`
+    pub(super) fn lone(&self, guess: Guess, from: u64, end: u64) -> Option<Raw> {
+        let found = self.named(guess).filter(|found| found.leaf.reach() <= from)?;
+        found.leaf.lone(found.rank, from, end)
     }
 
     /// The records of a leaf that may end after `from` and do begin before `end`, where no other

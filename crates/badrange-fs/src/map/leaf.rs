@@ -129,6 +129,23 @@ impl Leaf {
         if more < NEAR { guess.wrapping_add(more) } else { self.rank(at) }
     }
 
+    /// [`Self::rank_near`] for the usual case: of records of which no two overlap, the one that
+    /// may end after `from`, if it is near the guess and the next one begins at `end` or later.
+    #[inline(always)] // as `Directory::find_by`
+    pub(super) fn lone(&self, guess: usize, from: u64, end: u64) -> Option<Raw> {
+        let shift = self.form.shift().filter(|_| self.back == 0)?;
+        let Above::Key(key) = self.above(from, shift) else { return None };
+        let window: &[Cell; NEAR + 1] = self.cells.get(guess..)?.first_chunk()?;
+        #[cfg(test)]
+        super::visits::add(NEAR);
+        let more: usize = window.iter().take(NEAR).map(|[word, ..]| usize::from(*word < key)).sum();
+        let last = window.get(more.checked_sub(1)?)?;
+        let [next, ..] = window.get(more)?;
+        // NO-OVERFLOW: these were a record's bounds; what is not used is told apart.
+        let next_start = self.base.wrapping_add((next >> START_SHIFT) << shift);
+        (*next != u64::MAX && next_start >= end).then(|| narrow(self.base, shift, last))
+    }
+
     /// Words of records that begin at or before `at` are below the key.
     #[inline]
     fn above(&self, at: u64, shift: u32) -> Above {

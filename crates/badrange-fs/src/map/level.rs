@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{
     chunk::{Chunk, Entry, LEAVES},
     cursor::{Cursor, try_each},
-    directory::{Directory, Found, Place},
+    directory::{Directory, Found, Guess, Place},
     leaf::{Leaf, RECORDS, Raws, parts},
     raw::{Raw, sort_key},
 };
@@ -68,6 +68,21 @@ impl Level {
             Some((leaf, within)) => try_each(leaf, within, &from, each),
             None => self.sweep_at(found, from(), end).try_each(from, each),
         }
+    }
+
+    /// The same for who has a guess where `from` is.
+    #[inline]
+    pub(super) fn try_each_by(
+        &self,
+        guess: Guess,
+        from: impl Fn() -> u64,
+        end: u64,
+        mut each: impl FnMut(Raw) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        if let Some(raw) = self.directory.lone(guess, from(), end) {
+            return if raw.end > from() { each(raw) } else { ControlFlow::Continue(()) };
+        }
+        self.try_each(self.directory.find_by(guess, from()), from, end, each)
     }
 
     /// As long as fences are at or before `from`, reaches ascend: the first one beyond it is found

@@ -60,10 +60,9 @@ impl ReverseMap {
             for ((index, point), guess) in (first..).zip(points).zip(guesses(level, points)) {
                 let Ok(byte) = Extent::new(*point, 1) else { continue };
                 let from = point.get();
-                let found = level.directory().find_by(guess, from);
                 let end = byte.end().get();
-                level.try_each(
-                    found,
+                level.try_each_by(
+                    guess,
                     || from,
                     end,
                     |raw| emit(raw, from, end, &mut |owned| sink(index, owned)),

@@ -109,7 +109,7 @@ impl Tree {
         mut each: impl FnMut(Raw) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         if let Some(level) = self.only() {
-            return level.try_each(level.directory().find(from()), from, end, each);
+            return level.try_each_by(level.directory().guess(from()), from, end, each);
         }
         let Some(main) = self.levels.get(self.main) else { return ControlFlow::Continue(()) };
         let mut few = Few::default();

@@ -316,10 +316,23 @@ fn check_leaf(leaf: &Leaf, reach: u64, raws: &[Raw]) {
         assert_eq!(leaf.rank(probe), rank);
         for guess in [0, rank.saturating_sub(5), rank.saturating_sub(1), rank, raws.len()] {
             assert_eq!(leaf.rank_near(guess, probe), rank, "from {guess}");
+            check_lone(leaf, guess, probe, raws);
         }
         let first = raws.iter().position(|raw| raw.end > probe).unwrap_or(rank).min(rank);
         assert!(leaf.first_reaching(rank) <= first);
         assert_eq!(leaf.begun(probe), raws.iter().filter(|raw| raw.start < probe).count());
+    }
+}
+
+/// A lone record is the last one that begins at or before a byte, and no other one is near.
+fn check_lone(leaf: &Leaf, guess: usize, from: u64, raws: &[Raw]) {
+    for end in [from.saturating_add(1), from.saturating_add(64), from.saturating_add(1 << 20)] {
+        let Some(lone) = leaf.lone(guess, from, end) else { continue };
+        assert_eq!(raws.iter().rfind(|raw| raw.start <= from), Some(&lone));
+        let near = raws.iter().filter(|raw| raw.start < end && raw.end > from);
+        assert!(near.clone().all(|raw| *raw == lone), "from {from} to {end}, guess {guess}");
+        // One that begins in another leaf is not known here.
+        assert!(raws.iter().any(|raw| raw.start >= end));
     }
 }
 
