@@ -460,6 +460,17 @@ fn a_map_that_was_emptied_is_small() {
 }
 
 #[test]
+fn what_comes_before_everything_is_in_the_first_chunk() {
+    let later = (100..1_000).map(|i| record(data(i), 64 * i, 32, 0));
+    let mut live = LiveMap::from(later.collect::<ReverseMap>());
+    for i in (0..100).rev() {
+        assert!(live.insert(record(data(i), 64 * i, 32, 0)));
+        check(&live.snapshot());
+    }
+    assert_eq!(owners_of(&live.snapshot(), at(0, 1)).len(), 1);
+}
+
+#[test]
 fn hints_of_yesterday_lead_several_leaves_back() {
     // The hints know of a few records; between two of them come leaves full of others.
     let few = (0..600).map(|i| record(data(1), i << 20, 512, 0));
