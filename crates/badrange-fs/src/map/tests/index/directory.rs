@@ -123,3 +123,15 @@ fn a_chunk_that_ends_elsewhere_is_noted_in_its_group() {
         assert_eq!(directory.next_ending_after(0, 4_000), None);
     }
 }
+
+#[test]
+fn a_chunk_that_begins_elsewhere_is_found_there() {
+    let twin: Twin = (1..100).map(|c| (1000 * c, 1000 * c + 1)).collect();
+    for c in [0, 1, 50, 98] {
+        let (mut directory, mut twin) = (directory_of(&twin), twin.clone());
+        directory.index();
+        twin[c] = (twin[c].0 - 900, twin[c].0 - 899);
+        directory.set(c, chunk(twin[c].0, 1, 0));
+        agrees(&directory, &twin);
+    }
+}
