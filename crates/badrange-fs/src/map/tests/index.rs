@@ -471,6 +471,65 @@ fn what_comes_before_everything_is_in_the_first_chunk() {
 }
 
 #[test]
+fn as_many_bytes_off_a_sector_at_either_end_are_not_lost() {
+    let far = 5 << 32;
+    for off in [1, 256, 511] {
+        let records = [record(data(1), 0, 512, 0), record(data(2), far + off, 512 + off, 0)];
+        let map = map_of(&records);
+        assert_eq!(map.iter().collect::<Vec<_>>(), records);
+        check(&map);
+    }
+}
+
+#[test]
+fn a_leaf_that_is_written_anew_knows_what_reaches_into_it() {
+    // Of 1 GiB each, 64 MiB apart: 120 in one leaf and 50 in the next, in sectors.
+    let records = (0..170).map(|i| record(data(i), i << 26, 1 << 30, 0));
+    let mut live = LiveMap::from(records.collect::<ReverseMap>());
+    let odd = record(data(999), (150 << 26) + 1, 1 << 30, 0);
+    assert!(live.insert(odd));
+    check(&live.snapshot());
+    assert_eq!(owners_of(&live.snapshot(), at(121 << 26, 1)).len(), 16);
+}
+
+#[test]
+fn a_part_goes_to_the_leaf_before() {
+    // The last of one leaf and the first of the next begin at one byte; what comes later begins later.
+    let fillers = (0..119).map(|i| record(data(1), 1000 * i, 500, 0));
+    let (short, whole) = (record(data(1), 200_000, 10, 0), record(data(1), 200_000, 20, 0));
+    let later = (0..200).map(|i| record(data(1), 201_000 + 1000 * i, 500, 0));
+    let mut live =
+        LiveMap::from(fillers.chain([short, whole]).chain(later).collect::<ReverseMap>());
+    let (head, tail) = live.split(&whole, DevOffset::new(200_005)).expect("inside");
+    check(&live.snapshot());
+    assert!(live.contains(&head) && live.contains(&short) && live.contains(&tail));
+}
+
+#[test]
+fn an_emptied_level_begins_anew() {
+    let (first, second) = (record(data(1), 0, 8, 0), record(data(2), 100, 8, 0));
+    let mut live = LiveMap::new();
+    assert!(live.insert(first) && live.remove(&first) && live.insert(second));
+    check(&live.snapshot());
+    assert!(live.insert(first));
+    check(&live.snapshot());
+}
+
+#[test]
+fn the_end_of_a_chunk_is_that_of_its_longest() {
+    let records = (0..500).map(|i| record(data(i), 64 * i, 32, 0));
+    let mut live = LiveMap::from(records.collect::<ReverseMap>());
+    for (start, len) in [(40, 1 << 20), (20_000, 1 << 21)] {
+        let long = record(data(999), start, len, 0);
+        assert!(live.insert(long));
+        check(&live.snapshot());
+        assert_eq!(owners_of(&live.snapshot(), at(start + len - 1, 1)).len(), 1);
+        assert!(live.remove(&long));
+        check(&live.snapshot());
+    }
+}
+
+#[test]
 fn hints_of_yesterday_lead_several_leaves_back() {
     // The hints know of a few records; between two of them come leaves full of others.
     let few = (0..600).map(|i| record(data(1), i << 20, 512, 0));
@@ -512,9 +571,9 @@ fn a_part_goes_to_the_leaf_that_it_belongs_to() {
 
 #[test]
 fn long_records_far_apart_are_narrow_too() {
-    // 2 MiB at most, and four gibibytes per leaf.
+    // 2 MiB each, and thirty gibibytes per leaf.
     let n = 40_000;
-    let long: ReverseMap = (0..n).map(|i| record(data(i), i << 25, 1 << 21, 0)).collect();
+    let long: ReverseMap = (0..n).map(|i| record(data(i), i << 28, 1 << 21, 0)).collect();
     assert!(long.memory() < 32 * long.len(), "{}", long.memory() / long.len());
     // Off the sectors as well, as long as 32 bits of bytes are enough.
     let odd: ReverseMap =
