@@ -178,7 +178,10 @@ proptest! {
     #[test]
     fn segments_are_the_maximal_parts_of_equal_owners(records in records(), asked in extents()) {
         let slots = Slots::new(&records);
-        let segments = segments_of(&map_of(&records), asked);
+        let map = map_of(&records);
+        let segments = segments_of(&map, asked);
+        prop_assert_eq!(&segments_of(&map.packed(), asked), &segments);
+        prop_assert_eq!(gaps_of(&map.packed(), asked), gaps_of(&map, asked));
         prop_assert_eq!(segments[0].0.start(), asked.start());
         prop_assert_eq!(segments[segments.len() - 1].0.end(), asked.end());
         for pair in segments.windows(2) {

@@ -530,6 +530,37 @@ fn the_end_of_a_chunk_is_that_of_its_longest() {
 }
 
 #[test]
+fn what_reaches_out_of_a_chunk_is_found_in_the_next() {
+    // Two chunks, and a record from the end of the first far into the second.
+    let records = (0..8_000).map(|i| record(data(i), 64 * i, 32, 0));
+    let mut live = LiveMap::from(records.collect::<ReverseMap>());
+    let long = record(data(9_999), 64 * 6_700 + 1, 64 * 1_000, 0);
+    assert!(!live.is_empty() && live.insert(long));
+    let map = live.snapshot();
+    for i in [6_701, 6_719, 6_720, 6_721, 7_300, 7_699] {
+        assert_eq!(owners_of(&map, at(64 * i + 3, 1)).len(), 2, "record {i}");
+        assert_eq!(owners_of(&map, at(64 * i + 33, 1)).len(), 1, "after record {i}");
+    }
+    assert_eq!(owners_of(&map, at(64 * 7_701 + 3, 1)).len(), 1);
+    assert!(live.remove(&long));
+    assert_eq!(owners_of(&live.snapshot(), at(64 * 7_300 + 3, 1)).len(), 1);
+}
+
+#[test]
+fn many_points_of_a_single_level() {
+    let map: ReverseMap = (0..3_000).map(|i| record(data(i), 64 * i, 32, 0)).collect();
+    let bytes = (0..500).map(|i| 64 * (i * 7 % 3_000) + i % 64);
+    let points: Vec<DevOffset> = bytes.map(DevOffset::new).collect();
+    let mut found = Vec::new();
+    let _ = map.owners_of_points(&points, |i, owned| (found.push((i, owned)), Continue(())).1);
+    let alone = points.iter().enumerate().flat_map(|(i, point)| {
+        owners_of(&map, at(point.get(), 1)).into_iter().map(move |owned| (i, owned))
+    });
+    assert_eq!(found, alone.collect::<Vec<_>>());
+    assert_eq!(found.len(), points.iter().filter(|point| point.get() % 64 < 32).count());
+}
+
+#[test]
 fn hints_of_yesterday_lead_several_leaves_back() {
     // The hints know of a few records; between two of them come leaves full of others.
     let few = (0..600).map(|i| record(data(1), i << 20, 512, 0));
