@@ -166,6 +166,9 @@ impl<'a, S: Space> Corruption<'a, S> {
     /// [`settle`](Self::settle) for who has the bytes of the report at hand, as whoever clips
     /// [`piece`](Self::piece) has: nothing has to be looked up.
     ///
+    /// Bytes of the report that this range does not stand for are ignored. Returns how many bytes
+    /// were decided.
+    ///
     /// # Examples
     /// ```
     /// use badrange_core::{Corruption, DevOffset, Extent, MfFlags, Outcome, Piece};
