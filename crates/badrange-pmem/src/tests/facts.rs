@@ -210,3 +210,28 @@ fn a_device_has_its_namespace_and_its_list() {
     let device = PmemDevice::with_badblocks(namespace, badblocks);
     assert_eq!(device.badblocks().to_string(), "1 2");
 }
+
+#[test]
+fn a_unit_that_is_not_mapped_whole_is_nobodys() {
+    let namespace = Namespace::new(phys(1 << 30, 64 << 20), 0, Mode::Devdax).unwrap();
+    let dax = DevDax::new(namespace.with_align(Align::Size2M).unwrap()).unwrap();
+    let vma = Vma::new(0x7f00_0000_0000, 3 << 20, DevOffset::new(0)).unwrap();
+    let unit = |at| dax.blast_radius(vma, DevOffset::new(at)).map(|blast| blast.unit());
+    assert_eq!(unit((2 << 20) - 1), Some(dev(0, 2 << 20)));
+    assert_eq!(unit(2 << 20), None, "its second half is not mapped");
+    assert_eq!(unit(3 << 20), None);
+    let late = Vma::new(0x7f00_0010_0000, 3 << 20, DevOffset::new(1 << 20)).unwrap();
+    assert_eq!(dax.blast_radius(late, DevOffset::new(1 << 20)), None, "its first half is not");
+}
+
+#[test]
+fn marked_pages_are_told_by_their_first_bytes() {
+    let whole = phys(1 << 32, 1 << 20);
+    let bus = Bus::new(Kernel::Linux7_2, Provider::Plain);
+    let namespace = Namespace::new(whole, 0, Mode::Fsdax).unwrap();
+    let mut pmem = LinuxPmem::new(namespace, ModelMemory::new(1 << 20, 256), &bus);
+    pmem.mark_page(DevOffset::new(8191));
+    pmem.mark_page(DevOffset::new(4096));
+    pmem.mark_page(DevOffset::new(3));
+    assert_eq!(pmem.marked_pages().collect::<Vec<_>>(), [0, 4096].map(DevOffset::new));
+}
