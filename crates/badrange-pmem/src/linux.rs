@@ -223,11 +223,11 @@ impl<M: Memory> LinuxPmem<M> {
     ///
     /// | sectors known to be bad | [`AccessMode::Access`] | [`AccessMode::RecoveryWrite`] |
     /// | --- | --- | --- |
-    /// | none on the device | all up to the end | the same |
-    /// | none in the range | what was asked for | the same |
+    /// | none in the range | what was asked for, up to the end | the same |
     /// | some in the range | `EHWPOISON` (6.1: `EIO`) | [`recovery_pages`] |
     ///
-    /// Never more than was asked for.
+    /// Never more than was asked for, where the kernel gives all up to the end of a device without
+    /// bad sectors and leaves it to the caller to use less.
     ///
     /// # Errors
     /// As above; `ENXIO` for a page that is not on the device, `ERANGE` for no pages at all.
@@ -242,7 +242,6 @@ impl<M: Memory> LinuxPmem<M> {
         let asked = pages.min(left).wrapping_mul(PAGE_SIZE / SECTOR_SIZE);
         let first = self.badblocks.check(Sector::new(sector), asked).first();
         let granted = match (first, mode) {
-            _ if self.badblocks.is_empty() => left,
             (None, _) => pages,
             (Some(_), AccessMode::Access) => return Err(poisoned(self.kernel)),
             (Some(bad), AccessMode::RecoveryWrite) => {
