@@ -416,6 +416,7 @@ fn a_sparse_space_takes_memory_for_its_records_alone() {
     let map: ReverseMap = far.collect();
     assert!(map.memory() < 150 * map.len(), "{}", map.memory() / map.len());
     assert!(map.packed().memory() < 20 * map.len());
+    assert_eq!(map.packed(), map);
     assert_eq!(owners_of(&map, at(5_000 << 40, 1)).len(), 1);
     assert_eq!(owners_of(&map, at((5_000 << 40) + 512, 1)), []);
 }
