@@ -18,8 +18,9 @@ mod tests;
 ///
 /// # Kernel
 /// `dev_badblocks_to_json()` of ndctl. It tests an inclusive end against an inclusive start, so that
-/// a record whose last byte is the first of the data is left out; sectors and data both begin at
-/// multiples of 512 bytes, so that this needs a region which does not.
+/// a record whose last byte is the first of the data is left out: so is here whatever is less than
+/// a sector. Sectors and data both begin at multiples of 512 bytes, so that this needs a region
+/// which does not.
 ///
 /// # Examples
 /// ```
@@ -43,9 +44,6 @@ pub fn media_errors(
     let data = namespace.data();
     let clip = |record: Extent<Sector>| {
         let bad = in_memory(region_start, record)?;
-        if bad.last() <= data.start() || bad.start() >= data.last() {
-            return None;
-        }
         let inside = bad.intersect(data)?.rebase(data.start(), DevOffset::new(0))?;
         let first = Sector::containing(inside.start());
         // Whole sectors: shifted, not rounded.

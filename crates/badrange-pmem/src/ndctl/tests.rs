@@ -61,11 +61,18 @@ fn clearing_stops_at_what_fails() {
         |range: Extent<PhysAddr>| if range.start().get() == data { 512 } else { 256 };
     let done = clear_errors(&mut bus, 0, &namespace, &mut firmware).unwrap();
     assert_eq!(done.cleared(), [phys(data, 512)]);
+    assert_eq!(done.skipped(), []);
     assert_eq!(done.failed(), Some((phys(data + 0x1000, 512), Errno::ENXIO)));
     // Half a sector was cleared: the list knows, no table does.
     assert_eq!(bus.regions()[0].badblocks().show(), "12296 1\n12304 1\n");
     assert_eq!(bus.badrange().entries(), [phys(data + 0x1100, 256), phys(data + 0x2000, 512)]);
     assert_eq!(clear_errors(&mut bus, 1, &namespace, &mut firmware), Err(Errno::ENXIO));
+    // What is not wholly in the data is left alone.
+    let mut bus = Bus::new(Kernel::Linux6_12, Provider::Acpi { clear_unit: 256 });
+    bus.add_region(phys(REGION, 0x100_0000));
+    bus.add_bad(phys(data - 512, 1024));
+    let done = clear_errors(&mut bus, 0, &namespace, &mut firmware).unwrap();
+    assert_eq!((done.cleared(), done.skipped()), (&[][..], &[phys(data - 512, 1024)][..]));
     let mut cxl = Bus::new(Kernel::Linux6_12, Provider::Cxl);
     cxl.add_region(phys(REGION, 0x100_0000));
     cxl.add_bad(phys(data, 512));

@@ -225,6 +225,14 @@ fn a_unit_that_is_not_mapped_whole_is_nobodys() {
 }
 
 #[test]
+fn a_repair_covers_a_unit_that_is_a_granule_at_least() {
+    let unit = |granule, unit| {
+        RangedPmem::new(ModelMemory::new(16_384, granule), Repair::ClearThenWrite { unit }).unit()
+    };
+    assert_eq!([unit(64, 256), unit(256, 256), unit(512, 256)], [256, 256, 512]);
+}
+
+#[test]
 fn marked_pages_are_told_by_their_first_bytes() {
     let whole = phys(1 << 32, 1 << 20);
     let bus = Bus::new(Kernel::Linux7_2, Provider::Plain);

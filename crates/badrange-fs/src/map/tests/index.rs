@@ -558,7 +558,21 @@ fn many_points_of_a_single_level() {
         owners_of(&map, at(point.get(), 1)).into_iter().map(move |owned| (i, owned))
     });
     assert_eq!(found, alone.collect::<Vec<_>>());
+    let packed = map.packed();
+    for point in &points {
+        let byte = at(point.get(), 1);
+        assert_eq!(owners_of(&packed, byte), owners_of(&map, byte));
+    }
     assert_eq!(found.len(), points.iter().filter(|point| point.get() % 64 < 32).count());
+}
+
+#[test]
+fn records_are_on_the_level_of_their_length() {
+    let level = |len| crate::map::tree::level_of(&Raw::of(&record(data(1), 5, len, 0)));
+    assert_eq!([1, 1 << 21].map(level), [0, 0]);
+    assert_eq!([(1 << 21) + 1, 1 << 30].map(level), [1, 1]);
+    assert_eq!([(1 << 30) + 1, 1 << 35].map(level), [2, 2]);
+    assert_eq!([(1 << 35) + 1, u64::MAX - 5].map(level), [3, 3]);
 }
 
 #[test]
