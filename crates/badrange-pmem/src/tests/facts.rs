@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use badrange_core::{DevOffset, Errno, Sector};
+use badrange_core::{DevOffset, Errno, PhysAddr, Sector};
 
 use super::{dev, phys};
 use crate::*;
@@ -230,6 +230,38 @@ fn a_repair_covers_a_unit_that_is_a_granule_at_least() {
         RangedPmem::new(ModelMemory::new(16_384, granule), Repair::ClearThenWrite { unit }).unit()
     };
     assert_eq!([unit(64, 256), unit(256, 256), unit(512, 256)], [256, 256, 512]);
+}
+
+#[test]
+fn clearing_no_sectors_is_no_success_since_the_table_was_rewritten() {
+    for kernel in [Kernel::Linux6_12, Kernel::Linux7_2] {
+        let mut table = BadblocksTable::new(kernel);
+        assert!(table.set(Sector::new(8), 8, true));
+        for at in [0, 8, 12, 16] {
+            assert!(!table.clear(Sector::new(at), 0), "{kernel}, sector {at}");
+        }
+        assert_eq!(table.show(), "8 8\n");
+    }
+}
+
+#[test]
+fn a_longest_record_of_6_1_keeps_its_state_where_one_begins_with_it() {
+    // It cannot grow, so that it is not written anew; the rest is a record of its own.
+    let mut table = BadblocksTable::new(Kernel::Linux6_1);
+    assert!(table.set(Sector::new(100), 512, false));
+    assert!(table.set(Sector::new(100), 600, true));
+    let records: Vec<_> =
+        table.records().map(|r| (r.start().get(), r.len(), r.is_acknowledged())).collect();
+    assert_eq!(records, [(100, 512, false), (612, 88, true)]);
+}
+
+#[test]
+fn a_machine_check_names_a_granule() {
+    let granule = |addr, lsb| machine_check_granule(PhysAddr::new(addr), lsb);
+    assert_eq!(granule(0x1234, 6), Some(phys(0x1200, 64)));
+    assert_eq!(granule(0x1240, 6), Some(phys(0x1240, 64)));
+    assert_eq!(granule(0x1fff, 12), Some(phys(0x1000, 4096)));
+    assert_eq!(granule(u64::MAX, 12), None, "it does not end within 64 bits");
 }
 
 #[test]
