@@ -256,6 +256,29 @@ fn a_longest_record_of_6_1_keeps_its_state_where_one_begins_with_it() {
 }
 
 #[test]
+fn a_record_of_6_1_is_acknowledged_by_what_covers_all_of_it() {
+    let after = |start, len| {
+        let mut table = BadblocksTable::new(Kernel::Linux6_1);
+        assert!(table.set(Sector::new(100), 10, false));
+        assert!(table.set(Sector::new(start), len, true));
+        table.records().map(|r| (r.start().get(), r.len(), r.is_acknowledged())).collect::<Vec<_>>()
+    };
+    assert_eq!(after(100, 9), [(100, 10, false)], "its last sector is left");
+    assert_eq!(after(100, 10), [(100, 10, true)]);
+    assert_eq!(after(100, 11), [(100, 11, true)]);
+    assert_eq!(after(101, 9), [(100, 10, false)], "its first sector is left");
+    assert_eq!(after(105, 10), [(100, 15, false)]);
+    assert_eq!(after(110, 5), [(100, 15, false)], "it only touches");
+    assert_eq!(after(111, 5), [(100, 10, false), (111, 5, true)]);
+    // From in front of it.
+    assert_eq!(after(90, 9), [(90, 9, true), (100, 10, false)]);
+    assert_eq!(after(90, 10), [(90, 20, false)]);
+    assert_eq!(after(90, 19), [(90, 20, false)]);
+    assert_eq!(after(90, 20), [(90, 20, true)]);
+    assert_eq!(after(90, 21), [(90, 21, true)]);
+}
+
+#[test]
 fn a_machine_check_names_a_granule() {
     let granule = |addr, lsb| machine_check_granule(PhysAddr::new(addr), lsb);
     assert_eq!(granule(0x1234, 6), Some(phys(0x1200, 64)));
