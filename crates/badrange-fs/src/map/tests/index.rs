@@ -568,7 +568,7 @@ fn many_points_of_a_single_level() {
 
 #[test]
 fn records_are_on_the_level_of_their_length() {
-    let level = |len| crate::map::tree::level_of(&Raw::of(&record(data(1), 5, len, 0)));
+    let level = |len| tree::level_of(&Raw::of(&record(data(1), 5, len, 0)));
     assert_eq!([1, 1 << 21].map(level), [0, 0]);
     assert_eq!([(1 << 21) + 1, 1 << 30].map(level), [1, 1]);
     assert_eq!([(1 << 30) + 1, 1 << 35].map(level), [2, 2]);
