@@ -279,6 +279,20 @@ fn a_record_of_6_1_is_acknowledged_by_what_covers_all_of_it() {
 }
 
 #[test]
+fn two_records_of_6_1_that_are_joined_are_acknowledged_if_both_were() {
+    let joined = |first, second| {
+        let mut table = BadblocksTable::new(Kernel::Linux6_1);
+        assert!(table.set(Sector::new(100), 10, first));
+        assert!(table.set(Sector::new(112), 10, second));
+        assert!(table.set(Sector::new(110), 2, true));
+        table.records().map(|r| (r.start().get(), r.len(), r.is_acknowledged())).collect::<Vec<_>>()
+    };
+    for (first, second) in [(true, true), (true, false), (false, true), (false, false)] {
+        assert_eq!(joined(first, second), [(100, 22, first && second)], "{first} {second}");
+    }
+}
+
+#[test]
 fn a_machine_check_names_a_granule() {
     let granule = |addr, lsb| machine_check_granule(PhysAddr::new(addr), lsb);
     assert_eq!(granule(0x1234, 6), Some(phys(0x1200, 64)));
