@@ -121,9 +121,6 @@ impl<M: Memory> LinuxPmem<M> {
             let place = (usize::try_from(done).unwrap_or(0), usize::try_from(run).unwrap_or(0));
             let copied = copy(self, at, granted.recovery, place.0, place.1);
             done = done.saturating_add(copied);
-            if copied == 0 {
-                error = Errno::EFAULT;
-            }
             if copied < run {
                 break;
             }

@@ -293,6 +293,21 @@ fn two_records_of_6_1_that_are_joined_are_acknowledged_if_both_were() {
 }
 
 #[test]
+fn one_record_that_is_not_acknowledged_is_enough_for_a_check() {
+    for (first, second, code) in
+        [(true, true, 1), (true, false, -1), (false, true, -1), (false, false, -1)]
+    {
+        for kernel in Kernel::ALL {
+            let mut table = BadblocksTable::new(kernel);
+            assert!(table.set(Sector::new(100), 10, first));
+            assert!(table.set(Sector::new(120), 10, second));
+            assert_eq!(table.check(Sector::new(105), 20).code(), code, "{kernel}");
+            assert_eq!(table.check(Sector::new(110), 10).code(), 0, "{kernel}");
+        }
+    }
+}
+
+#[test]
 fn a_machine_check_names_a_granule() {
     let granule = |addr, lsb| machine_check_granule(PhysAddr::new(addr), lsb);
     assert_eq!(granule(0x1234, 6), Some(phys(0x1200, 64)));
