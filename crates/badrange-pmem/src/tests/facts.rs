@@ -308,6 +308,34 @@ fn one_record_that_is_not_acknowledged_is_enough_for_a_check() {
 }
 
 #[test]
+fn errors_of_an_access_say_what_could_not_be_done() {
+    let memory = ModelMemory::new(4096, 64);
+    memory.poison(dev(0, 4096));
+    let pmem = RangedPmem::new(&memory, Repair::WriteAndClear);
+    let _ = pmem.report(dev(0, 4096));
+    let message = |at, len| pmem.write(DevOffset::new(at), &vec![7; len]).unwrap_err().to_string();
+    assert_eq!(
+        message(4000, 128),
+        "cannot access device bytes [0xfa0..0x1020): it is not on the device"
+    );
+    assert_eq!(
+        message(10, 118),
+        "cannot write device bytes [0xa..0x80): there are holes in units that it covers only in part"
+    );
+    memory.fail_after(64);
+    assert_eq!(
+        message(0, 128),
+        "cannot write device bytes [0x0..0x80): poison was not cleared after 64 bytes"
+    );
+    assert_eq!(
+        pmem.read(dev(0, 8), &mut [0; 7]).unwrap_err().to_string(),
+        "cannot access device bytes [0x0..0x8): the buffer has another length"
+    );
+    let vast = Repair::ClearThenWrite { unit: u64::MAX };
+    assert_eq!(RangedPmem::new(ModelMemory::new(4096, 64), vast).unit(), 1 << 63);
+}
+
+#[test]
 fn a_machine_check_names_a_granule() {
     let granule = |addr, lsb| machine_check_granule(PhysAddr::new(addr), lsb);
     assert_eq!(granule(0x1234, 6), Some(phys(0x1200, 64)));
