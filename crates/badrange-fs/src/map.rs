@@ -428,25 +428,17 @@ fn emit(
     end: u64,
     sink: &mut impl FnMut(Owned) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    if !raw.is_plain() {
+    if !raw.is_plain() || raw.start < start || raw.end > end {
         return emit_part(raw, start, end, sink);
     }
     let Some(record) = raw.record() else { return ControlFlow::Continue(()) };
-    let (device, file_start) = if raw.start < start || raw.end > end {
-        let (from, to) = (raw.start.max(start), raw.end.min(end));
-        let part = Extent::from_bounds(DevOffset::new(from), DevOffset::new(to));
-        let Ok(part) = part else { return ControlFlow::Continue(()) };
-        // NO-OVERFLOW: clipped to the record.
-        (part, raw.file.checked_add(from.wrapping_sub(raw.start)))
-    } else {
-        (record.extent, Some(raw.file))
-    };
-    let file = file_start.and_then(|start| Extent::new(FileOffset::new(start), device.len()).ok());
+    let device = record.extent;
+    let file = Extent::new(record.file_start, device.len()).ok();
     sink(Owned { device, record, file })
 }
 
 /// [`emit`] for what has to be clipped, and for what is not data of a file.
-#[inline(never)]
+#[inline]
 fn emit_part(
     raw: Raw,
     start: u64,

@@ -1,6 +1,6 @@
 use std::io::BufRead;
 
-use badrange_core::{DevOffset, Extent, Space};
+use badrange_core::{DevOffset, Extent};
 
 use crate::{
     ParseError, ParseErrorKind,
@@ -109,11 +109,9 @@ fn joined(mut ranges: Vec<BadRange>) -> Vec<BadRange> {
     ranges.sort_by_key(|r| r.extent);
     let mut out: Vec<BadRange> = Vec::with_capacity(ranges.len());
     for next in ranges {
-        match out.last_mut() {
-            Some(last) if next.extent.start().to_raw() <= last.extent.end().to_raw() => {
-                last.extent = last.extent.hull(next.extent);
-            }
-            _ => out.push(next),
+        match out.last_mut().and_then(|last| Some((last.extent.union(next.extent)?, last))) {
+            Some((both, last)) => last.extent = both,
+            None => out.push(next),
         }
     }
     out

@@ -111,9 +111,8 @@ pub(crate) fn remainder_pages(bad: Extent<PhysAddr>, states: &States, pages: &mu
     }
     for next in remainder.map(|run| run.span().containing_pages()) {
         // Ascending and disjoint bytes share a page at most with the neighbour.
-        let last = pages.last_mut().filter(|last| last.span().end() >= next.start());
-        match last {
-            Some(last) => *last = last.span().hull(next).into(),
+        match pages.last_mut().and_then(|last| Some((last.span().union(next)?, last))) {
+            Some((both, last)) => *last = both.into(),
             None => pages.push(next.into()),
         }
     }

@@ -244,15 +244,18 @@ fn clearing_no_sectors_is_no_success_since_the_table_was_rewritten() {
     }
 }
 
+/// Start, length and whether it is acknowledged.
+fn records(table: &BadblocksTable) -> Vec<(u64, u64, bool)> {
+    table.records().map(|r| (r.start().get(), r.len(), r.is_acknowledged())).collect()
+}
+
 #[test]
 fn a_longest_record_of_6_1_keeps_its_state_where_one_begins_with_it() {
     // It cannot grow, so that it is not written anew; the rest is a record of its own.
     let mut table = BadblocksTable::new(Kernel::Linux6_1);
     assert!(table.set(Sector::new(100), 512, false));
     assert!(table.set(Sector::new(100), 600, true));
-    let records: Vec<_> =
-        table.records().map(|r| (r.start().get(), r.len(), r.is_acknowledged())).collect();
-    assert_eq!(records, [(100, 512, false), (612, 88, true)]);
+    assert_eq!(records(&table), [(100, 512, false), (612, 88, true)]);
 }
 
 #[test]
@@ -261,7 +264,7 @@ fn a_record_of_6_1_is_acknowledged_by_what_covers_all_of_it() {
         let mut table = BadblocksTable::new(Kernel::Linux6_1);
         assert!(table.set(Sector::new(100), 10, false));
         assert!(table.set(Sector::new(start), len, true));
-        table.records().map(|r| (r.start().get(), r.len(), r.is_acknowledged())).collect::<Vec<_>>()
+        records(&table)
     };
     assert_eq!(after(100, 9), [(100, 10, false)], "its last sector is left");
     assert_eq!(after(100, 10), [(100, 10, true)]);
@@ -285,7 +288,7 @@ fn two_records_of_6_1_that_are_joined_are_acknowledged_if_both_were() {
         assert!(table.set(Sector::new(100), 10, first));
         assert!(table.set(Sector::new(112), 10, second));
         assert!(table.set(Sector::new(110), 2, true));
-        table.records().map(|r| (r.start().get(), r.len(), r.is_acknowledged())).collect::<Vec<_>>()
+        records(&table)
     };
     for (first, second) in [(true, true), (true, false), (false, true), (false, false)] {
         assert_eq!(joined(first, second), [(100, 22, first && second)], "{first} {second}");

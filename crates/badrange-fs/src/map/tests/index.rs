@@ -84,6 +84,13 @@ fn found_by(map: &ReverseMap, asked: Extent<DevOffset>) -> Vec<Record> {
     found.into_iter().map(|owned| owned.record).collect()
 }
 
+/// What a batch of points has to give.
+fn one_by_one(map: &ReverseMap, points: &[DevOffset]) -> Vec<(usize, Owned)> {
+    let owners = |point: &DevOffset| owners_of(map, at(point.get(), 1));
+    let each = points.iter().map(owners).enumerate();
+    each.flat_map(|(i, owners)| owners.into_iter().map(move |owned| (i, owned))).collect()
+}
+
 fn forms(records: &[Record]) -> [(&'static str, ReverseMap); 4] {
     let mut sorted = records.to_vec();
     sorted.sort_by_key(in_order);
@@ -149,10 +156,7 @@ proptest! {
             let mut found = Vec::new();
             let all = map.owners_of_points(&points, |i, o| (found.push((i, o)), Continue(())).1);
             prop_assert_eq!(all, Continue(()));
-            let alone = points.iter().enumerate().flat_map(|(i, point)| {
-                owners_of(&map, at(point.get(), 1)).into_iter().map(move |owned| (i, owned))
-            });
-            let alone: Vec<(usize, Owned)> = alone.collect();
+            let alone = one_by_one(&map, &points);
             prop_assert_eq!(&found, &alone, "{}", name);
             let mut calls = 0;
             let stopped = map.owners_of_points(&points, |_, _| (calls += 1, Break(())).1);
@@ -554,15 +558,8 @@ fn many_points_of_a_single_level() {
     let points: Vec<DevOffset> = bytes.map(DevOffset::new).collect();
     let mut found = Vec::new();
     let _ = map.owners_of_points(&points, |i, owned| (found.push((i, owned)), Continue(())).1);
-    let alone = points.iter().enumerate().flat_map(|(i, point)| {
-        owners_of(&map, at(point.get(), 1)).into_iter().map(move |owned| (i, owned))
-    });
-    assert_eq!(found, alone.collect::<Vec<_>>());
-    let packed = map.packed();
-    for point in &points {
-        let byte = at(point.get(), 1);
-        assert_eq!(owners_of(&packed, byte), owners_of(&map, byte));
-    }
+    assert_eq!(found, one_by_one(&map, &points));
+    assert_eq!(found, one_by_one(&map.packed(), &points));
     assert_eq!(found.len(), points.iter().filter(|point| point.get() % 64 < 32).count());
 }
 
