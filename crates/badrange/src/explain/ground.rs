@@ -73,16 +73,21 @@ impl Ranges {
 
     /// The same bytes as disjoint ranges, ascending.
     pub(crate) fn union(&mut self) -> Vec<(u64, u64)> {
-        self.0.sort_unstable();
-        let mut united: Vec<(u64, u64)> = Vec::new();
-        for (start, end) in &self.0 {
-            match united.last_mut() {
-                Some((_, last)) if *last >= *start => *last = (*last).max(*end),
-                _ => united.push((*start, *end)),
-            }
-        }
-        united
+        united(&mut self.0)
     }
+}
+
+/// The bytes of half-open ranges as disjoint ones, ascending.
+pub(super) fn united(ranges: &mut [(u64, u64)]) -> Vec<(u64, u64)> {
+    ranges.sort_unstable();
+    let mut united: Vec<(u64, u64)> = Vec::new();
+    for (start, end) in ranges {
+        match united.last_mut() {
+            Some((_, last)) if *last >= *start => *last = (*last).max(*end),
+            _ => united.push((*start, *end)),
+        }
+    }
+    united
 }
 
 /// Where bytes are counted: physical memory, or a device.

@@ -12,6 +12,7 @@ use badrange_input::{Device, Layer, Topology};
 use super::{
     Query, Target, Verdict,
     build::{Content, Finding},
+    ground::united,
 };
 
 /// Marks what can be rebuilt, and from which devices; cuts findings where that changes.
@@ -83,7 +84,7 @@ impl<'t> Damage<'t> {
                 damage.climb(device, leg, on, &mut bad);
             }
             if let Some(known) = damage.bad.get_mut(place) {
-                *known = united(bad);
+                *known = united(&mut bad);
             }
         }
         damage
@@ -316,18 +317,6 @@ fn asked(device: &Device, place: usize, devices: &[Device], query: &Query) -> Ra
             ranges
         }
     }
-}
-
-fn united(mut ranges: Ranges) -> Ranges {
-    ranges.sort_unstable();
-    let mut all: Ranges = Vec::new();
-    for (start, end) in ranges {
-        match all.last_mut() {
-            Some((_, last)) if *last >= start => *last = (*last).max(end),
-            _ => all.push((start, end)),
-        }
-    }
-    all
 }
 
 fn extent(start: u64, end: u64) -> Option<Extent<DevOffset>> {
