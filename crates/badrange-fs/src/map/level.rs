@@ -71,7 +71,7 @@ impl Level {
     }
 
     /// The same for who has a guess where `from` is.
-    #[inline]
+    #[inline(always)] // as `Directory::find_by`
     pub(super) fn try_each_by(
         &self,
         guess: Guess,

@@ -106,16 +106,48 @@ impl Tree {
         &self,
         from: impl Fn() -> u64,
         end: u64,
-        mut each: impl FnMut(Raw) -> ControlFlow<()>,
+        each: impl FnMut(Raw) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         if let Some(level) = self.only() {
             return level.try_each_by(level.directory().guess(from()), from, end, each);
         }
+        self.try_each_of_levels(from, end, each)
+    }
+
+    /// The same, where several levels have records.
+    #[inline(never)]
+    fn try_each_of_levels(
+        &self,
+        from: impl Fn() -> u64,
+        end: u64,
+        mut each: impl FnMut(Raw) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let Some(main) = self.levels.get(self.main) else { return ControlFlow::Continue(()) };
         let mut few = Few::default();
         if few.find(self.others(main), &from, end).is_break() {
             return self.try_each_of_many(main, from, end, each);
         }
+        if few.precede(self.main, from()) {
+            for raw in &few.raws {
+                if raw.end > from() {
+                    each(*raw)?;
+                }
+            }
+            return main.try_each_by(main.directory().guess(from()), from, end, each);
+        }
+        self.try_each_between(main, few, from, end, each)
+    }
+
+    /// The same, where records of other levels come between those of the main one.
+    #[inline(never)]
+    fn try_each_between(
+        &self,
+        main: &Level,
+        mut few: Few,
+        from: impl Fn() -> u64,
+        end: u64,
+        mut each: impl FnMut(Raw) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         main.try_each(main.directory().find(from()), &from, end, |raw| {
             if few.due <= raw.start {
                 few.give(Some(&raw), &from, &mut each)?;
@@ -209,6 +241,15 @@ impl Few {
         }
         self.due = self.raws.first().map_or(u64::MAX, |raw| raw.start);
         ControlFlow::Continue(())
+    }
+
+    /// Whether all of them come before whatever of a level ends after `from`, which is plain to see
+    /// where they begin further back than a record of that level is long.
+    #[inline]
+    fn precede(&self, level: usize, from: u64) -> bool {
+        let Some(last) = self.raws.last() else { return true };
+        let back = LENGTHS.get(level).and_then(|longest| from.checked_sub(*longest));
+        back.is_some_and(|back| last.start <= back)
     }
 
     /// Calls `each` with those that come before a record; with all that are left, without one.

@@ -563,6 +563,23 @@ fn many_points_of_a_single_level() {
     assert_eq!(found.len(), points.iter().filter(|point| point.get() % 64 < 32).count());
 }
 
+/// A record of the main level is 2 MiB long at most: up to there one that begins with it, or just
+/// before or behind it, belongs in its place; whoever asks beyond meets the long one alone.
+#[test]
+fn a_long_record_is_told_in_its_place_among_short_ones() {
+    const SHORT: u64 = 1 << 21;
+    let short = (0..8).map(|i| record(data(5), i * SHORT, SHORT, 0));
+    for begin in [3 * SHORT - 1, 3 * SHORT, 3 * SHORT + 1] {
+        let long = [record(data(1), begin, 1 << 40, 0), record(data(9), begin, 1 << 40, 0)];
+        let records: Vec<Record> = short.clone().chain(long).collect();
+        let map = map_of(&records);
+        let asked = [begin, begin + 1, 4 * SHORT - 1, 4 * SHORT, begin + SHORT - 1, begin + SHORT];
+        for asked in asked.into_iter().flat_map(|from| [at(from, 1), at(from, 3 * SHORT)]) {
+            assert_eq!(found_by(&map, asked), listed(&records, asked), "{asked} over {begin}");
+        }
+    }
+}
+
 #[test]
 fn records_are_on_the_level_of_their_length() {
     let level = |len| tree::level_of(&Raw::of(&record(data(1), 5, len, 0)));
