@@ -133,10 +133,17 @@ impl fmt::Display for ParseError {
         if !self.value.is_empty() {
             write!(f, " {:?}", self.value)?;
         }
-        // A hint may quote another library's words about the text; a terminal must not obey them.
-        f.write_str(after)?;
-        f.write_str(": ")?;
-        self.hint.chars().try_for_each(|c| {
+        // A hint may quote another library's words about the text.
+        write!(f, "{after}: {}", Plain(&self.hint))
+    }
+}
+
+/// Words with their control characters escaped: a terminal must not obey what a text says.
+pub(crate) struct Plain<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| {
             if c.is_control() { write!(f, "{}", c.escape_unicode()) } else { f.write_char(c) }
         })
     }

@@ -201,7 +201,10 @@ struct Fields {
     array: Option<u64>,
     role: Option<MdRole>,
     events: Vec<u64>,
-    state: String,
+    /// The line `Array State`, and what it says.
+    array_state: Option<(u64, String)>,
+    /// The same from the table that 0.90 has instead.
+    seen: String,
     recovery_offset: Option<u64>,
     moving: Option<String>,
 }
@@ -234,7 +237,7 @@ impl Fields {
                 self.recovery_offset = Some(sectors(line, "recovery offset", first)?);
             }
             "Device Role" => self.role = Some(role(line, value)?),
-            "Array State" => self.state = first.to_owned(),
+            "Array State" => self.array_state = Some((line.number, first.to_owned())),
             "Events" => {
                 let parts = first.split('.').map(|n| line.number("events", n, "events"));
                 self.events = parts.collect::<Result<_, _>>()?;
@@ -272,14 +275,14 @@ impl Fields {
     fn see(&mut self, role: u64, active: bool) {
         let is_role = role < OLD_MEMBERS && Some(role) < self.raid_devices;
         let Some(role) = usize::try_from(role).ok().filter(|_| is_role) else { return };
-        let mut state: Vec<char> = self.state.chars().collect();
+        let mut state: Vec<char> = self.seen.chars().collect();
         if state.len() <= role {
             state.resize(role.saturating_add(1), '.');
         }
         if let Some(known) = state.get_mut(role).filter(|_| active) {
             *known = 'A';
         }
-        self.state = state.into_iter().collect();
+        self.seen = state.into_iter().collect();
     }
 
     fn finish(self) -> Result<MdMember, ParseError> {
@@ -301,6 +304,15 @@ impl Fields {
         if self.data_offset.is_none() && matches!(version, MdVersion::V1_1 | MdVersion::V1_2) {
             return Err(missing("data offset"));
         }
+        let state = match self.array_state {
+            Some((line, said)) if !late => {
+                let hint = "a superblock of 0.90 has a table of its members instead";
+                let at = Line { number: line, text: "" };
+                return Err(at.err(ParseErrorKind::Inconsistent, "array state", &said, hint));
+            }
+            Some((_, said)) => said,
+            None => self.seen,
+        };
         Ok(MdMember {
             device: self.device,
             version,
@@ -316,7 +328,7 @@ impl Fields {
             array_bytes: self.array,
             role: self.role.ok_or_else(|| missing("device role"))?,
             events: self.events,
-            state: self.state,
+            state,
             recovery_offset: self.recovery_offset,
             moving: self.moving,
             line: self.line,

@@ -1,5 +1,7 @@
 use core::fmt;
 
+use crate::error::Plain;
+
 /// A stack that could not be built: which file, which line, what, and what to do.
 ///
 /// # Examples
@@ -24,7 +26,8 @@ impl StackError {
         line: Option<u64>,
         message: impl Into<String>,
     ) -> Self {
-        Self { file: file.into(), line, message: message.into() }
+        // It may quote any of the files.
+        Self { file: file.into(), line, message: Plain(&message.into()).to_string() }
     }
 
     /// The file the error is in, as `stack.toml` names it.
@@ -48,7 +51,7 @@ impl StackError {
 
 impl fmt::Display for StackError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
+        Plain(&self.file).fmt(f)?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }

@@ -1,8 +1,8 @@
 //! Superblocks, thin pools and listings that no capture at hand has.
 
 use badrange_input::{
-    MAX_THIN_RANGES, MdRole, MdVersion, ParseErrorKind, parse_lsblk, parse_mdadm_examine,
-    parse_thin_dump,
+    MAX_THIN_RANGES, MdRole, MdVersion, MemoryFiles, ParseErrorKind, Topology, parse_lsblk,
+    parse_mdadm_examine, parse_thin_dump,
 };
 
 /// As mdadm prints 0.90: sizes in KiB, no data offset, a table of the members.
@@ -111,6 +111,37 @@ fn a_member_of_number_2_to_the_40_takes_no_memory() {
     assert!(bomb.contains(" 1099511627776 "));
     let members = parse_mdadm_examine(bomb.as_bytes()).unwrap();
     assert_eq!(members[0].state, ".A");
+}
+
+#[test]
+fn a_superblock_of_0_90_with_a_state_of_later_ones_is_refused() {
+    let text = OLD.replace("   Raid Devices : 3", "    Array State : AAA\n   Raid Devices : 3");
+    assert_ne!(text, OLD);
+    let line = text.lines().position(|line| line.contains("Array State")).unwrap() as u64 + 1;
+    let err = parse_mdadm_examine(text.as_bytes()).unwrap_err();
+    assert_eq!((err.kind(), err.line()), (ParseErrorKind::Inconsistent, Some(line)));
+    assert!(
+        err.to_string().contains("contradictory array state \"AAA\": a superblock of 0.90"),
+        "{err}"
+    );
+}
+
+#[test]
+fn what_an_error_about_a_stack_quotes_has_no_control_characters() {
+    let member = |uuid: &str, role: u8| {
+        format!(
+            "Magic : a92b4efc\nVersion : 1.2\nArray UUID : {uuid}\nRaid Level : raid1\n\
+             Raid Devices : 2\nAvail Dev Size : 2048 sectors\nData Offset : 2048 sectors\n\
+             Events : 1\nDevice Role : Active device {role}\nArray State : AA\n"
+        )
+    };
+    let files = MemoryFiles::new().with("a", member("1:2", 0)).with("b", member("1:\u{14}2", 1));
+    let toml = "schema = \"badrange.stack/1\"\n[[disk]]\nname = \"a\"\nsectors = 8192\n\
+                [[disk]]\nname = \"b\"\nsectors = 8192\n\
+                [[md]]\nname = \"m\"\ndevices = [\"a\", \"b\"]\nexamine = [\"a\", \"b\"]\n";
+    let err = Topology::load("stack.toml", toml, &files).unwrap_err().to_string();
+    assert!(err.contains("no members of one array") && err.contains("1:\\u{14}2"), "{err:?}");
+    assert!(!err.contains(char::is_control), "{err:?}");
 }
 
 #[test]
