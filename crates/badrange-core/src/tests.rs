@@ -130,6 +130,19 @@ proptest! {
     }
 
     #[test]
+    fn a_slice_of_a_piece_keeps_its_elements_together(
+        run in runs(), gap in 0..8_u64, from in 0..10_u64, to in 0..10_u64,
+    ) {
+        let first = Extent::new(ReportOffset::new(5), run.element_len()).unwrap();
+        let origin = Run::new(first, run.element_len() + gap, run.count()).unwrap();
+        let pairs: Vec<_> = run.elements().zip(origin.elements()).collect();
+        let named = pairs.get(from as usize..to as usize).filter(|named| !named.is_empty());
+        let slice = Piece::new(run, origin).unwrap().slice(from..to);
+        let pairs_of = |p: Piece<DevOffset>| p.here().elements().zip(p.origin().elements()).collect();
+        prop_assert_eq!(slice.map(pairs_of), named.map(Vec::from));
+    }
+
+    #[test]
     fn the_first_element_that_ends_after_a_unit(run in runs(), at in 0..2 * SCALE) {
         let at = DevOffset::new(at);
         let first = run.elements().position(|e| e.end() > at);
