@@ -13,7 +13,7 @@ use badrange::input::{
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::{EXIT_DATA, Failure, discover};
+use crate::{EXIT_DATA, Failure, discover, report::plain};
 
 /// Say what is odd about the description of a stack.
 ///
@@ -147,7 +147,8 @@ fn show(out: &mut impl Write, name: &str, findings: &[CheckFinding]) -> Result<(
         };
         let place = place(finding).map_or_else(String::new, |place| format!("{place}: "));
         let code = finding.code;
-        writeln!(out, "{color}{}{color:#} [{code}]: {place}{}", finding.severity, finding.message)?;
+        let message = plain(&format!("{place}{}", finding.message));
+        writeln!(out, "{color}{}{color:#} [{code}]: {message}", finding.severity)?;
         writeln!(out, "  {}", finding.meaning)?;
     }
     match findings.len() {

@@ -7,7 +7,7 @@ use badrange::{
     input::{DirFiles, Discovery},
 };
 
-use crate::{Failure, explain, progress::Shown};
+use crate::{Failure, explain, progress::Shown, report::plain};
 
 /// The explainer of a directory; what was used for it, and what is missing, is said on standard
 /// error.
@@ -34,13 +34,13 @@ pub(crate) fn look(dir: &Path) -> Result<Discovery, Failure> {
 pub(crate) fn tell(found: &Discovery) -> Result<(), Failure> {
     let mut err = anstream::stderr().lock();
     for (file, what) in &found.used {
-        writeln!(err, "used: {file}: {what}")?;
+        writeln!(err, "used: {}", plain(&format!("{file}: {what}")))?;
     }
     for (file, why) in &found.left_out {
-        writeln!(err, "left out: {file}: {why}")?;
+        writeln!(err, "left out: {}", plain(&format!("{file}: {why}")))?;
     }
     for missing in &found.missing {
-        writeln!(err, "missing: {missing}")?;
+        writeln!(err, "missing: {}", plain(missing))?;
     }
     Ok(())
 }

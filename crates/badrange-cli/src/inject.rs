@@ -9,7 +9,7 @@ use badrange::{
 use clap::{Args, builder::PossibleValuesParser};
 use serde_json::{json, value::RawValue};
 
-use crate::{Failure, explain};
+use crate::{Failure, explain, report::plain};
 
 /// Print the commands that make a range of a file fail on a test machine. Runs nothing.
 ///
@@ -92,9 +92,9 @@ fn as_json(args: &InjectArgs, explainer: &Explainer, plan: &InjectPlan) -> Resul
 
 fn script(out: &mut impl Write, args: &InjectArgs, plan: &InjectPlan) -> Result<(), Failure> {
     writeln!(out, "#!/usr/bin/env bash")?;
-    writeln!(out, "# Makes {} fail by {}. For a test machine.", one_line(&args.file), plan.emit)?;
+    writeln!(out, "# Makes {} fail by {}. For a test machine.", plain(&args.file), plan.emit)?;
     for at in &plan.at {
-        writeln!(out, "# bad: {}", one_line(at))?;
+        writeln!(out, "# bad: {}", plain(at))?;
     }
     writeln!(out, "set -eu")?;
     for command in &plan.commands {
@@ -107,9 +107,4 @@ fn script(out: &mut impl Write, args: &InjectArgs, plan: &InjectPlan) -> Result<
         }
     }
     Ok(())
-}
-
-/// A name in a comment must not end it.
-fn one_line(text: &str) -> String {
-    text.chars().flat_map(char::escape_debug).collect()
 }

@@ -12,7 +12,7 @@ use badrange::{
 };
 use clap::Args;
 
-use crate::{Failure, explain};
+use crate::{Failure, explain, report::plain};
 
 const SECTOR: u64 = 512;
 const PAGE: u64 = 4096;
@@ -66,8 +66,8 @@ pub(crate) fn run(args: &LocateArgs) -> Result<u8, Failure> {
 
 fn show(out: &mut impl Write, located: &Located) -> io::Result<()> {
     let bold = Style::new().bold();
-    let name = name(located);
-    writeln!(out, "{bold}{name}{bold:#} on {}: {} bytes", located.fs, located.len)?;
+    let (name, fs) = (plain(&name(located)), plain(&located.fs));
+    writeln!(out, "{bold}{name}{bold:#} on {fs}: {} bytes", located.len)?;
     let ranges: Vec<_> =
         located.pieces.iter().map(|p| format!("{}+{}", p.file_start, p.len)).collect();
     let head = "file bytes";
@@ -77,7 +77,7 @@ fn show(out: &mut impl Write, located: &Located) -> io::Result<()> {
     for (piece, range) in located.pieces.iter().zip(&ranges) {
         for (number, way) in ways(piece).into_iter().enumerate() {
             let range = if number == 0 { range } else { "" };
-            writeln!(out, "  {range:width$}  {way}")?;
+            writeln!(out, "  {range:width$}  {}", plain(&way))?;
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use badrange::{
 };
 use clap::Args;
 
-use crate::{Failure, ranges};
+use crate::{Failure, ranges, report::plain};
 
 /// Options that go with a text.
 #[derive(Debug, Args)]
@@ -61,7 +61,11 @@ pub(crate) fn located(explainer: &Explainer, args: &LogArgs) -> Result<Located, 
                 return Err(Failure::usage(message));
             }
             (Some(name), None) => {
-                writeln!(anstream::stderr(), "note: a list without a device: taken as {name}'s")?;
+                writeln!(
+                    anstream::stderr(),
+                    "note: a list without a device: taken as {}'s",
+                    plain(name)
+                )?;
             }
             (Some(_), Some(_)) => {}
         }
@@ -74,7 +78,7 @@ pub(crate) fn located(explainer: &Explainer, args: &LogArgs) -> Result<Located, 
 fn notes(located: &Located, truncated: Option<u64>) -> io::Result<()> {
     let mut err = anstream::stderr().lock();
     for unplaced in &located.unplaced {
-        writeln!(err, "note: line {}: not explained: {}", unplaced.line, unplaced.what)?;
+        writeln!(err, "note: line {}: not explained: {}", unplaced.line, plain(&unplaced.what))?;
     }
     if located.merged > 0 {
         let merged = located.merged;

@@ -78,7 +78,8 @@ fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
             if !failure.message.is_empty() {
-                let _ = writeln!(anstream::stderr(), "badrange: {}", failure.message);
+                let lines: Vec<_> = failure.message.lines().map(report::plain).collect();
+                let _ = writeln!(anstream::stderr(), "badrange: {}", lines.join("\n"));
             }
             ExitCode::from(failure.status)
         }

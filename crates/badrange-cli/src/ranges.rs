@@ -10,7 +10,7 @@ use badrange::input::{BlockUnit, NamedRange, Place, RangeList, RangeOptions, rea
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::Failure;
+use crate::{Failure, report::plain};
 
 /// List the bad ranges that a text names: kernel log, bad block list, ndctl or cxl JSON, rescue map.
 ///
@@ -168,7 +168,7 @@ fn notes(list: &RangeList, blocks: &[&NamedRange], all: bool) -> io::Result<()> 
         writeln!(err, "note: line {line}: {place} ({confidence}): {SIZE_UNKNOWN}")?;
     }
     for unplaced in &list.unplaced {
-        writeln!(err, "note: line {}: cannot be placed: {}", unplaced.line, unplaced.what)?;
+        writeln!(err, "note: line {}: cannot be placed: {}", unplaced.line, plain(&unplaced.what))?;
     }
     for range in list.ranges.iter().filter(|_| !all) {
         if let Some(line) = range.narrowed {

@@ -14,7 +14,7 @@ use badrange::{
 };
 use clap::{Args, ValueEnum};
 
-pub(crate) use self::words::wrap;
+pub(crate) use self::words::{plain, wrap};
 use crate::Failure;
 
 /// How an answer is printed.

@@ -12,7 +12,7 @@ use badrange::{
 use super::{
     Caps,
     text::uses,
-    words::{asked, capped, file, losses, lost, range, summary, tally, way, what},
+    words::{asked, capped, file, is_obeyed, losses, lost, range, summary, tally, way, what},
 };
 
 const STYLE: &str = include_str!("style.css");
@@ -51,17 +51,12 @@ impl<T: AsRef<str>> fmt::Display for Esc<T> {
                 '&' => f.write_str("&amp;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
-                // Controls, and marks that turn the direction of writing, are shown, not obeyed.
-                c if c.is_control() || is_direction(c) => write!(f, "{}", c.escape_debug())?,
+                c if is_obeyed(c) => write!(f, "{}", c.escape_debug())?,
                 c => write!(f, "{c}")?,
             }
         }
         Ok(())
     }
-}
-
-const fn is_direction(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Units of the picture from the left end of a device to the right one.

@@ -10,7 +10,9 @@ use badrange::{
 use super::{
     Caps,
     text::uses,
-    words::{asked, capped, file, losses, lost, range, summary, tally, way, what},
+    words::{
+        asked, capped, file, is_obeyed, losses, lost, plain, range, summary, tally, way, what,
+    },
 };
 
 pub(super) fn write(out: &mut impl Write, report: &Report<'_>, caps: Caps) -> io::Result<()> {
@@ -36,7 +38,7 @@ fn cell(text: &str) -> String {
                 cell.push(c);
             }
             '\n' | '\r' | '\t' => cell.push(' '),
-            c if c.is_control() => cell.extend(c.escape_debug()),
+            c if is_obeyed(c) => cell.extend(c.escape_debug()),
             c => cell.push(c),
         }
     }
@@ -48,7 +50,7 @@ fn code(text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.saturating_add(1));
     // A bar ends a cell in a code span too.
-    let text = text.replace('|', "\\|").replace('\n', " ");
+    let text = plain(&text.replace('|', "\\|").replace('\n', " "));
     if text.starts_with('`') || text.ends_with('`') {
         return format!("{fence} {text} {fence}");
     }

@@ -7,7 +7,7 @@ use badrange::explain::{Explanation, PieceFound};
 
 use super::{
     Caps,
-    words::{asked, capped, lost, range, way, what, wrap},
+    words::{asked, capped, lost, plain, range, way, what, wrap},
 };
 
 /// Columns of the table, at most.
@@ -17,7 +17,7 @@ const RANGE_WIDTH: usize = 28;
 
 pub(super) fn query(out: &mut impl Write, explanation: &Explanation, caps: Caps) -> io::Result<()> {
     let bold = Style::new().bold();
-    writeln!(out, "{bold}{}{bold:#}: {}", explanation.at, asked(explanation))?;
+    writeln!(out, "{bold}{}{bold:#}: {}", plain(&explanation.at), asked(explanation))?;
     let memory = explanation.device == "phys";
     let unit = if memory { "bytes" } else { "sectors" };
     let (pieces, more) = capped(&explanation.pieces, caps.pieces);

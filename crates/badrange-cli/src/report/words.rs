@@ -168,12 +168,33 @@ fn hop(position: &Position) -> String {
     }
 }
 
-/// Breaks a line at blanks so that no part is wider than `room`; a word that is wider by itself is
-/// cut, never dropped.
+/// What a terminal or a browser would obey: controls, and marks that turn the direction of writing.
+pub(super) fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// Text of which everything is shown and nothing obeyed: files may have any name.
+pub(crate) fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_obeyed(c) {
+            true => shown.extend(c.escape_debug()),
+            false => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// Breaks a line, made [`plain`], at blanks so that no part is wider than `room`; a word that is wider
+/// by itself is cut, never dropped.
 pub(crate) fn wrap(line: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0_usize;
-    for word in line.split_inclusive(' ') {
+    for word in plain(line).split_inclusive(' ') {
         let len = word.trim_end().chars().count();
         if used > 0 && used.saturating_add(len) > room {
             lines.push(String::new());

@@ -11,6 +11,7 @@ mod capture;
 mod designs;
 mod follow;
 mod mending;
+mod names;
 mod pages;
 mod schemas;
 mod transcripts;
