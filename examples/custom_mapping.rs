@@ -1,59 +1,99 @@
 //! A layer of one's own: the lower device keeps 4 KiB of checksums after every 64 KiB of data.
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 
-use core::ops::ControlFlow;
+use core::{error::Error, ops::ControlFlow};
 use std::sync::Arc;
 
 use badrange::core::*;
-use badrange::stack::{DeviceSpec, Stack, Trace};
+use badrange::stack::{At, DeviceSpec, Stack, Trace};
 
-type Dev = Extent<DevOffset>;
-type Sink<'a, T> = &'a mut dyn FnMut(T) -> ControlFlow<()>;
+const DATA: u64 = 0x1_0000;
+const CHECKSUMS: u64 = 0x1000;
 
-/// The data as the lower device has it, and as the device shows it: without the gaps.
+/// The data as the lower device has it, with gaps, and as this device shows it, without: one run of
+/// chunks on either side.
 #[derive(Debug)]
-struct Checksummed(Run<DevOffset>, Run<DevOffset>);
+struct Checksummed {
+    data: Link,
+}
 
-/// The elements of `from` in a window, each with its place in `to`.
-fn pairs(from: Run<DevOffset>, to: Run<DevOffset>, at: Dev) -> impl Iterator<Item = (Dev, Dev)> {
-    let parts = from.clip(at).filter_map(move |part| Some((part, from.image(part, &to)?)));
-    parts.flat_map(|(part, image)| part.elements().zip(image.elements()))
+impl Checksummed {
+    fn new(chunks: u64) -> Result<Self, RangeError> {
+        let first = Extent::new(DevOffset::new(0), DATA)?;
+        let lower = Run::new(first, DATA + CHECKSUMS, chunks)?;
+        Ok(Self { data: Link::new(lower, Run::new(first, DATA, chunks)?)? })
+    }
 }
 
 impl Mapping for Checksummed {
+    fn extent(&self) -> Extent {
+        self.data.upper().span()
+    }
+
     fn legs(&self) -> u32 {
         1
     }
-    fn extent(&self) -> Dev {
-        self.1.span()
+
+    fn leg_extent(&self, leg: Leg) -> Option<Extent> {
+        (leg.index() == 0).then(|| self.data.lower().span())
     }
-    fn leg_extent(&self, leg: Leg) -> Option<Dev> {
-        (leg.index() == 0).then(|| self.0.span())
+
+    /// Down: chunk by chunk, ascending, and what lies beyond the end.
+    fn map(&self, upper: Extent, sink: Sink<'_, Mapped>) -> Flow {
+        for (lower, upper) in self.data.clip_upper(upper).flat_map(|part| part.elements()) {
+            match Link::try_from((lower, upper)) {
+                Ok(link) => sink(Mapped::To { leg: Leg::new(0), link })?,
+                Err(_) => return bug!("both sides of a chunk are of one length"),
+            }
+        }
+        beyond(self.extent(), upper, sink)
     }
-    fn map(&self, upper: Dev, sink: Sink<'_, Mapped>) -> ControlFlow<()> {
-        let to = |(upper, lower)| Mapped::To { leg: Leg::new(0), upper, lower };
-        let beyond = upper.split_at(self.extent().end()).1.into_iter();
-        let hole = beyond.map(|upper| Mapped::Hole { kind: HoleKind::Unmapped, upper });
-        pairs(self.1, self.0, upper).map(to).chain(hole).try_for_each(sink)
-    }
-    fn rmap(&self, leg: Leg, lower: Dev, sink: Sink<'_, Rmapped>) -> ControlFlow<()> {
-        let mut used = self.leg_extent(leg).into_iter().flat_map(|_| pairs(self.0, self.1, lower));
-        used.try_for_each(|(lower, upper)| sink(Rmapped { lower, upper }))
-    }
-    /// Right without this, too; with it, head, body and tail instead of a piece per chunk.
-    fn rmap_run(&self, leg: Leg, lower: &Piece, sink: Sink<'_, Piece>) -> ControlFlow<()> {
-        self.leg_extent(leg).into_iter().try_for_each(|_| lower.through(&self.0, &self.1, sink))
+
+    /// Up: a whole range of chunks is one run, so that no loop is needed. Checksums are emitted
+    /// nowhere: they are no bytes of this device.
+    fn rmap(&self, leg: Leg, lower: Run, sink: Sink<'_, Link>) -> Flow {
+        match leg.index() {
+            0 => self.data.rmap(lower, sink),
+            _ => ControlFlow::Continue(()), // no such leg: nothing of it is used
+        }
     }
 }
 
-fn main() -> Result<(), Box<dyn core::error::Error>> {
-    let run = |stride| Run::new(Extent::new(DevOffset::new(0), 0x1_0000)?, stride, 1 << 24);
-    let (stack, layer) = (Stack::new(), Checksummed(run(0x1_1000)?, run(0x1_0000)?));
-    let disk = stack.add_device(DeviceSpec::base("disk", layer.0.span()))?;
-    stack.add_device(DeviceSpec::on("data", Arc::new(layer), [disk]))?;
+fn main() -> Result<(), Box<dyn Error>> {
+    let layer = Checksummed::new(1 << 24)?;
+    let stack = Stack::new();
+    let disk = stack.add_device(DeviceSpec::base("disk", layer.data.lower().span()))?;
+    let data = stack.add_device(DeviceSpec::on("data", Arc::new(layer), [disk]))?;
+
+    // Half a TiB of the disk fails: head, body and tail above, not eight million chunks.
     let (bad, mut trace) = (Extent::new(DevOffset::new(4096), 1 << 39)?, Trace::new());
-    let report = stack.notify_failure_observed(disk, bad, MfFlags::NONE, &mut trace);
+    let report = stack.fail_observed(disk, bad, MfFlags::NONE, &mut trace)?;
     print!("{trace}");
-    assert_eq!(report.counts().arrived, 4); // at the disk; above, head, body and tail
+    let steps: Vec<String> = trace.steps().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        steps,
+        [
+            "disk: device bytes [0x1000..0x8000001000)",
+            "  data: device bytes [0x1000..0x10000)",
+            "  data: device bytes [0x10000..0x20000) x7895159 every 0x10000",
+            "  data: device bytes [0x7878780000..0x7878789000)",
+        ]
+    );
+    assert_eq!(report.remainder_bytes(), 1 << 39, "nobody holds any of it");
+
+    // Only checksums fail: the device above has none of these bytes.
+    let checksums = Extent::new(DevOffset::new(DATA), CHECKSUMS)?;
+    let report = stack.fail(disk, checksums, MfFlags::NONE)?;
+    assert_eq!(report.counts().arrived, 1);
+
+    // And down: where are the last byte of the first chunk and the first of the second?
+    let mut below = Vec::new();
+    stack.snapshot().down(data, Extent::new(DevOffset::new(DATA - 1), 2)?, &mut |visit| {
+        assert!(matches!(visit.at(), At::Bottom));
+        println!("{} of data lie on {} at {}", visit.asked(), visit.name(), visit.here());
+        below.push(visit.here().first().start().get());
+        ControlFlow::Continue(())
+    })?;
+    assert_eq!(below, [DATA - 1, DATA + CHECKSUMS]);
     Ok(())
 }

@@ -1,223 +1,227 @@
-//! A small VMM: guest memory as a layer and a holder of its own. Failures arrive on one thread
-//! while memory is plugged and unplugged on another.
+//! A small VMM. A guest's memory is a device of its own, put together from pieces of host memory,
+//! with a last resort of its own: a machine check. Failures arrive on one thread while memory is
+//! plugged and unplugged on another.
 //!
 //! `docs/embedding.md` walks through it.
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 
-use core::{error::Error, ops::ControlFlow};
+use core::error::Error;
 use std::{
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, mpsc},
     thread,
 };
 
 use badrange::core::*;
-use badrange::stack::{
-    BadRange, DeviceSpec, EventQueue, Failure, PoisonLedger, Record, Registration, Stack,
-};
+use badrange::stack::{DeviceSpec, EventQueue, Failure, PoisonLedger, QueueRecord, Report, Stack};
 
 type Result<T> = core::result::Result<T, Box<dyn Error + Send + Sync>>;
-type Dev = Extent<DevOffset>;
-type Sink<'a, T> = &'a mut dyn FnMut(T) -> ControlFlow<()>;
 
-/// The layer: one module of guest memory, put together from pieces of host memory. Leg `i` is the
-/// `i`-th piece; byte 0 of the module is the first byte of leg 0.
-#[derive(Debug)]
-struct Module {
-    /// Where each piece is in the host, and in the module.
-    pieces: Vec<(Extent<PhysAddr>, Dev)>,
-    all: Dev,
-}
+const MIB: u64 = 1 << 20;
 
-impl Module {
-    fn new(host: &[Extent<PhysAddr>]) -> Result<Self> {
-        let mut pieces = Vec::new();
-        let mut end = DevOffset::new(0);
-        for piece in host {
-            let here = Extent::new(end, piece.len())?;
-            end = here.end();
-            pieces.push((*piece, here));
-        }
-        Ok(Self { pieces, all: Extent::from_bounds(DevOffset::new(0), end)? })
-    }
-}
-
-impl Mapping<PhysAddr, DevOffset> for Module {
-    fn legs(&self) -> u32 {
-        u32::try_from(self.pieces.len()).unwrap_or(u32::MAX)
-    }
-    fn extent(&self) -> Dev {
-        self.all
-    }
-    fn leg_extent(&self, leg: Leg) -> Option<Extent<PhysAddr>> {
-        self.pieces.get(usize::try_from(leg.index()).ok()?).map(|(host, _)| *host)
-    }
-    fn map(&self, upper: Dev, sink: Sink<'_, Mapped<PhysAddr>>) -> ControlFlow<()> {
-        for ((host, here), leg) in self.pieces.iter().zip((0..).map(Leg::new)) {
-            let Some(upper) = upper.intersect(*here) else { continue };
-            if let Some(lower) = upper.rebase(here.start(), host.start()) {
-                sink(Mapped::To { leg, upper, lower })?;
-            }
-        }
-        let beyond = upper.split_at(self.all.end()).1.into_iter();
-        let hole = |upper| Mapped::Hole { kind: HoleKind::Unmapped, upper };
-        beyond.map(hole).try_for_each(sink)
-    }
-    fn rmap(
-        &self,
-        leg: Leg,
-        lower: Extent<PhysAddr>,
-        sink: Sink<'_, Rmapped<PhysAddr>>,
-    ) -> ControlFlow<()> {
-        let piece = usize::try_from(leg.index()).ok().and_then(|leg| self.pieces.get(leg));
-        let hit = piece.and_then(|(host, here)| {
-            let lower = lower.intersect(*host)?; // clip first, in the coordinates of the host
-            Some(Rmapped { lower, upper: lower.rebase(host.start(), here.start())? })
-        });
-        hit.into_iter().try_for_each(sink)
-    }
-}
-
-/// What the guest hears of.
+/// What the virtual processors and the memory manager of the guest have to do.
 #[derive(Debug, PartialEq, Eq)]
-enum Signal {
-    /// A machine check for these bytes of guest-physical memory.
-    MachineCheck { from: u64, to: u64 },
-    /// The module is about to go.
-    Eject { module: String },
+enum GuestWork {
+    /// Inject a machine check for the page with this guest-physical address. A page that was
+    /// consumed stops whoever did, any other is only announced.
+    MachineCheck { address: u64, consumed: bool },
+    /// Take these guest-physical bytes out of the second-level page tables.
+    Unmap { from: u64, to: u64 },
 }
 
-/// The holder: tells the guest, in guest-physical addresses.
-struct Guest {
-    module: String,
-    /// Where the module begins in guest-physical memory.
-    base: u64,
-    signals: mpsc::Sender<Signal>,
-}
+/// The last resort of the guest's memory: no holder in the guest handled these pages.
+///
+/// Called on the thread that reports the failure, in guest-physical pages; whoever runs the virtual
+/// processors picks the work up. A failure that is on its way while memory is unplugged, or the
+/// guest ends, may still be told: then nobody listens, and nothing is to be done.
+struct Guest(mpsc::Sender<GuestWork>);
 
-impl Holder for Guest {
-    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
-        if what.flags().contains(MfFlags::MEM_PRE_REMOVE) {
-            let signal = Signal::Eject { module: self.module.clone() };
-            return self.answer(self.signals.send(signal).is_ok());
+impl Fallback for Guest {
+    fn memory_failure(&self, page: Granule, flags: MfFlags) {
+        let address = page.pfn().phys(page.size()).expect("the guest's memory ends before 2^64");
+        let consumed = flags.contains(MfFlags::ACTION_REQUIRED);
+        let _ = self.0.send(GuestWork::MachineCheck { address: address.get(), consumed });
+    }
+
+    fn unmap(&self, pages: Granules) {
+        for frames in pages.frames().elements() {
+            let bytes = frames.bytes(pages.size()).expect("the guest's memory ends before 2^64");
+            let (from, to) = (bytes.start().get(), bytes.end().get());
+            let _ = self.0.send(GuestWork::Unmap { from, to });
         }
-        let sent = what.range().elements().all(|bad| {
-            let guest = |at: DevOffset| self.base.checked_add(at.get());
-            let (Some(from), Some(to)) = (guest(bad.start()), guest(bad.end())) else {
-                return false;
-            };
-            self.signals.send(Signal::MachineCheck { from, to }).is_ok()
-        });
-        self.answer(sent)
     }
 }
 
-impl Guest {
-    /// Without a guest to tell, the host has to find the users of each page itself.
-    fn answer(&self, told: bool) -> Outcome {
-        if told { Outcome::Handled } else { Outcome::NotSupported }
-    }
+/// What the host itself has to do.
+#[derive(Debug, PartialEq, Eq)]
+enum HostWork {
+    /// Find and tell whoever else maps this page. The machine check of a guest does not replace
+    /// it: a device model or another guest may have the same page.
+    FindUsers(Pfn),
+    /// Never give these pages out again.
+    Retire(Pfn, u64),
 }
 
-/// The last resort: pages of the host that no guest memory lies on.
-#[derive(Default)]
-struct Host(Mutex<Vec<u64>>);
+/// The last resort of the host's memory, below that of every guest: runs for each page with bytes
+/// that no holder handled. A guest's machine check is no answer, so it runs for those pages, too.
+struct Host(mpsc::Sender<HostWork>);
 
 impl Fallback for Host {
-    fn memory_failure(&self, pfn: Pfn, _: MfFlags) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(pfn.get());
+    fn memory_failure(&self, page: Granule, _: MfFlags) {
+        self.0.send(HostWork::FindUsers(page.pfn())).expect("the host outlives its memory");
+    }
+
+    /// All pages that failed, whoever handled them.
+    fn unmap(&self, pages: Granules) {
+        for frames in pages.frames().elements() {
+            let retire = HostWork::Retire(frames.start(), frames.len());
+            self.0.send(retire).expect("the host outlives its memory");
+        }
     }
 }
 
-/// Plugs a module in: from the moment this returns, its failures reach the guest.
-fn plug(stack: &Stack, module: Module, guest: Guest) -> Result<(DeviceId, Registration)> {
-    let (name, all) = (guest.module.clone(), module.all);
-    let device = stack.add_device(DeviceSpec::on_memory(name, Arc::new(module)))?;
-    Ok((device, stack.register(device, all, Arc::new(guest))?))
+/// One module of guest memory: `len` bytes of host memory from `host` on are guest-physical ones
+/// from `guest` on. Leg 0 is the host's memory. (Host memory that a guest has in two places, like
+/// the shadow of a ROM, needs a second leg for the second place.)
+fn module(guest: u64, host: u64, len: u64) -> Result<(Leg, Link)> {
+    let host = Extent::new(PhysAddr::new(host), len)?.on_memory();
+    let link = Link::at(host, DevOffset::new(guest)).ok_or("beyond the end of the scale")?;
+    Ok((Leg::new(0), link))
 }
 
-fn host(start: u64, len: u64) -> Result<Extent<PhysAddr>> {
-    Ok(Extent::new(PhysAddr::new(start), len)?)
+/// All of the guest's physical memory: its modules, and nothing in between.
+fn guest_memory(modules: &[(Leg, Link)]) -> Result<Arc<dyn Mapping>> {
+    let all = Extent::new(DevOffset::new(0), 1 << 40)?;
+    let nothing = Rest::Hole(HoleKind::Unmapped);
+    Ok(Arc::new(Piecewise::new(all, nothing, modules.iter().copied())?))
 }
 
-fn failure(page: u64) -> Result<Failure> {
-    let range = BadRange::Memory(Extent::new(Pfn::new(page), 1)?.bytes()?);
-    Ok(Failure { range, flags: MfFlags::ACTION_REQUIRED })
-}
-
-/// The thread that hands failures to the stack, until the queue closes. Returns how many reports.
-fn handle(queue: &EventQueue, stack: &Stack, ledger: &PoisonLedger, host: &Host) -> u64 {
-    let mut reports = 0_u64;
+/// The thread that hands failures to the stack, until the queue closes.
+fn handle(queue: &EventQueue, stack: &Stack) -> Result<Vec<Report>> {
+    let mut reports = Vec::new();
     while let Some(batch) = queue.wait() {
         for record in batch {
-            reports = reports.saturating_add(record.reports());
             match record {
                 // What was lost is somewhere in its range: all of it is suspect.
-                Record::Failed { failure, .. } | Record::Lost { failure, .. } => {
-                    let report = stack.report(failure, &ledger.accounting(host));
-                    let sum = report.handled_bytes().checked_add(report.remainder_bytes());
-                    assert_eq!(sum, Some(failure.range.len()), "every byte is accounted for");
+                QueueRecord::Failed { failure, .. } | QueueRecord::Lost { failure, .. } => {
+                    reports.push(stack.report(failure)?);
                 }
-                Record::LostAnywhere { .. } => println!("too much was lost: scrub everything"),
+                QueueRecord::LostAnywhere { .. } => println!("too much was lost: scrub everything"),
             }
         }
     }
-    reports
+    Ok(reports)
+}
+
+fn machine_check(address: u64) -> GuestWork {
+    GuestWork::MachineCheck { address, consumed: true }
+}
+
+/// A page of the host that failed.
+fn failed_page(memory: DeviceId, pfn: u64) -> Result<Failure> {
+    let range = Extent::new(Pfn::new(pfn), 1)?.bytes(PageSize::K4)?.on_memory();
+    Ok(Failure { device: memory, range, flags: MfFlags::ACTION_REQUIRED })
+}
+
+/// The thread that learns of failures.
+fn detect(queue: &EventQueue, memory: DeviceId, is_plugged: mpsc::Receiver<()>) -> Result<()> {
+    queue.push(failed_page(memory, 0x3_0000)?); // in the low memory, if that is still there
+    is_plugged.recv()?;
+    queue.push(failed_page(memory, 0x5_0001)?); // page 1 of the high memory, which is there
+    queue.push(failed_page(memory, 0x5_0001)?); // the same page again
+    queue.push(failed_page(memory, 0x5_0080)?); // in the balloon
+    queue.push(failed_page(memory, 0x9_0000)?); // no guest memory
+    Ok(())
+}
+
+/// The last resorts ran, the guest's first.
+fn check_order(report: &Report, guest: DeviceId) {
+    let fell_back: Vec<String> = report.fallback().iter().map(|(_, run)| run.to_string()).collect();
+    assert_eq!(fell_back, ["pfns [0x2..0x3)", "pfns [0x40002..0x40003)"]);
+    assert_eq!(report.fallback().first().map(|(device, _)| *device), Some(guest));
 }
 
 fn main() -> Result<()> {
-    let (stack, queue, ledger) = (Stack::new(), EventQueue::default(), PoisonLedger::new());
-    let (signals, guest_hears) = mpsc::channel();
-    let guest = |module: &str, base| {
-        let (module, signals) = (module.to_owned(), signals.clone());
-        Guest { module, base, signals }
-    };
-    // 2 MiB of guest memory at 0, from two places of the host that lie the other way around.
-    let dimm0 = Module::new(&[host(0x4000_0000, 0x10_0000)?, host(0x3000_0000, 0x10_0000)?])?;
-    let (device0, _on_dimm0) = plug(&stack, dimm0, guest("dimm0", 0))?;
+    let (stack, queue) = (Stack::new(), EventQueue::default());
+    let ledger = Arc::new(PoisonLedger::new());
 
-    let nobodys = Host::default();
+    // The host's memory, whose failed pages are counted.
+    let (host_works, host_work) = mpsc::channel();
+    let host = Arc::new(ledger.accounting(Arc::new(Host(host_works))));
+    let all = Extent::new(DevOffset::new(0), 1 << 46)?;
+    let memory = stack.add_device(DeviceSpec::base("mem", all).fallback(PageSize::K4, host))?;
+
+    // On it the guest's: 2 MiB, from two places of the host that lie the other way around.
+    let (guest_works, guest_work) = mpsc::channel();
+    let low = [module(0, 0x4000_0000, MIB)?, module(MIB, 0x3000_0000, MIB)?];
+    let high = module(0x1_0000_0000, 0x5000_0000, MIB)?;
+    let guest = DeviceSpec::on("guest", guest_memory(&low)?, [memory]);
+    let guest = guest.fallback(PageSize::K4, Arc::new(Guest(guest_works)));
+    let guest = stack.add_device(guest)?;
+
+    // A balloon has a part of what will be plugged. It knows that nothing is in there: for its
+    // pages the guest is not interrupted. The registration outlasts every change of the table.
+    let in_balloon = Extent::new(DevOffset::new(0x1_0008_0000), 0x1_0000)?;
+    let balloon = Arc::new(HolderFn(|_: &Corruption<'_>| Outcome::Handled));
+    let balloon = stack.register(guest, in_balloon, balloon)?;
+
+    // One page fails. The topmost last resort runs first: the guest's, then the host's.
+    check_order(&stack.report(failed_page(memory, 0x4_0002)?)?, guest);
+    let heard: Vec<GuestWork> = guest_work.try_iter().collect();
+    assert_eq!(heard, [machine_check(0x2000), GuestWork::Unmap { from: 0x2000, to: 0x3000 }]);
+
+    // Now more of them, while memory is plugged and unplugged.
     let (plugged, is_plugged) = mpsc::channel();
-    let reports = thread::scope(|scope| -> Result<u64> {
-        let worker = scope.spawn(|| handle(&queue, &stack, &ledger, &nobodys));
-        let hotplug = scope.spawn(|| -> Result<Registration> {
+    let reports = thread::scope(|scope| -> Result<Vec<Report>> {
+        let worker = scope.spawn(|| handle(&queue, &stack));
+        let hotplug = scope.spawn(|| -> Result<()> {
             let plugged = plugged; // dropped with this thread: nobody waits for it in vain
-            let dimm1 = Module::new(&[host(0x5000_0000, 0x10_0000)?])?;
-            let (_, on_dimm1) = plug(&stack, dimm1, guest("dimm1", 0x1_0000_0000))?;
+            // A failure sees the old table or the new one, never a mix.
+            stack.reload(guest, guest_memory(&[low[0], low[1], high])?, [memory])?;
             plugged.send(())?;
-            // Meanwhile the first module goes. Its holder is told, and not called any more after.
-            let report = stack.remove_device(device0)?;
-            assert_eq!(report.handled_bytes(), 0x20_0000);
-            Ok(on_dimm1)
-        });
-        let failures = &queue;
-        let detector = scope.spawn(move || -> Result<()> {
-            failures.push(failure(0x3_0000)?); // page 0x100 of dimm0, if that is still there
-            is_plugged.recv()?;
-            failures.push(failure(0x5_0001)?); // page 1 of dimm1, which is there
-            failures.push(failure(0x5_0001)?); // the same page again
-            failures.push(failure(0x9_0000)?); // no guest memory
+            // The guest has agreed to give the low memory back.
+            stack.reload(guest, guest_memory(&[high])?, [memory])?;
             Ok(())
         });
-        let (detected, on_dimm1) = (detector.join(), hotplug.join());
+        let detector = scope.spawn(|| detect(&queue, memory, is_plugged));
+        let (detected, plugged) = (detector.join(), hotplug.join());
         queue.close(); // whatever happened: the worker must not wait for more
-        let reports = worker.join().map_err(|_| "the worker panicked")?;
+        let reports = worker.join().map_err(|_| "the worker panicked")??;
         detected.map_err(|_| "the detector panicked")??;
-        on_dimm1.map_err(|_| "hot-plugging panicked")??.unregister()?;
+        plugged.map_err(|_| "hot-plugging panicked")??;
         Ok(reports)
     })?;
+    // The guest ends. Whoever is registered on its memory is notified, but nothing is poisoned.
+    let end = stack.remove_device(guest)?;
+    assert_eq!((end.handled_bytes(), end.fallback().len()), (in_balloon.len(), 0));
+    balloon.unregister()?;
 
-    assert_eq!(reports, 4);
-    assert_eq!(ledger.failed_pages(), 3, "page 0x50001 counts once");
-    let mut heard: Vec<Signal> = guest_hears.try_iter().collect();
-    let fell_back = nobodys.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-    println!("the guest heard {heard:x?}; on the host fell back {fell_back:x?}");
-    // The first failure was in time for the guest, or fell back: one or the other, never neither.
-    let early = Signal::MachineCheck { from: 0x10_0000, to: 0x10_1000 };
-    assert_ne!(heard.contains(&early), fell_back.contains(&0x3_0000));
-    assert!(fell_back.contains(&0x9_0000) && !fell_back.contains(&0x5_0001));
-    heard.retain(|signal| *signal != early);
-    assert!(heard.contains(&Signal::Eject { module: "dimm0".to_owned() }));
-    let late = Signal::MachineCheck { from: 0x1_0000_1000, to: 0x1_0000_2000 };
-    assert!(heard.contains(&late));
+    let in_guest: Vec<GuestWork> = guest_work.try_iter().collect();
+    let on_host: Vec<HostWork> = host_work.try_iter().collect();
+    println!("guest: {in_guest:x?}\nhost: {on_host:x?}");
+    check(&reports, &ledger, &in_guest, &on_host);
     Ok(())
+}
+
+/// What has to have happened, whatever came first.
+fn check(reports: &[Report], ledger: &PoisonLedger, in_guest: &[GuestWork], on_host: &[HostWork]) {
+    for report in reports {
+        let sum = report.handled_bytes().checked_add(report.remainder_bytes());
+        assert_eq!(sum, Some(report.len()), "every byte is accounted for");
+    }
+    let handled: u64 = reports.iter().map(Report::handled_bytes).sum();
+    assert_eq!(handled, 4096, "the balloon's page");
+    assert_eq!(ledger.failed_pages(), 5, "page 0x50001 counts once");
+
+    assert!(in_guest.contains(&machine_check(0x1_0000_1000)));
+    assert!(!in_guest.contains(&machine_check(0x1_0008_0000)), "the balloon answered");
+    assert!(in_guest.contains(&GuestWork::Unmap { from: 0x1_0008_0000, to: 0x1_0008_1000 }));
+    // The first failure came before the memory was unplugged, or after: the guest heard of it as a
+    // whole or not at all. The host did in any case.
+    let early = GuestWork::Unmap { from: MIB, to: MIB + 4096 };
+    assert_eq!(in_guest.contains(&machine_check(MIB)), in_guest.contains(&early));
+    for (pfn, users) in [(0x3_0000, true), (0x5_0001, true), (0x5_0080, false), (0x9_0000, true)] {
+        let pfn = Pfn::new(pfn);
+        assert_eq!(on_host.contains(&HostWork::FindUsers(pfn)), users);
+        assert!(on_host.contains(&HostWork::Retire(pfn, 1)));
+    }
 }

@@ -1,4 +1,4 @@
-//! Extents, runs, covers and pieces against sets of single units.
+//! Extents, runs, links and covers against sets of single units.
 #![no_main]
 
 use badrange_testkit::case::{Ranges, check_bytes};

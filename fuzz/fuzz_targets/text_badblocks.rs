@@ -2,6 +2,6 @@
 #![no_main]
 
 use badrange_testkit::case::check_bytes;
-use badrange_testkit::text::{Badblocks, Text};
+use badrange_testkit::text::{BadblocksText, Text};
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| check_bytes::<Text<Badblocks>>(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| check_bytes::<Text<BadblocksText>>(bytes));

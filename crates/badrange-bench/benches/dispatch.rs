@@ -4,8 +4,7 @@
 
 use std::sync::Arc;
 
-use badrange_bench::engine::world::{Design, Nobody, PAGE, World, files, memory};
-use badrange_core::MfFlags;
+use badrange_bench::engine::world::{Design, PAGE, World, files};
 use badrange_fs::ReverseMap;
 use core::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -19,12 +18,6 @@ fn events(c: &mut Criterion) {
     for (name, len) in [("page", PAGE), ("2 MiB", 2 << 20), ("1 GiB", 1 << 30)] {
         group.bench_function(name, |b| b.iter(|| black_box(world.fail(0, len))));
     }
-    let mut reporter = world.stack.reporter();
-    group.bench_function("page by a reporter", |b| {
-        b.iter(|| {
-            black_box(reporter.memory_failure_range(memory(0, PAGE), MfFlags::NONE, &Nobody))
-        });
-    });
     group.finish();
 }
 

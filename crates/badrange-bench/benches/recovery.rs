@@ -38,7 +38,7 @@ impl Memory for Plain {
         buf.len()
     }
     fn copy_in(&self, _: DevOffset, _: &[u8]) {}
-    fn clear_poison(&self, range: Extent<DevOffset>) -> u64 {
+    fn clear_poison(&self, range: Extent) -> u64 {
         range.len()
     }
     fn write_and_clear(&self, _: DevOffset, data: &[u8]) -> u64 {

@@ -108,7 +108,7 @@ fn file(rng: &mut fastrand::Rng, block: u64, blocks: u64) -> Record {
 /// # Panics
 /// For no blocks, and beyond 64 bits: the sets above stay far from both.
 #[must_use]
-pub fn extent(block: u64, blocks: u64) -> Extent<DevOffset> {
+pub fn extent(block: u64, blocks: u64) -> Extent {
     Extent::new(DevOffset::new(block * BLOCK), blocks * BLOCK).expect("a few TiB")
 }
 

@@ -214,7 +214,7 @@ impl Sum {
     #[inline]
     fn run(&mut self, owned: &OwnedRun) {
         let word = rivals::word_of(&owned.record);
-        let bytes = owned.piece.here().total_len();
+        let bytes = owned.device.total_len();
         self.bytes = self.bytes.wrapping_add(bytes);
         self.mixed = self.mixed.wrapping_add(bytes.wrapping_mul(word));
     }

@@ -20,8 +20,8 @@
 //! let record = PoisonRecord::decode(0x4000_0fc0 | 3, 2)?;
 //! assert_eq!(record.source(), PoisonSource::Injected);
 //! let mut bad = Vec::new();
-//! let _ = record.split(&region, Leg::new(1), &mut |part| {
-//!     bad.push(region.phys(part.upper).unwrap().to_string());
+//! let _ = record.split(&region, Leg::new(1), &mut |link| {
+//!     bad.extend(link.upper().elements().map(|part| region.phys(part).unwrap().to_string()));
 //!     ControlFlow::Continue(())
 //! });
 //! assert_eq!(bad, [

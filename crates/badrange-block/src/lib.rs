@@ -1,11 +1,12 @@
-//! Block layers of badrange: how partitions and device-mapper tables lie on the devices below.
+//! Block layers of badrange: how device-mapper tables, arrays, thin volumes and CXL regions lie on
+//! the devices below.
 //!
 //! Everything here is a [`Mapping`](badrange_core::Mapping): pure translation, in both directions,
 //! exact to the byte. Who is told about a bad range is decided elsewhere.
 //!
 //! ```
 //! use badrange_block::dm::Table;
-//! use badrange_core::{DevOffset, Extent, Leg, Mapping, Piece};
+//! use badrange_core::{DevOffset, Extent, Leg, Mapping};
 //! use core::ops::ControlFlow;
 //!
 //! // Sectors 2060..2100 of the second disk of a stripe go bad.
@@ -13,8 +14,8 @@
 //! assert_eq!(table.leg_device(Leg::new(1)), Some("8:16"));
 //! let bad = Extent::new(DevOffset::new(2060 * 512), 40 * 512)?;
 //! let mut above = Vec::new();
-//! let _ = table.rmap_run(Leg::new(1), &Piece::report(bad), &mut |piece| {
-//!     above.push(piece.here().to_string());
+//! let _ = table.rmap(Leg::new(1), bad.into(), &mut |link| {
+//!     above.push(link.upper().to_string());
 //!     ControlFlow::Continue(())
 //! });
 //! assert_eq!(above, [
@@ -27,7 +28,7 @@
 //!
 //! # Overview
 //!
-//! * [`Partition`] is a window of its disk.
+//! * A partition is a [`Window`](badrange_core::Window) of its disk.
 //! * [`dm::Table`] is one device-mapper device: targets one after the other. It reads and prints
 //!   the text of `dmsetup table`, or is built from [`dm::Target`]s. [`dm::RecoveryWrites`] says
 //!   which writes reach which leg when a range is to be cleared through it.
@@ -47,13 +48,9 @@
 
 pub mod dm;
 pub mod interleave;
-mod leg;
 mod math;
 pub mod md;
-mod partition;
 pub mod thin;
 
 #[cfg(test)]
 mod tests;
-
-pub use crate::partition::Partition;

@@ -113,20 +113,20 @@ pub(crate) fn draw(targets: &[Drawn]) -> Vec<Slot> {
     slots
 }
 
-pub(crate) fn units(start: u64, len: u64) -> Extent<DevOffset> {
+pub(crate) fn units(start: u64, len: u64) -> Extent {
     Extent::new(DevOffset::new(start * UNIT), len * UNIT).unwrap()
 }
 
-pub(crate) fn sectors(start: u64, len: u64) -> Extent<DevOffset> {
+pub(crate) fn sectors(start: u64, len: u64) -> Extent {
     Extent::new(Sector::new(start), len).unwrap().bytes().unwrap()
 }
 
-pub(crate) fn in_sectors(e: Extent<DevOffset>) -> (u64, u64) {
+pub(crate) fn in_sectors(e: Extent) -> (u64, u64) {
     assert_eq!((e.start().get() % SECTOR_SIZE, e.len() % SECTOR_SIZE), (0, 0));
     (e.start().get() / SECTOR_SIZE, e.len() / SECTOR_SIZE)
 }
 
-pub(crate) fn map(m: &dyn Mapping, upper: Extent<DevOffset>) -> Vec<Mapped> {
+pub(crate) fn map(m: &dyn Mapping, upper: Extent) -> Vec<Mapped> {
     let mut all = Vec::new();
     let flow = m.map(upper, &mut |part| {
         all.push(part);
@@ -136,24 +136,24 @@ pub(crate) fn map(m: &dyn Mapping, upper: Extent<DevOffset>) -> Vec<Mapped> {
     all
 }
 
-pub(crate) fn rmap(m: &dyn Mapping, leg: u32, lower: Extent<DevOffset>) -> Vec<Rmapped> {
+pub(crate) fn rmap(m: &dyn Mapping, leg: u32, lower: impl Into<Run>) -> Vec<Link> {
     let mut all = Vec::new();
-    let flow = m.rmap(Leg::new(leg), lower, &mut |part| {
-        all.push(part);
+    let flow = m.rmap(Leg::new(leg), lower.into(), &mut |link| {
+        all.push(link);
         ControlFlow::Continue(())
     });
     assert_eq!(flow, ControlFlow::Continue(()));
     all
 }
 
-pub(crate) fn rmap_run(m: &dyn Mapping, leg: u32, lower: &Piece) -> Vec<Piece> {
-    let mut all = Vec::new();
-    let flow = m.rmap_run(Leg::new(leg), lower, &mut |piece| {
-        all.push(piece);
-        ControlFlow::Continue(())
-    });
-    assert_eq!(flow, ControlFlow::Continue(()));
-    all
+/// Below and above, element by element.
+pub(crate) fn elements(links: &[Link]) -> impl Iterator<Item = (Extent, Extent)> + '_ {
+    links.iter().flat_map(Link::elements)
+}
+
+/// A link of one range on each side.
+pub(crate) fn link(lower: Extent, upper: Extent) -> Link {
+    Link::try_from((lower, upper)).unwrap()
 }
 
 /// A mapping, its picture, and the picture read backwards.
@@ -199,66 +199,56 @@ impl<M: Mapping> Checked<M> {
                 let slot = self.slots.get((at + i) as usize).copied();
                 let slot = slot.unwrap_or(Slot::Hole(HoleKind::Unmapped));
                 match part {
-                    Mapped::To { leg, lower, .. } => {
-                        let unit = in_units(lower).0 + i;
+                    Mapped::To { leg, link } => {
+                        let unit = in_units(link.lower().first()).0 + i;
                         assert_eq!(slot, Slot::On { leg: leg.index(), unit });
                     }
-                    Mapped::Hole { kind, .. } => assert_eq!(slot, Slot::Hole(kind)),
+                    Mapped::Hole(kind, _) => assert_eq!(slot, Slot::Hole(kind)),
+                    Mapped::Own(_) => panic!("a block layer has no bytes of its own"),
                 }
             }
-            if let Mapped::To { leg, upper, lower } = part {
-                assert_eq!(lower.len(), upper.len());
-                assert_eq!(rmap(&self.mapping, leg.index(), lower), [Rmapped { lower, upper }]);
+            if let Mapped::To { leg, link } = part {
+                assert_eq!((link.lower().count(), link.upper().count()), (1, 1));
+                assert_eq!(rmap(&self.mapping, leg.index(), link.lower()), [link]);
             }
             next = at + count;
         }
         assert_eq!(next, start + len, "all of it");
     }
 
-    /// Law 3 for one range of a leg, and law 4 for it as a whole report.
+    /// Law 3 for one range of a leg: ascending, in at most head, body and tail.
     pub(crate) fn rmap(&self, leg: u32, start: u64, len: u64) {
-        let mut found = BTreeMap::new();
-        let mut end = start;
-        for part in rmap(&self.mapping, leg, units(start, len)) {
-            let ((lower, count), (upper, _)) = (in_units(part.lower), in_units(part.upper));
-            assert_eq!(part.lower.len(), part.upper.len());
-            assert!(lower >= end && lower + count <= start + len, "ascending, inside");
-            end = lower + count;
-            found.extend((0..count).map(|i| (lower + i, upper + i)));
-        }
-        let expected: BTreeMap<u64, u64> =
-            (start..start + len).filter_map(|u| Some((u, *self.above.get(&(leg, u))?))).collect();
-        assert_eq!(found, expected);
-        let pieces = self.rmap_run(leg, units(start, len).into());
-        assert!(pieces <= 3, "head, body, tail: {pieces}");
+        let links = self.rmap_run(leg, units(start, len).into());
+        let ascends = |pair: &[Link]| pair[0].lower().last() < pair[1].lower().first();
+        assert!(links.windows(2).all(ascends), "ascending: {links:?}");
+        assert!(links.len() <= 3, "head, body, tail: {links:?}");
     }
 
-    /// Law 4 for a run of a leg: every unit of the report arrives where the picture says, once.
-    pub(crate) fn rmap_run(&self, leg: u32, here: Run<DevOffset>) -> usize {
-        // The report has gaps of its own, so that origins cannot be right by accident.
-        let origin = Extent::new(ReportOffset::new(7 * UNIT), here.element_len()).unwrap();
-        let origin = Run::new(origin, here.element_len() + 3 * UNIT, here.count()).unwrap();
-        let pieces = rmap_run(&self.mapping, leg, &Piece::new(here, origin).unwrap());
+    /// Laws 3 and 4 for a run of a leg: every unit of it arrives where the picture says, once, and
+    /// no element of a link crosses the end of an element that was asked for.
+    pub(crate) fn rmap_run(&self, leg: u32, asked: Run) -> Vec<Link> {
+        let links = rmap(&self.mapping, leg, asked);
         let mut found = Vec::new();
-        for piece in &pieces {
-            for (at, from) in piece.elements() {
-                let (from, count) = (from.start().get() / UNIT, in_units(at).1);
-                found.extend((0..count).map(|i| (from + i, in_units(at).0 + i)));
-            }
+        for (lower, upper) in elements(&links) {
+            let inside = |element: Extent| element.contains_extent(lower);
+            assert!(asked.elements().any(inside), "{lower} is in no element of {asked}");
+            let ((lower, count), (upper, above)) = (in_units(lower), in_units(upper));
+            assert_eq!(count, above);
+            found.extend((0..count).map(|i| (lower + i, upper + i)));
         }
         let mut expected = Vec::new();
-        for (at, from) in here.elements().zip(origin.elements()) {
-            let ((lower, count), from) = (in_units(at), from.start().get() / UNIT);
-            let above = |i| Some((from + i, *self.above.get(&(leg, lower + i))?));
-            expected.extend((0..count).filter_map(above));
+        for element in asked.elements() {
+            let (lower, count) = in_units(element);
+            let above = |unit| Some((unit, *self.above.get(&(leg, unit))?));
+            expected.extend((lower..lower + count).filter_map(above));
         }
         found.sort_unstable();
-        assert_eq!(found, expected, "{here:?}");
-        pieces.len()
+        assert_eq!(found, expected, "{asked:?}");
+        links
     }
 }
 
-pub(crate) fn in_units(e: Extent<DevOffset>) -> (u64, u64) {
+pub(crate) fn in_units(e: Extent) -> (u64, u64) {
     assert_eq!((e.start().get() % UNIT, e.len() % UNIT), (0, 0));
     (e.start().get() / UNIT, e.len() / UNIT)
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use badrange::{
-    core::{DevOffset, Extent, Sector},
+    core::{Extent, Sector},
     explain::Explainer,
     input::{Layer, parse_badblocks},
     pmem::{Kernel, Namespace},
@@ -99,7 +99,7 @@ fn short(sectors: Extent<Sector>) -> String {
 }
 
 /// Bytes as sectors where they are whole, else as bytes.
-fn short_bytes(bytes: Extent<DevOffset>) -> String {
+fn short_bytes(bytes: Extent) -> String {
     let whole = bytes.whole_sectors().filter(|sectors| sectors.bytes() == Ok(bytes));
     whole.map_or_else(|| format!("{}+{}B", bytes.start().get(), bytes.len()), short)
 }

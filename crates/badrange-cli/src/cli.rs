@@ -116,7 +116,7 @@ Locations:
   disk:71870+4                 4 sectors of 512 bytes of the device \"disk\", from 71870
   disk:0x100000+4096B          the same device in bytes
   lba@disk:71870+4             logical blocks of the device (512 or 4096 bytes)
-  pfn:0x1850602+1              physical pages of 4096 bytes
+  pfn:0x1850602+1              physical pages, of 4 KiB if the stack does not say otherwise
   phys:0x1850602400+0x1000     physical bytes
   Without +<len>: one unit. Every device of the stack can be asked about.
 

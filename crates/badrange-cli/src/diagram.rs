@@ -1,6 +1,6 @@
 //! `badrange sim diagram`: the stack of a scenario or of a `stack.toml`, drawn.
 
-use core::{fmt::Write as _, ops::ControlFlow};
+use core::fmt::Write as _;
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -9,9 +9,9 @@ use std::{
 };
 
 use badrange::{
-    core::{DevOffset, Extent, Leg, Mapping, Rmapped},
-    explain::{Explainer, Target},
-    input::{Device, DirFiles, Layer as On, Topology},
+    core::{Extent, PhysAddr},
+    explain::Explainer,
+    input::{DirFiles, Layer as On, Topology},
 };
 use badrange_sim::Scenario;
 use clap::{Args, ValueEnum};
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &DiagramArgs) -> Result<u8, Failure> {
 }
 
 fn of_scenario(scenario: &Scenario) -> Vec<Node> {
-    let node = |layer: badrange_sim::Layer| Node {
+    let node = |layer: badrange_sim::DrawnLayer| Node {
         name: layer.name,
         what: layer.what,
         below: layer.below,
@@ -94,18 +94,20 @@ fn of_scenario(scenario: &Scenario) -> Vec<Node> {
 
 fn of_stack(name: &str, text: &str, file: &Path, at: &[String]) -> Result<Vec<Node>, Failure> {
     let dir = DirFiles::new(file.parent().map_or_else(PathBuf::new, Path::to_owned));
-    let load = || Topology::load(name, text, &dir).map_err(Failure::data);
-    let topology = load()?;
-    let explainer = Explainer::new(load()?).map_err(Failure::data)?;
-    let mut bad: BTreeMap<usize, Vec<(u64, u64)>> = BTreeMap::new();
+    let topology = Topology::load(name, text, &dir).map_err(Failure::data)?;
+    let explainer = Explainer::new(topology).map_err(Failure::data)?;
+    let mut queries = Vec::new();
     for list in at {
-        for query in explainer.locate(list).map_err(Failure::usage)? {
-            mark(topology.devices(), query.target, &mut bad);
-        }
+        queries.extend(explainer.locate(list).map_err(Failure::usage)?);
     }
+    let mut bad: BTreeMap<usize, Vec<(u64, u64)>> = BTreeMap::new();
+    for (place, bytes) in explainer.reached(&queries) {
+        bad.entry(place).or_default().push((bytes.start().get(), bytes.len()));
+    }
+    let topology = explainer.topology();
     let mut nodes: Vec<Node> = Vec::new();
     for (place, device) in topology.devices().iter().enumerate() {
-        let (what, below) = layer(&device.layer);
+        let (what, below) = layer(topology, &device.layer);
         let bad = bad.remove(&place).unwrap_or_default();
         let what = format!("{what}, {} bytes", device.extent.len());
         nodes.push(Node { name: device.name.clone(), what, below, bad, unlisted: 0 });
@@ -119,12 +121,19 @@ fn of_stack(name: &str, text: &str, file: &Path, at: &[String]) -> Result<Vec<No
     Ok(nodes)
 }
 
-fn layer(layer: &On) -> (&'static str, Vec<usize>) {
+/// The CXL regions that memory is in.
+fn regions(topology: &Topology, memory: Extent<PhysAddr>) -> Vec<usize> {
+    let regions = topology.regions();
+    let inside = regions.filter(|(_, region)| region.hpa().intersect(memory).is_some());
+    inside.map(|(place, _)| place).collect()
+}
+
+fn layer(topology: &Topology, layer: &On) -> (&'static str, Vec<usize>) {
     match layer {
         On::Disk => ("disk", Vec::new()),
         On::Memdev => ("memory device", Vec::new()),
         On::Region { legs, .. } => ("CXL region", legs.clone()),
-        On::Pmem { region, .. } => ("pmem", region.iter().map(|(on, _)| *on).collect()),
+        On::Pmem { namespace, .. } => ("pmem", regions(topology, namespace.whole())),
         On::Partition { on, .. } => ("partition", vec![*on]),
         On::Mapped { legs, .. } => ("mapped", legs.clone()),
         On::Array { legs, .. } => ("array", legs.clone()),
@@ -132,44 +141,6 @@ fn layer(layer: &On) -> (&'static str, Vec<usize>) {
         On::Loop { legs, .. } => ("loop device", legs.first().copied().into_iter().collect()),
         On::Opaque => ("layout unknown", Vec::new()),
         On::View { of, .. } => ("view", vec![*of]),
-    }
-}
-
-/// Marks a range and everything above it. Below, a range is where its bytes are: on every leg.
-fn mark(devices: &[Device], target: Target, bad: &mut BTreeMap<usize, Vec<(u64, u64)>>) {
-    let mut seen: Vec<(usize, Extent<DevOffset>)> = Vec::new();
-    match target {
-        Target::Device { place, extent } => {
-            let inside = devices.get(place).and_then(|d| d.extent.intersect(extent));
-            seen.extend(inside.map(|extent| (place, extent)));
-        }
-        Target::Memory(memory) => {
-            for (place, device) in devices.iter().enumerate() {
-                let On::Pmem { namespace, .. } = &device.layer else { continue };
-                let Some(hit) = namespace.data().intersect(memory) else { continue };
-                let start = hit.start().get().checked_sub(namespace.data().start().get());
-                let extent = start.and_then(|at| Extent::new(DevOffset::new(at), hit.len()).ok());
-                seen.extend(extent.map(|extent| (place, extent)));
-            }
-        }
-    }
-    while let Some((place, extent)) = seen.pop() {
-        bad.entry(place).or_default().push((extent.start().get(), extent.len()));
-        for (upper, device) in devices.iter().enumerate() {
-            let Some(mapping) = device.layer.mapping() else { continue };
-            for (leg, lower) in (0..).map(Leg::new).zip(device.layer.legs()) {
-                if *lower == place {
-                    let _ = mapping.rmap(leg, extent, &mut |part: Rmapped| {
-                        seen.push((upper, part.upper));
-                        ControlFlow::Continue(())
-                    });
-                }
-            }
-        }
-    }
-    for ranges in bad.values_mut() {
-        ranges.sort_unstable();
-        ranges.dedup();
     }
 }
 

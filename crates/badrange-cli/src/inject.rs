@@ -4,7 +4,7 @@ use std::{io::Write, path::PathBuf};
 
 use badrange::{
     explain::Explainer,
-    inject::{InjectPlan, Injector, plan},
+    explain::inject::{InjectPlan, Injector, plan},
 };
 use clap::{Args, builder::PossibleValuesParser};
 use serde_json::{json, value::RawValue};

@@ -7,15 +7,17 @@ use std::{
 
 use anstyle::Style;
 use badrange::{
-    explain::Position,
-    locate::{FileState, Located, LocatedPiece},
+    core::PageSize,
+    explain::{
+        Position,
+        locate::{FileState, Located, LocatedPiece},
+    },
 };
 use clap::Args;
 
 use crate::{Failure, explain, report::plain};
 
 const SECTOR: u64 = 512;
-const PAGE: u64 = 4096;
 
 /// Say where a range of a file lives: device by device, down to sectors or page frames.
 ///
@@ -75,7 +77,7 @@ fn show(out: &mut impl Write, located: &Located) -> io::Result<()> {
     let dim = Style::new().dimmed();
     writeln!(out, "  {dim}{head:width$}  lives at{dim:#}")?;
     for (piece, range) in located.pieces.iter().zip(&ranges) {
-        for (number, way) in ways(piece).into_iter().enumerate() {
+        for (number, way) in ways(piece, located.page).into_iter().enumerate() {
             let range = if number == 0 { range } else { "" };
             writeln!(out, "  {range:width$}  {}", plain(&way))?;
         }
@@ -96,7 +98,7 @@ fn name(located: &Located) -> String {
 }
 
 /// A line per copy of a piece.
-fn ways(piece: &LocatedPiece) -> Vec<String> {
+fn ways(piece: &LocatedPiece, page: PageSize) -> Vec<String> {
     if piece.state == FileState::Unlisted {
         return vec!["no map lists these bytes: a hole, or past the end of the file".to_owned()];
     }
@@ -104,7 +106,7 @@ fn ways(piece: &LocatedPiece) -> Vec<String> {
     let hole = |at: usize| piece.holes.get(at).copied().flatten();
     let memory = |at: usize| piece.memory.get(at).copied().flatten();
     let way = |(at, route): (usize, &Vec<Position>)| {
-        let memory = memory(at).map(|start| in_memory(start, piece.len));
+        let memory = memory(at).map(|start| in_memory(start, piece.len, page));
         let devices = route.iter().map(|position| on_device(position, piece.len));
         let all: Vec<_> = memory.into_iter().chain(devices).collect();
         let hole = hole(at).map_or_else(String::new, |kind| format!("  (stored nowhere: {kind})"));
@@ -114,9 +116,10 @@ fn ways(piece: &LocatedPiece) -> Vec<String> {
 }
 
 /// Page frames where they are whole, and bytes of physical memory otherwise.
-fn in_memory(start: u64, len: u64) -> String {
-    if start % PAGE == 0 && len % PAGE == 0 {
-        return format!("pfn:{:#x}+{}", start / PAGE, len / PAGE);
+fn in_memory(start: u64, len: u64, page: PageSize) -> String {
+    let page = page.nonzero();
+    if start % page == 0 && len % page == 0 {
+        return format!("pfn:{:#x}+{}", start / page, len / page);
     }
     format!("phys:{start:#x}+{len:#x}")
 }

@@ -6,7 +6,8 @@ use std::{
 };
 
 use badrange::{
-    explain::{Explainer, Located},
+    core::PageSize,
+    explain::{Explainer, LocatedRanges},
     input::{BlockUnit, NamedRange, RangeOptions},
 };
 use clap::Args;
@@ -29,6 +30,11 @@ pub(crate) struct LogArgs {
     #[arg(long, value_name = "BYTES", requires = "log")]
     pub(crate) block_size: Option<u64>,
 
+    /// Bytes of a page of the machine, which page frame numbers count: 4K, 16K or 64K [default: what
+    /// the stack says, else 4K].
+    #[arg(long, value_name = "SIZE", requires = "log")]
+    pub(crate) page_size: Option<PageSize>,
+
     /// Count areas that a rescue never tried as bad.
     #[arg(long, requires = "log")]
     pub(crate) untried_is_bad: bool,
@@ -38,8 +44,8 @@ pub(crate) struct LogArgs {
 pub(crate) const EXIT_UNKNOWN: u8 = 3;
 
 /// The queries that a text stands for; what cannot be one is said on standard error.
-pub(crate) fn located(explainer: &Explainer, args: &LogArgs) -> Result<Located, Failure> {
-    let Some(file) = &args.log else { return Ok(Located::default()) };
+pub(crate) fn located(explainer: &Explainer, args: &LogArgs) -> Result<LocatedRanges, Failure> {
+    let Some(file) = &args.log else { return Ok(LocatedRanges::default()) };
     if let Some(name) = args.device.as_deref().filter(|n| explainer.device_of_log(n).is_none()) {
         return Err(Failure::usage(format!("--device {name:?}: no such device in this stack")));
     }
@@ -47,8 +53,12 @@ pub(crate) fn located(explainer: &Explainer, args: &LogArgs) -> Result<Located, 
     let size = |device: Option<&str>, unit: BlockUnit| {
         explainer.block_size(device.or(nameless), unit).or(args.block_size)
     };
-    let options =
-        RangeOptions { device: None, block_size: &size, untried_is_bad: args.untried_is_bad };
+    let options = RangeOptions {
+        device: None,
+        block_size: &size,
+        untried_is_bad: args.untried_is_bad,
+        page: args.page_size.unwrap_or(explainer.topology().memory().page),
+    };
     let list = ranges::read(file, &options)?;
     let is_nameless = |range: &NamedRange| range.place.is_nameless();
     if list.ranges.iter().any(is_nameless) {
@@ -75,7 +85,7 @@ pub(crate) fn located(explainer: &Explainer, args: &LogArgs) -> Result<Located, 
     Ok(located)
 }
 
-fn notes(located: &Located, truncated: Option<u64>) -> io::Result<()> {
+fn notes(located: &LocatedRanges, truncated: Option<u64>) -> io::Result<()> {
     let mut err = anstream::stderr().lock();
     for unplaced in &located.unplaced {
         writeln!(err, "note: line {}: not explained: {}", unplaced.line, plain(&unplaced.what))?;

@@ -7,8 +7,8 @@ use std::{
 
 use anstyle::Style;
 use badrange::{
-    advice::{Action, Command},
-    plan::{Plan, PlannedFile, Salvage, Span, Subject, Unit},
+    explain::advice::{Action, Command},
+    explain::plan::{Plan, PlannedFile, Salvage, Span, Subject, Unit},
 };
 use clap::Args;
 

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use badrange::input::{BlockUnit, NamedRange, Place, RangeList, RangeOptions, read_ranges};
+use badrange::{
+    core::PageSize,
+    input::{BlockUnit, NamedRange, Place, RangeList, RangeOptions, read_ranges},
+};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -31,6 +34,10 @@ pub(crate) struct RangesArgs {
     /// Bytes of a block, where the text counts blocks without saying how large they are.
     #[arg(long, value_name = "BYTES")]
     block_size: Option<u64>,
+
+    /// Bytes of a page of the machine, which page frame numbers count: 4K, 16K or 64K.
+    #[arg(long, value_name = "SIZE", default_value_t = PageSize::K4)]
+    page_size: PageSize,
 
     /// Count areas that a rescue never tried as bad.
     #[arg(long)]
@@ -126,6 +133,7 @@ fn gathered(args: &RangesArgs) -> Result<RangeList, Failure> {
         device: args.device.as_deref(),
         block_size: &size,
         untried_is_bad: args.untried_is_bad,
+        page: args.page_size,
     };
     let mut list = read(&args.file, &options)?;
     for file in &args.or {
@@ -222,7 +230,7 @@ fn range_json(range: &NamedRange) -> Option<Value> {
         Place::Device { device, extent } => {
             (device.as_deref().unwrap_or("?"), extent.start().get(), extent.len())
         }
-        Place::Pages(extent) | Place::Memory(extent) => {
+        Place::Pages(extent, _) | Place::Memory(extent) => {
             ("phys", extent.start().get(), extent.len())
         }
         Place::Blocks { .. } => return None,

@@ -9,8 +9,8 @@ mod words;
 use std::io::Write;
 
 use badrange::{
+    explain::report::ImpactReport,
     explain::{Answer, Explainer},
-    report::Report,
 };
 use clap::{Args, ValueEnum};
 
@@ -84,7 +84,7 @@ pub(crate) fn text(
     explainer: &Explainer,
     answer: &Answer,
 ) -> std::io::Result<()> {
-    text::write(out, &Report::new(explainer, answer), Caps::SHORT)
+    text::write(out, &ImpactReport::new(explainer, answer), Caps::SHORT)
 }
 
 /// Prints an answer as it was asked for.
@@ -99,7 +99,7 @@ pub(crate) fn print(
         return Ok(out.flush()?);
     }
     let caps = if output.all { Caps::NONE } else { Caps::SHORT };
-    let report = Report::new(explainer, answer);
+    let report = ImpactReport::new(explainer, answer);
     match output.format.unwrap_or(Format::Text) {
         Format::Text => text::write(&mut out, &report, caps)?,
         Format::Json | Format::Jsonl => writeln!(out, "{}", report.to_json())?,

@@ -3,7 +3,7 @@
 use std::{fs, io::Write, path::Path, time::Instant};
 
 use badrange_sim::{
-    EventOutcome, Outcome, Profile, Running, Scenario, check, check_locations, compare_designs,
+    EventOutcome, Profile, RunOutcome, Running, Scenario, check, check_locations, compare_designs,
 };
 use serde_json::Value;
 
@@ -48,7 +48,7 @@ fn run_one(args: &SimRunArgs) -> Result<u8, Failure> {
 }
 
 /// Runs all events. Times of storms go to standard error: an outcome is the same every time.
-fn simulate(scenario: &Scenario, profile: Option<Profile>) -> Result<Outcome, Failure> {
+fn simulate(scenario: &Scenario, profile: Option<Profile>) -> Result<RunOutcome, Failure> {
     let mut running = Running::new(scenario, profile);
     for number in 1_u64.. {
         let began = Instant::now();
@@ -94,12 +94,12 @@ fn compare(args: &SimCompareArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn json(outcome: &Outcome) -> String {
+fn json(outcome: &RunOutcome) -> String {
     // Strings, numbers and maps with string keys: serialising them cannot fail.
     serde_json::to_string_pretty(outcome).unwrap_or_default()
 }
 
-fn events(out: &mut impl Write, outcome: &Outcome) -> std::io::Result<()> {
+fn events(out: &mut impl Write, outcome: &RunOutcome) -> std::io::Result<()> {
     writeln!(out, "{} on {}", outcome.name, outcome.profile)?;
     for (number, event) in (1..).zip(&outcome.events) {
         writeln!(out, "event {number}:")?;

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use badrange_sim::{Profile, Summary, Sweep, SweepLine};
+use badrange_sim::{Profile, Sweep, SweepLine, SweepSummary};
 use clap::Args;
 use indicatif::ProgressBar;
 
@@ -174,7 +174,7 @@ pub(crate) fn summarize(args: &SummarizeArgs) -> Result<u8, Failure> {
     for file in &args.files {
         read(file, &mut lines)?;
     }
-    let summary = Summary::of(lines);
+    let summary = SweepSummary::of(lines);
     if let Some(path) = &args.svg {
         fs::write(path, summary.to_svg())
             .map_err(|err| Failure::data(format!("cannot write {}: {err}", path.display())))?;

@@ -1,7 +1,9 @@
-use alloc::vec::Vec;
 use core::num::NonZeroU64;
 
-use crate::{Extent, Run, Space, run::gcd};
+use alloc::vec::Vec;
+use smallvec::SmallVec;
+
+use crate::{DevOffset, Extent, Run, Space, run::gcd, sweep};
 
 /// Values that combine: associative, commutative, and idempotent.
 ///
@@ -23,19 +25,24 @@ impl Join for () {
     fn join(self, (): Self) -> Self {}
 }
 
-/// Runs with a value each, overlapping as they like, and what they say per unit: the join.
+/// So many entries are kept and resolved without an allocation.
+const FEW: usize = 4;
+
+/// Runs with a value each, overlapping as they like, and what they say per unit: the join. With
+/// the value `()` it is a set.
 ///
 /// This is the account of a failure: who said what about which bytes. [`resolve`](Self::resolve)
-/// gives every unit of a window its one final value.
+/// gives every unit of a window its one final value. A few entries take no memory of their own.
 ///
 /// # Examples
 /// ```
-/// use badrange_core::{Cover, Extent, Outcome, ReportOffset};
-/// let at = |start, len| Extent::new(ReportOffset::new(start), len).unwrap();
+/// use badrange_core::{Cover, DevOffset, Extent, Outcome};
+/// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
 /// let mut cover = Cover::new();
 /// cover.add(at(0, 100).into(), Outcome::Handled);
 /// cover.add(at(40, 20).into(), Outcome::NotSupported);
-/// let states = cover.resolve(at(0, 128));
+/// let mut states = Vec::new();
+/// cover.resolve(at(0, 128), &mut |run, value| states.push((run, value)));
 /// assert_eq!(states, [
 ///     (at(0, 40).into(), Some(Outcome::Handled)),
 ///     (at(40, 20).into(), Some(Outcome::NotSupported)),
@@ -44,33 +51,49 @@ impl Join for () {
 /// ]);
 /// ```
 #[derive(Debug, Clone)]
-pub struct Cover<S: Space, V> {
-    entries: Vec<(Run<S>, V)>,
+pub struct Cover<V, S: Space = DevOffset> {
+    entries: SmallVec<[(Run<S>, V); FEW]>,
 }
 
-impl<S: Space, V> Default for Cover<S, V> {
+impl<V, S: Space> Default for Cover<V, S> {
     fn default() -> Self {
-        Self { entries: Vec::new() }
+        Self { entries: SmallVec::new() }
     }
 }
 
-impl<S: Space, V: Join> Cover<S, V> {
+/// What was said, and about what.
+type Said<V, S> = (Run<S>, V);
+
+/// Where resolved runs go: disjoint, ordered by first unit; `None` where nothing was said.
+type Resolved<'r, V, S> = &'r mut dyn FnMut(Run<S>, Option<V>);
+
+impl<V: Join, S: Space> Cover<V, S> {
     /// Nothing said about anything. Does not allocate.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says `value` about every unit of `run`. What continues the entry before is merged into it.
+    /// Says `value` about every unit of `run`. What continues or repeats the entry before is merged
+    /// into it, so that a million neighbours, one by one, are one entry.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{Cover, DevOffset, Extent};
+    /// let mut set: Cover<()> = Cover::new();
+    /// for sector in 0..1000 {
+    ///     set.add(Extent::new(DevOffset::new(512 * sector), 512)?.into(), ());
+    /// }
+    /// assert_eq!(set.entries().count(), 1);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
     pub fn add(&mut self, run: Run<S>, value: V) {
         let run = run.as_extent().map_or(run, Run::from);
-        if let Some((last, said)) = self.entries.last_mut() {
-            if let Some(both) = joined(*last, run).filter(|_| *said == value) {
-                *last = both;
-                return;
-            }
+        let last = self.entries.last_mut().filter(|(_, said)| *said == value);
+        match last.and_then(|(last, _)| Some((joined(*last, run)?, last))) {
+            Some((both, last)) => *last = both,
+            None => self.entries.push((run, value)),
         }
-        self.entries.push((run, value));
     }
 
     /// What was said, in the order it was added, as far as it was not merged.
@@ -89,40 +112,50 @@ impl<S: Space, V: Join> Cover<S, V> {
         self.entries.clear();
     }
 
-    /// The value of every unit of `window`: disjoint runs that cover it exactly, ordered by first
-    /// unit; `None` where nothing was said. Neighbouring extents of equal value are one.
+    /// Emits the value of every unit of `window`: disjoint runs that cover it exactly, ordered by
+    /// first unit; `None` where nothing was said. Neighbouring extents of equal value are one.
     ///
-    /// Extents cost `O(n log n)` in their number. Where strided runs are involved, one common
-    /// period is resolved and repeated; if the period does not fit at least twice between two
-    /// boundaries of other entries, the elements there are resolved one by one.
-    #[must_use]
-    pub fn resolve(&self, window: Extent<S>) -> Vec<(Run<S>, Option<V>)> {
-        let mut resolved = Resolved { runs: Vec::new() };
-        let mut entries = self.entries.clone();
-        entries.sort_by_key(|(run, _)| run.first().start());
-        let mut waiting = entries.into_iter().peekable();
-        let mut active: Vec<(Run<S>, V)> = Vec::new();
-        let mut at = window.raw();
-        while at < window.raw_end() {
-            while let Some(entry) = waiting.next_if(|(run, _)| run.first().raw() <= at) {
-                active.push(entry);
+    /// Extents cost `O(n log n)` in their number; a few cost no allocation. Where strided runs are
+    /// involved, one common period is resolved and repeated; if the period does not fit at least
+    /// twice between two boundaries of other entries, the elements there are resolved one by one.
+    pub fn resolve(&self, window: Extent<S>, sink: Resolved<'_, V, S>) {
+        let mut out = Merging { open: None, sink };
+        match self.entries.as_slice() {
+            [] => out.push(window.into(), None),
+            [(run, value)] if run.is_single() => one_value(window, run.first(), *value, &mut out),
+            few if few.len() <= FEW && few.iter().all(|(run, _)| run.is_single()) => {
+                few_values(window, few, &mut out);
             }
-            active.retain(|(run, _)| run.span().raw_end() > at);
-            let next_start = waiting.peek().map(|(run, _)| run.first().raw());
-            let next_end = active.iter().map(|(run, _)| run.span().raw_end()).min();
-            let end = [next_start, next_end].into_iter().flatten().fold(window.raw_end(), u64::min);
-            let Some(zone) = Extent::between(at, end) else { break };
-            zone_states(zone, &active, &mut resolved);
-            at = end;
+            many => many_values(window, many, &mut out),
         }
-        resolved.runs
+        out.close();
+    }
+
+    /// The parts of `window` about which something was said, ascending.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{Cover, DevOffset, Extent};
+    /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+    /// let mut set = Cover::new();
+    /// set.add(at(8, 4).into(), ());
+    /// set.add(at(2, 7).into(), ());
+    /// assert_eq!(set.within(at(0, 10)), [at(2, 8).into()]);
+    /// ```
+    #[must_use]
+    pub fn within(&self, window: Extent<S>) -> Vec<Run<S>> {
+        let mut parts = Vec::new();
+        self.resolve(window, &mut |run, said| parts.extend(said.map(|_| run)));
+        parts
     }
 }
 
-/// Two contiguous runs that follow one another, as one.
+/// Two runs as one: contiguous ones that overlap or touch, and a run with itself.
 fn joined<S: Space>(a: Run<S>, b: Run<S>) -> Option<Run<S>> {
-    let (a, b) = (a.as_extent()?, b.as_extent()?);
-    (a.end() == b.start()).then(|| Extent::between(a.raw(), b.raw_end()))?.map(Run::from)
+    if a == b {
+        return Some(a);
+    }
+    Some(a.as_extent()?.union(b.as_extent()?)?.into())
 }
 
 fn join_all<V: Join>(a: Option<V>, b: Option<V>) -> Option<V> {
@@ -132,62 +165,111 @@ fn join_all<V: Join>(a: Option<V>, b: Option<V>) -> Option<V> {
     }
 }
 
-/// The states of one zone: no entry begins or ends inside it.
-fn zone_states<S: Space, V: Join>(
-    zone: Extent<S>,
-    active: &[(Run<S>, V)],
-    out: &mut Resolved<S, V>,
+/// Where at most one thing was said, about an extent: nearly every event.
+fn one_value<V: Join, S: Space>(
+    window: Extent<S>,
+    said: Extent<S>,
+    value: V,
+    out: &mut Merging<'_, V, S>,
 ) {
-    let whole = |(run, _): &&(Run<S>, V)| run.as_extent().is_some();
-    let base = active.iter().filter(whole).fold(None, |v, (_, w)| join_all(v, Some(*w)));
-    let strided: Vec<_> = active.iter().filter(|e| !whole(e)).copied().collect();
+    let Some(part) = said.intersect(window) else { return out.push(window.into(), None) };
+    let (before, after) = window.without(part);
+    before.into_iter().for_each(|before| out.push(before.into(), None));
+    out.push(part.into(), Some(value));
+    after.into_iter().for_each(|after| out.push(after.into(), None));
+}
+
+/// The same where a few things were said about extents: cut at every start and end.
+fn few_values<V: Join, S: Space>(
+    window: Extent<S>,
+    said: &[Said<V, S>],
+    out: &mut Merging<'_, V, S>,
+) {
+    let mut cuts: SmallVec<[u64; 2 * FEW + 2]> = SmallVec::new();
+    let spans = said.iter().filter_map(|(run, _)| run.span().intersect(window));
+    spans.chain([window]).for_each(|span| cuts.extend([span.raw(), span.raw_end()]));
+    cuts.sort_unstable();
+    for (start, end) in cuts.iter().zip(cuts.iter().skip(1)) {
+        if let Some(part) = Extent::between(*start, *end) {
+            let about = said.iter().filter(|(run, _)| run.contains(part.start()));
+            out.push(part.into(), about.map(|(_, value)| *value).reduce(Join::join));
+        }
+    }
+}
+
+fn many_values<V: Join, S: Space>(
+    window: Extent<S>,
+    said: &[Said<V, S>],
+    out: &mut Merging<'_, V, S>,
+) {
+    let spans = said.iter().map(|entry| (entry.0.span(), *entry)).collect();
+    sweep(window, spans, &mut |zone, active| zone_values(zone, active, out));
+}
+
+/// The values of one zone: no entry begins or ends inside it.
+fn zone_values<V: Join, S: Space>(
+    zone: Extent<S>,
+    active: &[(Extent<S>, Said<V, S>)],
+    out: &mut Merging<'_, V, S>,
+) {
+    let (mut base, mut strided) = (None, Vec::new());
+    for (_, (run, value)) in active {
+        match run.is_single() {
+            true => base = join_all(base, Some(*value)),
+            false => strided.push((*run, *value)),
+        }
+    }
     if strided.is_empty() {
         return out.push(zone.into(), base);
     }
     let period = strided.iter().try_fold(NonZeroU64::MIN, |p, (run, _)| {
-        let stride = NonZeroU64::new(run.stride())?;
+        let stride = run.stride_nonzero();
         p.checked_mul(NonZeroU64::new(stride.get() / gcd(p, stride))?)
     });
     let repeats = period.map_or(0, |p| zone.len() / p);
     match period.and_then(|p| Extent::between(zone.raw(), zone.raw().checked_add(p.get())?)) {
         Some(one) if repeats > 1 => repeat_period(zone, one, base, &strided, out),
-        _ => sweep(zone, base, &strided, &mut |part, value| out.push(part.into(), value)),
+        _ => elements(zone, base, &strided, &mut |run, value| out.push(run, value)),
     }
 }
 
 /// Resolves one period and repeats it; what is left over at the end is resolved by itself.
-fn repeat_period<S: Space, V: Join>(
+fn repeat_period<V: Join, S: Space>(
     zone: Extent<S>,
     one: Extent<S>,
     base: Option<V>,
-    strided: &[(Run<S>, V)],
-    out: &mut Resolved<S, V>,
+    strided: &[Said<V, S>],
+    out: &mut Merging<'_, V, S>,
 ) {
     let repeats = zone.len() / one.len_nonzero();
-    let mut states = Resolved { runs: Vec::new() };
-    sweep(one, base, strided, &mut |part, value| states.push(part.into(), value));
+    let mut values: Vec<(Run<S>, Option<V>)> = Vec::new();
+    let mut collect = |run, value| values.push((run, value));
+    let mut period = Merging { open: None, sink: &mut collect };
+    elements(one, base, strided, &mut |run, value| period.push(run, value));
+    period.close();
     // NO-OVERFLOW: whole periods end inside the zone.
     let periods_end = zone.raw().wrapping_add(repeats.wrapping_mul(one.len()));
-    if let [(_, value)] = states.runs.as_slice() {
-        out.push(Extent::between(zone.raw(), periods_end).unwrap_or(zone).into(), *value);
+    if let [(_, value)] = values.as_slice() {
+        // NO-OVERFLOW: and the first of them is one.
+        let periods = one.longer(periods_end.wrapping_sub(one.raw_end()));
+        out.push(periods.into(), *value);
     } else {
-        for (part, value) in states.runs {
-            if let Ok(run) = Run::new(part.first(), one.len(), repeats) {
-                out.push(run, value);
-            }
+        for (part, value) in values {
+            // NO-OVERFLOW: the period holds the part, and its repeats end inside the zone.
+            out.push(Run::repeated(part.first(), one.len_nonzero(), repeats), value);
         }
     }
     if let Some(rest) = Extent::between(periods_end, zone.raw_end()) {
-        sweep(rest, base, strided, &mut |part, value| out.push(part.into(), value));
+        elements(rest, base, strided, &mut |run, value| out.push(run, value));
     }
 }
 
 /// Element by element: cuts the window at every element boundary.
-fn sweep<S: Space, V: Join>(
+fn elements<V: Join, S: Space>(
     window: Extent<S>,
     base: Option<V>,
-    strided: &[(Run<S>, V)],
-    sink: &mut dyn FnMut(Extent<S>, Option<V>),
+    strided: &[Said<V, S>],
+    sink: Resolved<'_, V, S>,
 ) {
     let mut parts: Vec<(Extent<S>, V)> = Vec::new();
     for (run, value) in strided {
@@ -195,36 +277,33 @@ fn sweep<S: Space, V: Join>(
             parts.extend(part.elements().map(|e| (e, *value)));
         }
     }
-    parts.sort_by_key(|(e, _)| e.start());
-    let mut waiting = parts.into_iter().peekable();
-    let mut active: Vec<(Extent<S>, V)> = Vec::new();
-    let mut at = window.raw();
-    while at < window.raw_end() {
-        while let Some(part) = waiting.next_if(|(e, _)| e.raw() <= at) {
-            active.push(part);
-        }
-        active.retain(|(e, _)| e.raw_end() > at);
-        let bounds = active.iter().map(|(e, _)| e.raw_end());
-        let end =
-            bounds.chain(waiting.peek().map(|(e, _)| e.raw())).fold(window.raw_end(), u64::min);
-        let Some(part) = Extent::between(at, end) else { break };
-        sink(part, active.iter().fold(base, |v, (_, w)| join_all(v, Some(*w))));
-        at = end;
-    }
+    sweep(window, parts, &mut |part, active| {
+        let value = active.iter().fold(base, |v, (_, w)| join_all(v, Some(*w)));
+        sink(part.into(), value);
+    });
 }
 
-struct Resolved<S: Space, V> {
-    runs: Vec<(Run<S>, Option<V>)>,
+/// Hands runs on; neighbouring extents of equal value become one.
+struct Merging<'r, V, S: Space> {
+    open: Option<(Run<S>, Option<V>)>,
+    sink: Resolved<'r, V, S>,
 }
 
-impl<S: Space, V: Join> Resolved<S, V> {
+impl<V: Join, S: Space> Merging<'_, V, S> {
     fn push(&mut self, run: Run<S>, value: Option<V>) {
-        if let Some((last, said)) = self.runs.last_mut() {
-            if let Some(both) = joined(*last, run).filter(|_| *said == value) {
-                *last = both;
+        if let Some((open, said)) = &mut self.open {
+            if let Some(both) = joined(*open, run).filter(|_| *said == value) {
+                *open = both;
                 return;
             }
         }
-        self.runs.push((run, value));
+        self.close();
+        self.open = Some((run, value));
+    }
+
+    fn close(&mut self) {
+        if let Some((run, value)) = self.open.take() {
+            (self.sink)(run, value);
+        }
     }
 }

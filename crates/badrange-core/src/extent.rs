@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 use core::{fmt, num::NonZeroU64};
 
-use crate::{RangeError, RangeErrorKind, Space};
+use crate::{DevOffset, RangeError, RangeErrorKind, Space};
 
 /// One contiguous, half-open, never empty range of one space: `[start, start + len)`.
 ///
@@ -21,7 +21,7 @@ use crate::{RangeError, RangeErrorKind, Space};
 /// # Ok::<(), badrange_core::RangeError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Extent<S: Space> {
+pub struct Extent<S: Space = DevOffset> {
     start: S,
     len: NonZeroU64,
 }
@@ -32,8 +32,17 @@ impl<S: Space> Extent<S> {
     /// # Errors
     /// [`RangeErrorKind::Empty`] for a zero length, [`RangeErrorKind::Overflow`] when the end does
     /// not fit in 64 bits.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{Extent, Sector};
+    /// assert_eq!(Extent::new(Sector::new(8), 2)?.end(), Sector::new(10));
+    /// assert!(Extent::new(Sector::new(8), 0).is_err());
+    /// assert!(Extent::new(Sector::new(u64::MAX), 1).is_err());
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
     pub fn new(start: S, len: u64) -> Result<Self, RangeError> {
-        let err = |kind| RangeError::new(kind, S::UNIT, start.to_raw(), len);
+        let err = |kind| RangeError::extent(kind, S::UNIT, start.to_raw(), len);
         let Some(nonzero) = NonZeroU64::new(len) else {
             return Err(err(RangeErrorKind::Empty));
         };
@@ -48,15 +57,19 @@ impl<S: Space> Extent<S> {
     /// # Errors
     /// [`RangeErrorKind::Empty`] when the two are equal, [`RangeErrorKind::Reversed`] when the end
     /// lies before the start.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{Extent, Sector};
+    /// let both = Extent::from_bounds(Sector::new(8), Sector::new(10))?;
+    /// assert_eq!(both, Extent::new(Sector::new(8), 2)?);
+    /// assert!(Extent::from_bounds(Sector::new(9), Sector::new(8)).is_err());
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
     pub fn from_bounds(start: S, end: S) -> Result<Self, RangeError> {
         match end.checked_offset_from(start) {
             Some(len) => Self::new(start, len),
-            None => Err(RangeError::new(
-                RangeErrorKind::Reversed,
-                S::UNIT,
-                start.to_raw(),
-                end.to_raw(),
-            )),
+            None => Err(RangeError::reversed(S::UNIT, start.to_raw(), end.to_raw())),
         }
     }
 
@@ -67,8 +80,22 @@ impl<S: Space> Extent<S> {
     }
 
     /// `[0, len)`: every length fits.
-    pub(crate) fn from_zero(len: NonZeroU64) -> Self {
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::Extent;
+    /// use core::num::NonZeroU64;
+    /// let all: Extent = Extent::from_zero(NonZeroU64::MAX);
+    /// assert_eq!((all.start().get(), all.len()), (0, u64::MAX));
+    /// ```
+    #[must_use]
+    pub fn from_zero(len: NonZeroU64) -> Self {
         Self { start: S::from_raw(0), len }
+    }
+
+    /// The same numbers in another space.
+    pub(crate) fn renamed<T: Space>(self) -> Extent<T> {
+        Extent { start: T::from_raw(self.raw()), len: self.len }
     }
 
     /// As many units, `by` further on. INVARIANT: they end within 64 bits.
@@ -141,12 +168,28 @@ impl<S: Space> Extent<S> {
     }
 
     /// The units that both have, `None` if there is none.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent};
+    /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+    /// assert_eq!(at(0, 10).intersect(at(8, 9)), Some(at(8, 2)));
+    /// assert_eq!(at(0, 10).intersect(at(10, 9)), None); // they only touch
+    /// ```
     #[must_use]
     pub fn intersect(self, other: Self) -> Option<Self> {
         Self::between(self.raw().max(other.raw()), self.raw_end().min(other.raw_end()))
     }
 
     /// What lies before `at` and what lies from `at` on; either may be missing.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent};
+    /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+    /// assert_eq!(at(4, 8).split_at(DevOffset::new(6)), (Some(at(4, 2)), Some(at(6, 6))));
+    /// assert_eq!(at(4, 8).split_at(DevOffset::new(4)), (None, Some(at(4, 8))));
+    /// ```
     #[must_use]
     pub fn split_at(self, at: S) -> (Option<Self>, Option<Self>) {
         let at = at.to_raw();
@@ -157,16 +200,56 @@ impl<S: Space> Extent<S> {
     }
 
     /// What of this extent lies before and what lies after `hole`.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent};
+    /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+    /// assert_eq!(at(0, 10).without(at(2, 3)), (Some(at(0, 2)), Some(at(5, 5))));
+    /// assert_eq!(at(0, 10).without(at(0, 3)), (None, Some(at(3, 7))));
+    /// ```
     #[must_use]
     pub fn without(self, hole: Self) -> (Option<Self>, Option<Self>) {
         (self.split_at(hole.start).0, self.split_at(hole.end()).1)
     }
 
+    /// What of this extent lies in none of `holes`, ascending and with gaps between. The holes may
+    /// come in any order, overlap, and reach out. Cost: sorting them.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent};
+    /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+    /// assert_eq!(at(0, 10).minus([at(8, 9), at(2, 2), at(3, 3)]), [at(0, 2), at(6, 2)]);
+    /// ```
+    #[must_use]
+    pub fn minus(self, holes: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut holes: Vec<Self> = holes.into_iter().filter_map(|h| h.intersect(self)).collect();
+        holes.sort_unstable();
+        let mut left = Vec::new();
+        let mut at = self.raw();
+        for hole in holes {
+            left.extend(Self::between(at, hole.raw()));
+            at = at.max(hole.raw_end());
+        }
+        left.extend(Self::between(at, self.raw_end()));
+        left
+    }
+
     /// The smallest extent that holds both.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent};
+    /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+    /// assert_eq!(at(0, 4).hull(at(9, 1)), at(0, 10));
+    /// ```
     #[must_use]
     pub fn hull(self, other: Self) -> Self {
-        let (start, end) = (self.raw().min(other.raw()), self.raw_end().max(other.raw_end()));
-        Self::between(start, end).unwrap_or(self)
+        let start = self.start.min(other.start);
+        // NO-OVERFLOW: `start` is the lower of both, and one ends behind it.
+        let last = self.last().max(other.last()).to_raw().wrapping_sub(start.to_raw());
+        Self { start, len: NonZeroU64::MIN.saturating_add(last) }
     }
 
     /// Both as one extent, where they overlap or touch; `None` where a gap lies between.
@@ -209,6 +292,17 @@ impl<S: Space> Extent<S> {
     ///
     /// The one translation step of every linear layer. `None` when this extent begins before
     /// `from` (clip first) or ends beyond 64 bits there.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, PhysAddr};
+    /// let namespace = PhysAddr::new(0x1_0000_0000);
+    /// let bad = Extent::new(PhysAddr::new(0x1_0000_3000), 4096)?;
+    /// let on_device = bad.rebase(namespace, DevOffset::new(0)).unwrap();
+    /// assert_eq!(on_device, Extent::new(DevOffset::new(0x3000), 4096)?);
+    /// assert_eq!(bad.rebase(PhysAddr::new(0x1_0000_4000), DevOffset::new(0)), None);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
     #[must_use]
     pub fn rebase<T: Space>(self, from: S, to: T) -> Option<Extent<T>> {
         let start = to.checked_add(self.start.checked_offset_from(from)?)?;
@@ -228,7 +322,7 @@ impl<S: Space> Extent<S> {
 
     pub(crate) fn widen<T: Space>(self, unit: u64) -> Result<Extent<T>, RangeError> {
         let overflow =
-            || RangeError::new(RangeErrorKind::Overflow, S::UNIT, self.raw(), self.len());
+            || RangeError::extent(RangeErrorKind::Overflow, S::UNIT, self.raw(), self.len());
         let start = self.raw().checked_mul(unit).ok_or_else(overflow)?;
         let end = self.raw_end().checked_mul(unit).ok_or_else(overflow)?;
         Extent::between(start, end).ok_or_else(overflow)

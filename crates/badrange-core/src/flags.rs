@@ -1,5 +1,7 @@
 use core::fmt;
 
+use crate::FromTextError;
+
 /// Circumstances of a memory failure, as the kernel's `MF_*` flags: a set.
 ///
 /// # Kernel
@@ -11,7 +13,7 @@ use core::fmt;
 /// let flags = MfFlags::ACTION_REQUIRED.with(MfFlags::MUST_KILL);
 /// assert!(flags.contains(MfFlags::MUST_KILL));
 /// assert_eq!(flags.to_string(), "action_required must_kill");
-/// assert_eq!(MfFlags::from_name("mem_pre_remove"), Some(MfFlags::MEM_PRE_REMOVE));
+/// assert_eq!("mem_pre_remove".parse(), Ok(MfFlags::MEM_PRE_REMOVE));
 /// assert_eq!(flags.bits(), 0b110);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -66,13 +68,32 @@ impl MfFlags {
         self.0
     }
 
-    /// The flag of this name, as [`Display`](fmt::Display) writes it.
+    /// The flags of a bit mask of the kernel: every bit is one.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::MfFlags;
+    /// assert_eq!(MfFlags::from_bits(0b100), MfFlags::MUST_KILL);
+    /// ```
     #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        NAMES.iter().find(|(_, n)| *n == name).map(|(flag, _)| *flag)
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
+    /// The flag of this name.
+    pub(crate) fn from_name(name: &str) -> Result<Self, FromTextError> {
+        let flag = NAMES.iter().find(|(_, n)| *n == name).map(|(flag, _)| *flag);
+        flag.ok_or_else(|| FromTextError::expecting("memory failure flag", name))
     }
 
     /// The names of the flags set, in bit order.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::MfFlags;
+    /// let flags = MfFlags::MUST_KILL.with(MfFlags::NO_RETRY);
+    /// assert_eq!(flags.names().collect::<Vec<_>>(), ["must_kill", "no_retry"]);
+    /// ```
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         NAMES.iter().filter(move |(flag, _)| self.contains(*flag)).map(|(_, name)| *name)
     }
@@ -88,5 +109,23 @@ impl fmt::Display for MfFlags {
             f.write_str(name)?;
         }
         Ok(())
+    }
+}
+
+/// The names that [`Display`](fmt::Display) writes, separated by blanks, commas or `|`.
+///
+/// # Examples
+/// ```
+/// use badrange_core::MfFlags;
+/// let flags: MfFlags = "action_required must_kill".parse()?;
+/// assert_eq!(flags, MfFlags::ACTION_REQUIRED.with(MfFlags::MUST_KILL));
+/// # Ok::<(), badrange_core::FromTextError>(())
+/// ```
+impl core::str::FromStr for MfFlags {
+    type Err = FromTextError;
+
+    fn from_str(text: &str) -> Result<Self, FromTextError> {
+        let mut words = text.split([' ', ',', '|']).filter(|word| !word.is_empty());
+        words.try_fold(Self::NONE, |all, word| Ok(all.with(Self::from_name(word)?)))
     }
 }

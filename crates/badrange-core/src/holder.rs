@@ -1,31 +1,41 @@
 use core::fmt;
 
-use alloc::sync::Arc;
+use alloc::{sync::Arc, vec::Vec};
 
-use crate::{DevOffset, MfFlags, Outcome, Pfn, Piece, ReportOffset, Run, Space};
+use crate::{Granule, Granules, MfFlags, Outcome, Run};
 
-/// Which device of a stack: an index and a generation.
+/// Which device of which stack: an index and a generation.
 ///
 /// Indices are reused after a removal; a generation is never given twice by the same stack, so that
-/// a stale id never hits the device that took the place. Made by the stack engine.
+/// a stale id never hits the device that took the place. Every stack of a process has another
+/// number, so that an id of one is refused by the others. Made by the stack engine.
 ///
 /// # Examples
 /// ```
 /// use badrange_core::DeviceId;
-/// assert_ne!(DeviceId::new(3, 1), DeviceId::new(3, 2));
-/// assert_eq!(DeviceId::new(3, 1).to_string(), "device 3.1");
+/// assert_ne!(DeviceId::new(0, 3, 1), DeviceId::new(0, 3, 2));
+/// assert_ne!(DeviceId::new(0, 3, 1), DeviceId::new(1, 3, 1));
+/// assert_eq!(DeviceId::new(0, 3, 1).to_string(), "device 3.1");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceId {
+    stack: u32,
     index: u32,
     generation: u32,
 }
 
 impl DeviceId {
-    /// The id of the device that was put into slot `index` as the `generation`-th of its stack.
+    /// The id of the device that was put into slot `index` as the `generation`-th of the stack with
+    /// this number.
     #[must_use]
-    pub const fn new(index: u32, generation: u32) -> Self {
-        Self { index, generation }
+    pub const fn new(stack: u32, index: u32, generation: u32) -> Self {
+        Self { stack, index, generation }
+    }
+
+    /// The number of its stack.
+    #[must_use]
+    pub const fn stack(self) -> u32 {
+        self.stack
     }
 
     /// The slot.
@@ -47,13 +57,13 @@ impl fmt::Display for DeviceId {
     }
 }
 
-/// One step of the way that a piece took: a device, and where on it the piece lies.
+/// One step of a way through a stack: a device, and where on it the bytes are.
 ///
 /// # Examples
 /// ```
 /// use badrange_core::{DevOffset, DeviceId, Extent, Hop};
 /// let at = Extent::new(DevOffset::new(4096), 512)?;
-/// let hop = Hop { device: DeviceId::new(0, 1), at: at.into() };
+/// let hop = Hop { device: DeviceId::new(0, 0, 1), at: at.into() };
 /// assert_eq!(hop.at.first(), at);
 /// # Ok::<(), badrange_core::RangeError>(())
 /// ```
@@ -61,37 +71,37 @@ impl fmt::Display for DeviceId {
 pub struct Hop {
     /// The device.
     pub device: DeviceId,
-    /// The piece's bytes on it.
-    pub at: Run<DevOffset>,
+    /// The bytes on it.
+    pub at: Run,
 }
 
 /// What stands behind a [`Corruption`]: the engine, or a test.
 ///
-/// Both methods are told byte ranges of the report. The provided bodies do nothing, so that `&()`
-/// serves where neither matters.
+/// Everything is in the coordinates of the holder's device. The provided bodies do nothing, so that
+/// `&()` serves where neither matters.
 ///
 /// # Examples
 /// ```
-/// use badrange_core::{Context, Outcome, ReportOffset, Run};
+/// use badrange_core::{Context, Outcome, Run};
 /// use std::cell::RefCell;
 ///
 /// #[derive(Default)]
-/// struct Settled(RefCell<Vec<(Run<ReportOffset>, Outcome)>>);
+/// struct Settled(RefCell<Vec<(Run, Outcome)>>);
 /// impl Context for Settled {
-///     fn settle(&self, origin: Run<ReportOffset>, outcome: Outcome) {
-///         self.0.borrow_mut().push((origin, outcome));
+///     fn settle(&self, part: Run, outcome: Outcome) {
+///         self.0.borrow_mut().push((part, outcome));
 ///     }
 /// }
 /// ```
 pub trait Context {
-    /// A holder decided these bytes.
-    fn settle(&self, origin: Run<ReportOffset>, outcome: Outcome) {
-        let _ = (origin, outcome);
+    /// The holder decided these bytes, which lie element by element in its range.
+    fn settle(&self, part: Run, outcome: Outcome) {
+        let _ = (part, outcome);
     }
 
-    /// Emits the way that these bytes took, lowest device first.
-    fn trail(&self, origin: Run<ReportOffset>, sink: &mut dyn FnMut(Hop)) {
-        let _ = (origin, sink);
+    /// Emits the way that these bytes took, lowest device first, the holder's own last.
+    fn trail(&self, part: Run, sink: &mut dyn FnMut(Hop)) {
+        let _ = (part, sink);
     }
 }
 
@@ -99,40 +109,32 @@ impl Context for () {}
 
 /// A failed range as its holder sees it: in the holder's own address space.
 ///
-/// `S` is the space the holder registered in: [`DevOffset`] of its device, or
-/// [`PhysAddr`](crate::PhysAddr) for an owner of physical memory.
-///
 /// # Examples
 /// ```
-/// use badrange_core::{Corruption, DevOffset, Extent, MfFlags, Piece};
+/// use badrange_core::{Corruption, DevOffset, Extent, MfFlags};
 /// let bad = Extent::new(DevOffset::new(4096), 512)?;
-/// let what = Corruption::new(Piece::report(bad), MfFlags::NONE, &());
+/// let what = Corruption::new(bad.into(), MfFlags::NONE, &());
 /// assert_eq!(what.range().as_extent(), Some(bad));
 /// # Ok::<(), badrange_core::RangeError>(())
 /// ```
-pub struct Corruption<'a, S: Space = DevOffset> {
-    piece: Piece<S>,
+#[derive(Clone, Copy)]
+pub struct Corruption<'a> {
+    range: Run,
     flags: MfFlags,
     context: &'a dyn Context,
 }
 
-impl<'a, S: Space> Corruption<'a, S> {
+impl<'a> Corruption<'a> {
     /// Puts a notification together; the engine does, and tests of holders.
     #[must_use]
-    pub fn new(piece: Piece<S>, flags: MfFlags, context: &'a dyn Context) -> Self {
-        Self { piece, flags, context }
+    pub fn new(range: Run, flags: MfFlags, context: &'a dyn Context) -> Self {
+        Self { range, flags, context }
     }
 
     /// The failed bytes, already clipped to what the holder registered for.
     #[must_use]
-    pub fn range(&self) -> Run<S> {
-        self.piece.here()
-    }
-
-    /// The failed bytes with the part of the report they stand for.
-    #[must_use]
-    pub fn piece(&self) -> Piece<S> {
-        self.piece
+    pub fn range(&self) -> Run {
+        self.range
     }
 
     /// The circumstances.
@@ -141,74 +143,96 @@ impl<'a, S: Space> Corruption<'a, S> {
         self.flags
     }
 
-    /// Decides a part of the range, in the holder's coordinates; what lies outside the range is
-    /// ignored. Returns how many bytes were decided.
+    /// Decides a part of the range; what lies outside the range is ignored. Returns how many bytes
+    /// were decided.
     ///
     /// The return value of [`Holder::corrupted_range`] decides every byte that was not settled. A
     /// byte settled twice takes the [join](crate::Join) of both.
-    pub fn settle(&self, part: Run<S>, outcome: Outcome) -> u64 {
-        // Nearly always the part is what a lookup has cut out of the range.
-        if let Some(piece) = self.piece.select(part) {
-            self.context.settle(piece.origin(), outcome);
-            return part.total_len();
-        }
-        let mut settled = 0_u64;
-        for common in self.piece.here().overlaps(&part) {
-            if let Some(piece) = self.piece.select(common) {
-                self.context.settle(piece.origin(), outcome);
-                // NO-OVERFLOW: parts of one run do not overlap, so the sum is below its length.
-                settled = settled.saturating_add(common.total_len());
-            }
-        }
-        settled
-    }
-
-    /// [`settle`](Self::settle) for who has the bytes of the report at hand, as whoever clips
-    /// [`piece`](Self::piece) has: nothing has to be looked up.
-    ///
-    /// Bytes of the report that this range does not stand for are ignored. Returns how many bytes
-    /// were decided.
     ///
     /// # Examples
     /// ```
-    /// use badrange_core::{Corruption, DevOffset, Extent, MfFlags, Outcome, Piece};
+    /// use badrange_core::{Corruption, DevOffset, Errno, Extent, MfFlags, Outcome};
     /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
-    /// let what = Corruption::new(Piece::report(at(4096, 512)), MfFlags::NONE, &());
-    /// for part in what.piece().clip(at(4600, 100)) {
-    ///     assert_eq!(what.settle_origin(part.origin(), Outcome::Handled), 8);
-    /// }
+    /// let what = Corruption::new(at(4096, 4096).into(), MfFlags::NONE, &());
+    /// // Metadata from 6144 on: the part that lies in the failed range is decided.
+    /// assert_eq!(what.settle(at(6144, 1 << 20).into(), Outcome::Failed(Errno::EUCLEAN)), 2048);
+    /// assert_eq!(what.settle(at(0, 4096).into(), Outcome::Handled), 0);
     /// ```
-    pub fn settle_origin(&self, origin: Run<ReportOffset>, outcome: Outcome) -> u64 {
-        let mine = self.piece.origin();
-        let mine = mine.as_extent().map_or(mine, Run::from);
-        let settle = |part: Run<ReportOffset>| {
+    pub fn settle(&self, part: Run, outcome: Outcome) -> u64 {
+        // Nearly always the part is what a lookup has cut out of the range.
+        if self.range.image(part, &self.range).is_some() {
             self.context.settle(part, outcome);
-            part.total_len()
-        };
-        if mine.is_single() && mine.first().contains_extent(origin.span()) {
-            return settle(origin);
+            return part.total_len();
         }
+        let settle = |common: Run| {
+            self.context.settle(common, outcome);
+            common.total_len()
+        };
         // NO-OVERFLOW: parts of one run do not overlap, so the sum is below its length.
-        mine.overlaps(&origin).map(settle).fold(0, u64::saturating_add)
+        self.range.overlaps(&part).map(settle).fold(0, u64::saturating_add)
     }
 
     /// Emits the way that a part of the range took from where it was reported, lowest device
     /// first, the holder's own device last. Nothing for a part that is not of this range.
-    pub fn trail(&self, part: Run<S>, sink: &mut dyn FnMut(Hop)) {
-        if let Some(piece) = self.piece.select(part) {
-            self.context.trail(piece.origin(), sink);
+    pub fn trail(&self, part: Run, sink: &mut dyn FnMut(Hop)) {
+        if self.range.image(part, &self.range).is_some() {
+            self.context.trail(part, sink);
         }
+    }
+
+    /// An owned copy, for a holder that works on another thread or task: the range, the flags and
+    /// the way. It answers nothing and delays nobody; what the holder returns decides the bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{Corruption, Holder, Notice, Outcome};
+    /// use std::sync::mpsc::Sender;
+    ///
+    /// struct Forward(Sender<Notice>);
+    /// impl Holder for Forward {
+    ///     fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+    ///         match self.0.send(what.to_notice()) {
+    ///             Ok(()) => Outcome::Handled, // somebody will see to it
+    ///             Err(_) => Outcome::NotSupported, // nobody will
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn to_notice(&self) -> Notice {
+        let mut trail = Vec::new();
+        self.context.trail(self.range, &mut |hop| trail.push(hop));
+        Notice { range: self.range, flags: self.flags, trail }
     }
 }
 
-impl<S: Space> fmt::Debug for Corruption<'_, S> {
+impl fmt::Debug for Corruption<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Corruption")
-            .field("range", &self.piece.here())
-            .field("origin", &self.piece.origin())
+            .field("range", &self.range)
             .field("flags", &self.flags)
             .finish_non_exhaustive()
     }
+}
+
+/// A [`Corruption`] to keep: what [`Corruption::to_notice`] makes.
+///
+/// # Examples
+/// ```
+/// use badrange_core::{Corruption, DevOffset, Extent, MfFlags};
+/// let bad = Extent::new(DevOffset::new(4096), 512)?;
+/// let notice = Corruption::new(bad.into(), MfFlags::NONE, &()).to_notice();
+/// assert_eq!(notice.range, bad.into());
+/// # Ok::<(), badrange_core::RangeError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The failed bytes, on the holder's device.
+    pub range: Run,
+    /// The circumstances.
+    pub flags: MfFlags,
+    /// The way that they took, lowest device first, the holder's own last.
+    pub trail: Vec<Hop>,
 }
 
 /// Whoever registered on a part of a device, to be told when it goes bad.
@@ -234,21 +258,61 @@ impl<S: Space> fmt::Debug for Corruption<'_, S> {
 ///     }
 /// }
 /// ```
-pub trait Holder<S: Space = DevOffset>: Send + Sync {
+#[doc(alias = "dax_holder_operations")]
+pub trait Holder: Send + Sync {
     /// The range went bad. The answer decides every byte of it that was not
     /// [settled](Corruption::settle).
-    fn corrupted_range(&self, what: &Corruption<'_, S>) -> Outcome;
+    #[doc(alias = "notify_failure")]
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome;
+
+    /// Several ranges of one event went bad: `answer` is called once for each, in their order. The
+    /// bytes of ranges that get no answer count as [`Outcome::NotSupported`]. The provided body
+    /// calls [`corrupted_range`](Self::corrupted_range) for each.
+    fn corrupted_ranges(&self, what: &[Corruption<'_>], answer: &mut dyn FnMut(Outcome)) {
+        what.iter().for_each(|what| answer(self.corrupted_range(what)));
+    }
 }
 
 const _: Option<&dyn Holder> = None;
 
-impl<S: Space, H: Holder<S> + ?Sized> Holder<S> for Arc<H> {
-    fn corrupted_range(&self, what: &Corruption<'_, S>) -> Outcome {
+impl<H: Holder + ?Sized> Holder for Arc<H> {
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
         (**self).corrupted_range(what)
+    }
+
+    fn corrupted_ranges(&self, what: &[Corruption<'_>], answer: &mut dyn FnMut(Outcome)) {
+        (**self).corrupted_ranges(what, answer);
     }
 }
 
-/// The last resort, page by page, for whatever no holder handled.
+/// A [`Holder`] that is a function.
+///
+/// # Examples
+/// ```
+/// use badrange_core::{Corruption, HolderFn, Outcome};
+/// let log = HolderFn(|what: &Corruption<'_>| {
+///     println!("lost: {}", what.range());
+///     Outcome::Handled
+/// });
+/// # let _: &dyn badrange_core::Holder = &log;
+/// ```
+pub struct HolderFn<F>(pub F);
+
+impl<F: Fn(&Corruption<'_>) -> Outcome + Send + Sync> Holder for HolderFn<F> {
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+        (self.0)(what)
+    }
+}
+
+impl<F> fmt::Debug for HolderFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HolderFn")
+    }
+}
+
+/// The last resort of a device with pages, page by page, for whatever no holder handled.
+///
+/// Physical memory's finds and tells the users of a page; a guest's may inject a machine check.
 ///
 /// # Kernel
 /// `memory_failure()` of one pfn, which the ranged entry calls in a loop (`fail_each_pfn` in the
@@ -256,39 +320,36 @@ impl<S: Space, H: Holder<S> + ?Sized> Holder<S> for Arc<H> {
 ///
 /// # Examples
 /// ```
-/// use badrange_core::{Extent, Fallback, MfFlags, Pfn, Run};
+/// use badrange_core::{DevOffset, Extent, Fallback, Granule, Granules, MfFlags, PageSize};
 /// use std::sync::Mutex;
 ///
 /// #[derive(Default)]
 /// struct Killed(Mutex<Vec<u64>>);
 /// impl Fallback for Killed {
-///     fn memory_failure(&self, pfn: Pfn, _: MfFlags) {
-///         self.0.lock().unwrap().push(pfn.get());
+///     fn memory_failure(&self, page: Granule, _: MfFlags) {
+///         self.0.lock().unwrap().push(page.pfn().get());
 ///     }
 /// }
 ///
 /// let killed = Killed::default();
-/// killed.memory_failure_run(Extent::new(Pfn::new(7), 2)?.into(), MfFlags::NONE);
+/// let bad = Extent::new(DevOffset::new(7 * 4096), 2 * 4096)?;
+/// killed.memory_failure_run(Granules::containing(bad, PageSize::K4), MfFlags::NONE);
 /// assert_eq!(*killed.0.lock().unwrap(), [7, 8]);
 /// # Ok::<(), badrange_core::RangeError>(())
 /// ```
 pub trait Fallback: Send + Sync {
     /// One page failed and no holder handled it: find and tell whoever maps it.
-    fn memory_failure(&self, pfn: Pfn, flags: MfFlags);
+    fn memory_failure(&self, page: Granule, flags: MfFlags);
 
     /// Pages failed and no holder handled them. The provided body calls
     /// [`memory_failure`](Self::memory_failure) for each, in ascending order.
-    fn memory_failure_run(&self, pages: Run<Pfn>, flags: MfFlags) {
-        for extent in pages.elements() {
-            for pfn in extent.start().get()..extent.end().get() {
-                self.memory_failure(Pfn::new(pfn), flags);
-            }
-        }
+    fn memory_failure_run(&self, pages: Granules, flags: MfFlags) {
+        pages.iter().for_each(|page| self.memory_failure(page, flags));
     }
 
     /// These pages failed, whoever handled them: nobody may reach them any more. Called once per
     /// event for every run of failed pages, after holders and fallback. Does nothing if not given.
-    fn unmap(&self, pages: Run<Pfn>) {
+    fn unmap(&self, pages: Granules) {
         let _ = pages;
     }
 }
@@ -296,15 +357,15 @@ pub trait Fallback: Send + Sync {
 const _: Option<&dyn Fallback> = None;
 
 impl<F: Fallback + ?Sized> Fallback for Arc<F> {
-    fn memory_failure(&self, pfn: Pfn, flags: MfFlags) {
-        (**self).memory_failure(pfn, flags);
+    fn memory_failure(&self, page: Granule, flags: MfFlags) {
+        (**self).memory_failure(page, flags);
     }
 
-    fn memory_failure_run(&self, pages: Run<Pfn>, flags: MfFlags) {
+    fn memory_failure_run(&self, pages: Granules, flags: MfFlags) {
         (**self).memory_failure_run(pages, flags);
     }
 
-    fn unmap(&self, pages: Run<Pfn>) {
+    fn unmap(&self, pages: Granules) {
         (**self).unmap(pages);
     }
 }

@@ -1,6 +1,54 @@
 use core::{fmt, ops::ControlFlow};
 
-use crate::{DevOffset, Extent, Piece, Space};
+use crate::{Extent, Link, Run};
+
+/// Why a walk or a translation ends early.
+///
+/// # Examples
+/// ```
+/// use badrange_core::{Flow, Stop};
+/// use core::ops::ControlFlow;
+/// // Enough was seen; and something that cannot be.
+/// let seen: Flow = ControlFlow::Break(Stop::Enough);
+/// let broken: Flow = ControlFlow::Break(Stop::Broken("a chunk lies outside its leg"));
+/// assert_ne!(seen, broken);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stop {
+    /// The sink needs no more.
+    Enough,
+    /// The mapping found itself broken and cannot say where the bytes are: the engine counts it,
+    /// and lets the bytes that it was asked about fall back. The reason is for the report.
+    Broken(&'static str),
+}
+
+/// Go on, or stop and why. A sink's answer is handed through by whoever calls the sink.
+///
+/// # Examples
+/// ```
+/// use badrange_core::{Flow, Stop};
+/// use core::ops::ControlFlow;
+/// // A sink that has enough after the first.
+/// let mut first = None;
+/// let mut sink = |number: u32| -> Flow {
+///     first = Some(number);
+///     ControlFlow::Break(Stop::Enough)
+/// };
+/// assert!((1..10).try_for_each(&mut sink).is_break());
+/// assert_eq!(first, Some(1));
+/// ```
+pub type Flow = ControlFlow<Stop>;
+
+/// Where answers go, one by one.
+///
+/// # Examples
+/// ```
+/// use badrange_core::{Flow, Sink};
+/// fn digits(sink: Sink<'_, u8>) -> Flow {
+///     (0..10).try_for_each(sink)
+/// }
+/// ```
+pub type Sink<'a, T> = &'a mut dyn FnMut(T) -> Flow;
 
 /// Which of a layer's lower devices: an index from 0.
 ///
@@ -70,77 +118,100 @@ impl fmt::Display for HoleKind {
 /// ```
 /// use badrange_core::{DevOffset, Extent, HoleKind, Mapped};
 /// let upper = Extent::new(DevOffset::new(0), 512)?;
-/// let hole: Mapped = Mapped::Hole { kind: HoleKind::Zero, upper };
-/// assert_eq!(hole.upper(), upper);
+/// assert_eq!(Mapped::Hole(HoleKind::Zero, upper).upper(), upper);
 /// # Ok::<(), badrange_core::RangeError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mapped<L: Space = DevOffset, U: Space = DevOffset> {
-    /// On a leg: `upper` and `lower` have equal length and correspond byte by byte.
+pub enum Mapped {
+    /// On a leg: the same bytes below and above, one element on each side.
     To {
         /// Which leg.
         leg: Leg,
-        /// The part of the upper device.
-        upper: Extent<U>,
-        /// The same bytes on the leg's device.
-        lower: Extent<L>,
+        /// The bytes on the leg's device, and on this one.
+        link: Link,
     },
-    /// On no leg.
-    Hole {
-        /// Why.
-        kind: HoleKind,
-        /// The part of the upper device.
-        upper: Extent<U>,
-    },
+    /// Nowhere, and why.
+    Hole(HoleKind, Extent),
+    /// On no leg, and yet there: they are this device's own, as memory's are that no region has.
+    Own(Extent),
 }
 
-impl<L: Space, U: Space> Mapped<L, U> {
+impl Mapped {
     /// The part of the upper device.
     #[must_use]
-    pub fn upper(&self) -> Extent<U> {
+    pub fn upper(&self) -> Extent {
         match self {
-            Self::To { upper, .. } | Self::Hole { upper, .. } => *upper,
+            Self::To { link, .. } => link.upper().span(),
+            Self::Hole(_, upper) | Self::Own(upper) => *upper,
         }
     }
 }
 
-/// A part of a lower extent and where it is above: what [`Mapping::rmap`] emits.
-///
-/// # Invariants
-/// `lower` and `upper` have equal length and correspond byte by byte.
+/// What other bytes of the same layer could stand in for bytes of a leg: what
+/// [`Mapping::redundancy`] emits.
 ///
 /// # Examples
 /// ```
-/// use badrange_core::{DevOffset, Extent, Rmapped};
-/// let lower = Extent::new(DevOffset::new(1 << 20), 512)?;
-/// let upper = Extent::new(DevOffset::new(0), 512)?;
-/// let part = Rmapped { lower, upper };
-/// assert_eq!(part.lower.len(), part.upper.len());
+/// use badrange_core::{Backing, BackingKind, DevOffset, Extent, Leg, Run};
+/// let chunk: Run = Extent::new(DevOffset::new(0), 4096)?.into();
+/// let mirror = Backing { lower: chunk, kind: BackingKind::Copy, needed: 1, sources: &[(Leg::new(1), chunk)] };
+/// assert!(mirror.sources.len() >= mirror.needed);
 /// # Ok::<(), badrange_core::RangeError>(())
 /// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backing<'a> {
+    /// The bytes of the leg.
+    pub lower: Run,
+    /// What they are to their layer.
+    pub kind: BackingKind,
+    /// How many of the sources it takes.
+    pub needed: usize,
+    /// Parts of other legs, of the shape of `lower`, in the order in which they are to be read:
+    /// all of a stripe that is left, data before parity, or every further copy. Those that are not
+    /// up to date are left out.
+    pub sources: &'a [(Leg, Run)],
+}
+
+/// What bytes of a leg are to a layer with redundancy.
+///
+/// # Examples
+/// ```
+/// use badrange_core::BackingKind;
+/// assert_ne!(BackingKind::Copy, BackingKind::Parity);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Rmapped<L: Space = DevOffset, U: Space = DevOffset> {
-    /// The part of the lower device.
-    pub lower: Extent<L>,
-    /// The same bytes of the upper device.
-    pub upper: Extent<U>,
+pub enum BackingKind {
+    /// One of several copies: each source has the bytes themselves.
+    Copy,
+    /// Data of a stripe: to be computed from the rest of it.
+    Data,
+    /// Parity of a stripe: no byte of the device above.
+    Parity,
 }
 
 /// How one device lies on the devices below it: both directions, pure.
 ///
-/// An implementation computes only: it holds no lock, allocates nothing on the way, and cannot
-/// fail. Whoever writes a simple layer writes [`rmap`](Self::rmap) for extents and is done; layers
-/// with a closed form (striped) override [`rmap_run`](Self::rmap_run), usually with
-/// [`Piece::through`].
+/// Everything is bytes of devices. An implementation computes only: it holds no lock, allocates
+/// nothing on the way, and cannot fail for what it is asked. One that finds itself broken says so
+/// ([`Stop::Broken`]) and never panics.
+///
+/// [`Link::rmap`] is the whole reverse map of a leg that is one run of chunks, and a loop over
+/// links that of any other; [`Window`](crate::Window) and [`Piecewise`](crate::Piecewise) are ready
+/// mappings.
 ///
 /// # Laws
 /// The conformance kit (`badrange-testkit`) states these for any implementation:
-/// 1. `map(a)` covers every byte of `a`, in ascending order: each in exactly one hole, or in one
-///    `To` per copy (a mirror emits the copies one after the other, by leg).
+/// 1. `map(a)` covers every byte of `a`, in ascending order: each in exactly one hole, or as the
+///    device's own, or in one `To` per copy (a mirror emits the copies one after the other, by
+///    leg).
 /// 2. `rmap` of a piece of `map(a)` gives back that very piece of `a`.
-/// 3. `rmap` emits parts of the extent it was given, and nothing outside [`leg_extent`](Self::leg_extent).
-/// 4. `rmap_run` equals `rmap` of each element.
+/// 3. `rmap` emits links whose lower sides lie element by element inside the run it was given,
+///    inside [`leg_extent`](Self::leg_extent), and are disjoint; the order depends on the question
+///    alone.
+/// 4. `rmap` of a run equals `rmap` of each element.
 /// 5. All are total: any `u64` range, any leg number.
+/// 6. `redundancy` emits disjoint parts of what it was asked, with sources of the same shape on
+///    other legs.
 ///
 /// # Kernel
 /// `dm_target_type->map` and the `->rmap` of the patches that were never merged.
@@ -155,143 +226,101 @@ pub struct Rmapped<L: Space = DevOffset, U: Space = DevOffset> {
 /// struct Swap;
 /// const HALF: u64 = 512 * 1024;
 ///
-/// fn halves() -> [(Extent<DevOffset>, DevOffset); 2] {
-///     let at = |start| Extent::new(DevOffset::new(start), HALF).unwrap();
-///     [(at(0), DevOffset::new(HALF)), (at(HALF), DevOffset::new(0))]
+/// fn at(start: u64, len: u64) -> Extent {
+///     Extent::new(DevOffset::new(start), len).unwrap()
+/// }
+/// fn halves() -> [Link; 2] {
+///     [(0, HALF), (HALF, 0)].map(|(lower, upper)| Link::at(at(lower, HALF), DevOffset::new(upper)).unwrap())
 /// }
 ///
 /// impl Mapping for Swap {
 ///     fn legs(&self) -> u32 { 1 }
-///     fn extent(&self) -> Extent<DevOffset> { Extent::new(DevOffset::new(0), 2 * HALF).unwrap() }
-///     fn leg_extent(&self, leg: Leg) -> Option<Extent<DevOffset>> {
+///     fn extent(&self) -> Extent { at(0, 2 * HALF) }
+///     fn leg_extent(&self, leg: Leg) -> Option<Extent> {
 ///         (leg.index() == 0).then(|| self.extent())
 ///     }
-///     fn map(&self, upper: Extent<DevOffset>, sink: &mut dyn FnMut(Mapped) -> ControlFlow<()>)
-///         -> ControlFlow<()>
-///     {
-///         for (half, to) in halves() {
-///             let Some(upper) = upper.intersect(half) else { continue };
-///             let Some(lower) = upper.rebase(half.start(), to) else { continue };
-///             sink(Mapped::To { leg: Leg::new(0), upper, lower })?;
+///     fn map(&self, upper: Extent, sink: Sink<'_, Mapped>) -> Flow {
+///         for half in halves().iter().rev() { // ascending above
+///             for link in half.clip_upper(upper) {
+///                 sink(Mapped::To { leg: Leg::new(0), link })?;
+///             }
 ///         }
 ///         match upper.split_at(self.extent().end()).1 {
-///             Some(upper) => sink(Mapped::Hole { kind: HoleKind::Unmapped, upper }),
+///             Some(beyond) => sink(Mapped::Hole(HoleKind::Unmapped, beyond)),
 ///             None => ControlFlow::Continue(()),
 ///         }
 ///     }
-///     fn rmap(&self, leg: Leg, lower: Extent<DevOffset>, sink: &mut dyn FnMut(Rmapped) -> ControlFlow<()>)
-///         -> ControlFlow<()>
-///     {
+///     fn rmap(&self, leg: Leg, lower: Run, sink: Sink<'_, Link>) -> Flow {
 ///         if leg.index() != 0 { return ControlFlow::Continue(()) }
-///         for (half, to) in halves() {
-///             let Some(lower) = lower.intersect(half) else { continue };
-///             let Some(upper) = lower.rebase(half.start(), to) else { continue };
-///             sink(Rmapped { lower, upper })?;
-///         }
-///         ControlFlow::Continue(())
+///         halves().iter().try_for_each(|half| half.rmap(lower, sink))
 ///     }
 /// }
 ///
 /// let mut above = Vec::new();
-/// let bad = Extent::new(DevOffset::new(HALF - 512), 1024)?;
-/// let _ = Swap.rmap(Leg::new(0), bad, &mut |r| { above.push(r.upper.start().get()); ControlFlow::Continue(()) });
+/// let _ = Swap.rmap(Leg::new(0), at(HALF - 512, 1024).into(), &mut |link| {
+///     above.push(link.upper().first().start().get());
+///     ControlFlow::Continue(())
+/// });
 /// assert_eq!(above, [2 * HALF - 512, 0]);
-/// # Ok::<(), RangeError>(())
 /// ```
-pub trait Mapping<L: Space = DevOffset, U: Space = DevOffset>: fmt::Debug + Send + Sync {
+pub trait Mapping: fmt::Debug + Send + Sync {
+    /// The whole upper device.
+    fn extent(&self) -> Extent;
+
     /// How many legs there are; their numbers are `0..legs`.
     fn legs(&self) -> u32;
 
-    /// The whole upper device.
-    fn extent(&self) -> Extent<U>;
-
     /// The smallest extent of the leg's device that holds everything this layer uses of it;
     /// `None` for a leg number that does not exist.
-    fn leg_extent(&self, leg: Leg) -> Option<Extent<L>>;
+    fn leg_extent(&self, leg: Leg) -> Option<Extent>;
 
-    /// Upper to lower: emits, in ascending order of `upper`, where every byte is. Bytes beyond the
-    /// device are [`HoleKind::Unmapped`]. Stops and returns `Break` as soon as the sink does.
+    /// Upper to lower: emits, in ascending order of the upper side, where every byte is. Bytes
+    /// beyond the device are [`HoleKind::Unmapped`]. Stops and hands through what the sink says as
+    /// soon as that is `Break`.
     ///
     /// Cost: one call per contiguous part (for striped: per chunk).
-    fn map(
-        &self,
-        upper: Extent<U>,
-        sink: &mut dyn FnMut(Mapped<L, U>) -> ControlFlow<()>,
-    ) -> ControlFlow<()>;
+    fn map(&self, upper: Extent, sink: Sink<'_, Mapped>) -> Flow;
 
-    /// Lower to upper, for one leg: emits what of `lower` this layer uses, in ascending order of
-    /// `lower`. What lies outside the leg's area is not emitted; that is no error.
-    fn rmap(
-        &self,
-        leg: Leg,
-        lower: Extent<L>,
-        sink: &mut dyn FnMut(Rmapped<L, U>) -> ControlFlow<()>,
-    ) -> ControlFlow<()>;
-
-    /// The same for a piece of a report, run by run and with origins carried along.
+    /// Lower to upper, for one leg: emits what of `lower` this layer uses and where it is above.
+    /// What lies outside the leg's area is not emitted; that is no error.
     ///
-    /// The provided form calls [`rmap`](Self::rmap) per element: right for any layer, and a loop.
-    /// Layers with a closed form override it.
-    fn rmap_run(
-        &self,
-        leg: Leg,
-        lower: &Piece<L>,
-        sink: &mut dyn FnMut(Piece<U>) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        for (here, origin) in lower.elements() {
-            self.rmap(leg, here, &mut |part| {
-                // A mapping that emits parts outside its argument or of unequal length breaks its
-                // laws: such a part stands for no byte of the report, and nobody is told of it.
-                let inside = Some(part.lower).filter(|lower| here.contains_extent(*lower));
-                let from = inside.and_then(|lower| lower.rebase(here.start(), origin.start()));
-                match from.map(|from| Piece::new(part.upper.into(), from.into())) {
-                    Some(Ok(piece)) => sink(piece),
-                    Some(Err(_)) | None => ControlFlow::Continue(()),
-                }
-            })?;
-        }
+    /// Cost: a layer in closed form emits a whole leg as a handful of links, whatever its length.
+    fn rmap(&self, leg: Leg, lower: Run, sink: Sink<'_, Link>) -> Flow;
+
+    /// For each byte of a leg that this layer keeps more than once, which other legs have it once
+    /// more, or what of its stripe is left to rebuild it from. A part without enough sources is
+    /// emitted all the same: the layer has tried. Emits nothing where the layer has no redundancy,
+    /// which is what it does if not given. A backing lives as long as the call of the sink.
+    fn redundancy(&self, leg: Leg, lower: Run, sink: &mut dyn FnMut(Backing<'_>) -> Flow) -> Flow {
+        let _ = (leg, lower, sink);
         ControlFlow::Continue(())
     }
 }
 
 const _: Option<&dyn Mapping> = None;
 
-impl<L: Space, U: Space, M: Mapping<L, U> + ?Sized> Mapping<L, U> for alloc::sync::Arc<M> {
+impl<M: Mapping + ?Sized> Mapping for alloc::sync::Arc<M> {
+    fn extent(&self) -> Extent {
+        (**self).extent()
+    }
+
     fn legs(&self) -> u32 {
         (**self).legs()
     }
 
-    fn extent(&self) -> Extent<U> {
-        (**self).extent()
-    }
-
-    fn leg_extent(&self, leg: Leg) -> Option<Extent<L>> {
+    fn leg_extent(&self, leg: Leg) -> Option<Extent> {
         (**self).leg_extent(leg)
     }
 
-    fn map(
-        &self,
-        upper: Extent<U>,
-        sink: &mut dyn FnMut(Mapped<L, U>) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn map(&self, upper: Extent, sink: Sink<'_, Mapped>) -> Flow {
         (**self).map(upper, sink)
     }
 
-    fn rmap(
-        &self,
-        leg: Leg,
-        lower: Extent<L>,
-        sink: &mut dyn FnMut(Rmapped<L, U>) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn rmap(&self, leg: Leg, lower: Run, sink: Sink<'_, Link>) -> Flow {
         (**self).rmap(leg, lower, sink)
     }
 
-    fn rmap_run(
-        &self,
-        leg: Leg,
-        lower: &Piece<L>,
-        sink: &mut dyn FnMut(Piece<U>) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        (**self).rmap_run(leg, lower, sink)
+    fn redundancy(&self, leg: Leg, lower: Run, sink: &mut dyn FnMut(Backing<'_>) -> Flow) -> Flow {
+        (**self).redundancy(leg, lower, sink)
     }
 }

@@ -1,6 +1,6 @@
 use core::fmt;
 
-use crate::Join;
+use crate::{FromTextError, Join, parse};
 
 /// A kernel error number, positive.
 ///
@@ -77,6 +77,28 @@ impl fmt::Display for Errno {
     }
 }
 
+/// A name or `errno` and the number, as [`Display`](fmt::Display) writes them, or the number alone;
+/// always positive.
+///
+/// # Examples
+/// ```
+/// use badrange_core::Errno;
+/// assert_eq!("EUCLEAN".parse(), Ok(Errno::EUCLEAN));
+/// assert_eq!("117".parse(), Ok(Errno::EUCLEAN));
+/// assert_eq!("errno 200".parse(), Ok(Errno::new(200)));
+/// assert!("-117".parse::<Errno>().is_err());
+/// ```
+impl core::str::FromStr for Errno {
+    type Err = FromTextError;
+
+    fn from_str(text: &str) -> Result<Self, FromTextError> {
+        let named = NAMES.iter().find(|(_, name)| *name == text).map(|(errno, _)| *errno);
+        let digits = text.strip_prefix("errno ").unwrap_or(text);
+        let numbered = || u16::try_from(parse::number(digits)?).ok().map(Self);
+        named.or_else(numbered).ok_or_else(|| FromTextError::expecting("kernel error number", text))
+    }
+}
+
 /// What a holder answers for a range.
 ///
 /// Answers of several holders for the same byte of a report [join](Join): any
@@ -111,6 +133,20 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether bytes with this as their final state belong to the remainder, which nobody handled:
+    /// nobody answered, or somebody asked for the fallback.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::Outcome;
+    /// assert!(Outcome::Nothing.falls_back() && Outcome::NotSupported.falls_back());
+    /// assert!(!Outcome::Handled.falls_back());
+    /// ```
+    #[must_use]
+    pub const fn falls_back(self) -> bool {
+        matches!(self, Self::Nothing | Self::NotSupported)
+    }
+
     fn rank(self) -> (u8, core::cmp::Reverse<u16>) {
         let rank = match self {
             Self::Nothing => 0,

@@ -1,6 +1,6 @@
 use core::{fmt, num::NonZeroU64, ops::Range};
 
-use crate::{Extent, RangeError, RangeErrorKind, Space};
+use crate::{DevOffset, Extent, RangeError, RangeErrorKind, Space};
 
 /// An arithmetic sequence of equal extents: first extent, stride, count.
 ///
@@ -28,7 +28,7 @@ use crate::{Extent, RangeError, RangeErrorKind, Space};
 /// # Ok::<(), badrange_core::RangeError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Run<S: Space> {
+pub struct Run<S: Space = DevOffset> {
     first: Extent<S>,
     stride: NonZeroU64,
     count: NonZeroU64,
@@ -58,9 +58,19 @@ impl<S: Space> Run<S> {
     /// [`RangeErrorKind::Empty`] for a count of zero, [`RangeErrorKind::Overlapping`] for a stride
     /// shorter than the element, [`RangeErrorKind::Overflow`] when the last element does not end
     /// within 64 bits.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, Run};
+    /// let chunk = Extent::new(DevOffset::new(0), 8)?;
+    /// assert_eq!(Run::new(chunk, 24, 4)?.span().len(), 3 * 24 + 8);
+    /// assert!(Run::new(chunk, 7, 2).is_err()); // elements would overlap
+    /// assert!(Run::new(chunk, 8, 0).is_err());
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
     pub fn new(first: Extent<S>, stride: u64, count: u64) -> Result<Self, RangeError> {
-        let err = |kind| RangeError::new(kind, S::UNIT, first.raw(), first.len());
-        let count = NonZeroU64::new(count).ok_or_else(|| err(RangeErrorKind::Empty))?;
+        let err = |kind| RangeError::run(kind, S::UNIT, first.raw(), first.len(), stride, count);
+        let Some(count) = NonZeroU64::new(count) else { return Err(err(RangeErrorKind::Empty)) };
         if count == NonZeroU64::MIN {
             return Ok(first.into());
         }
@@ -76,6 +86,15 @@ impl<S: Space> Run<S> {
         }
     }
 
+    /// `count` extents like `first`, each `stride` after the one before. INVARIANT: the stride holds
+    /// an element, and the last one ends within 64 bits.
+    pub(crate) fn repeated(first: Extent<S>, stride: NonZeroU64, count: u64) -> Self {
+        match NonZeroU64::new(count).filter(|count| count.get() > 1) {
+            Some(count) => Self { first, stride, count },
+            None => first.into(),
+        }
+    }
+
     /// The first element.
     #[must_use]
     pub fn first(&self) -> Extent<S> {
@@ -86,6 +105,10 @@ impl<S: Space> Run<S> {
     #[must_use]
     pub fn stride(&self) -> u64 {
         self.stride.get()
+    }
+
+    pub(crate) fn stride_nonzero(&self) -> NonZeroU64 {
+        self.stride
     }
 
     /// How many elements; never zero.
@@ -136,7 +159,7 @@ impl<S: Space> Run<S> {
     }
 
     /// INVARIANT: `index < count`, so that the element lies within 64 bits.
-    fn element_unchecked(&self, index: u64) -> Extent<S> {
+    pub(crate) fn element_unchecked(&self, index: u64) -> Extent<S> {
         // NO-OVERFLOW: an invariant of the type.
         self.first.moved(self.stride().wrapping_mul(index))
     }
@@ -156,6 +179,15 @@ impl<S: Space> Run<S> {
     }
 
     /// Whether a position lies in one of the elements, not in a gap.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, Run};
+    /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+    /// let run = Run::new(at(0, 8), 24, 4)?;
+    /// assert!(run.contains(DevOffset::new(24)) && !run.contains(DevOffset::new(8)));
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
     #[must_use]
     pub fn contains(&self, at: S) -> bool {
         if self.is_single() {
@@ -184,6 +216,15 @@ impl<S: Space> Run<S> {
     }
 
     /// The run as one extent, if its elements leave no gaps.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, Run};
+    /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+    /// assert_eq!(Run::new(at(0, 8), 8, 4)?.as_extent(), Some(at(0, 32)));
+    /// assert_eq!(Run::new(at(0, 8), 9, 4)?.as_extent(), None);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
     #[must_use]
     pub fn as_extent(&self) -> Option<Extent<S>> {
         (self.stride() == self.element_len()).then(|| self.span())
@@ -191,6 +232,15 @@ impl<S: Space> Run<S> {
 
     /// All elements in order. The only loop over elements in this crate: for consumers that
     /// cannot take a run.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, Run};
+    /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+    /// let run = Run::new(at(0, 8), 24, 3)?;
+    /// assert_eq!(run.elements().collect::<Vec<_>>(), [at(0, 8), at(24, 8), at(48, 8)]);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
     pub fn elements(&self) -> impl Iterator<Item = Extent<S>> + use<S> {
         let run = *self;
         (0..run.count()).map(move |i| run.element_unchecked(i))
@@ -199,6 +249,15 @@ impl<S: Space> Run<S> {
     /// The same run in another space, where `from` here is `to` there.
     ///
     /// `None` when it begins before `from` or ends beyond 64 bits there.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, PhysAddr, Run};
+    /// let run = Run::new(Extent::new(DevOffset::new(100), 8)?, 24, 3)?;
+    /// let there = run.rebase(DevOffset::new(100), PhysAddr::new(4096)).unwrap();
+    /// assert_eq!(there, Run::new(Extent::new(PhysAddr::new(4096), 8)?, 24, 3)?);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
     #[must_use]
     pub fn rebase<T: Space>(&self, from: S, to: T) -> Option<Run<T>> {
         let first = self.first.rebase(from, to)?;
@@ -207,6 +266,16 @@ impl<S: Space> Run<S> {
 
     /// What of this run lies inside `window`: at most a partial head, a body and a partial tail,
     /// in ascending order. Constant cost.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, Run};
+    /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+    /// let run = Run::new(at(0, 8), 24, 100)?;
+    /// let parts: Vec<_> = run.clip(at(4, 24 * 10)).collect();
+    /// assert_eq!(parts, [at(4, 4).into(), Run::new(at(24, 8), 24, 9)?, at(240, 4).into()]);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
     pub fn clip(&self, window: Extent<S>) -> impl Iterator<Item = Self> + use<S> {
         self.clip_parts(window).into_iter().flatten()
     }
@@ -259,7 +328,9 @@ impl<S: Space> Run<S> {
 
     /// A part of this run, or the part of a run of the same shape that corresponds to it.
     pub(crate) fn cut(&self, Cut { index, skip, keep, count }: Cut) -> Option<Self> {
-        self.part(index, skip, keep, count)
+        let part = self.part(index, skip, keep, count);
+        debug_assert!(part.is_some(), "a run of the same shape has the same parts");
+        part
     }
 
     /// `count` elements from `index` on, each cut to its units `[skip, keep)`.
@@ -272,6 +343,17 @@ impl<S: Space> Run<S> {
     }
 
     /// What lies before `at` and what lies from `at` on, as [`Run::clip`] would give them.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, Run};
+    /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+    /// let run = Run::new(at(0, 8), 24, 4)?;
+    /// let (before, after) = run.split_at(DevOffset::new(26));
+    /// assert_eq!(before.collect::<Vec<_>>(), [at(0, 8).into(), at(24, 2).into()]);
+    /// assert_eq!(after.collect::<Vec<_>>(), [at(26, 6).into(), Run::new(at(48, 8), 24, 2)?]);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
     pub fn split_at(
         &self,
         at: S,
@@ -287,6 +369,16 @@ impl<S: Space> Run<S> {
     /// run per phase of the common period, that is `other.stride / g + self.stride / g` runs where
     /// `g` is the greatest common divisor of the strides, and never more than there are pairs of
     /// overlapping elements. With an extent on either side it is [`Run::clip`]: at most three.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, Run};
+    /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
+    /// // Every third chunk of 8 bytes, and every other one.
+    /// let (a, b) = (Run::new(at(0, 8), 24, 100)?, Run::new(at(0, 8), 16, 150)?);
+    /// assert_eq!(a.overlaps(&b).collect::<Vec<_>>(), [Run::new(at(0, 8), 48, 50)?]);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> Overlaps<S> {
         Overlaps::new(*self, *other)
@@ -301,12 +393,12 @@ impl<S: Space> Run<S> {
     ///
     /// # Examples
     /// ```
-    /// use badrange_core::{DevOffset, Extent, ReportOffset, Run};
+    /// use badrange_core::{DevOffset, Extent, Run};
     /// let here = Run::new(Extent::new(DevOffset::new(0), 8)?, 24, 4)?; // chunks of a stripe
-    /// let origin = Run::new(Extent::new(ReportOffset::new(100), 8)?, 8, 4)?; // one leg's bytes
+    /// let leg = Run::new(Extent::new(DevOffset::new(100), 8)?, 8, 4)?; // one leg's bytes
     /// let part = Run::from(Extent::new(DevOffset::new(50), 4)?); // inside element 2
-    /// let image = here.image(part, &origin).unwrap();
-    /// assert_eq!(image.first(), Extent::new(ReportOffset::new(118), 4)?);
+    /// let image = here.image(part, &leg).unwrap();
+    /// assert_eq!(image.first(), Extent::new(DevOffset::new(118), 4)?);
     /// # Ok::<(), badrange_core::RangeError>(())
     /// ```
     #[must_use]
@@ -382,7 +474,7 @@ impl<S: Space> Run<S> {
 /// # Ok::<(), badrange_core::RangeError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Overlaps<S: Space> {
+pub struct Overlaps<S: Space = DevOffset> {
     state: State<S>,
 }
 
@@ -401,7 +493,7 @@ struct Phases<S: Space> {
     from: (u64, u64),
     at: (u64, u64),
     /// Elements of each run in one common period.
-    period: (u64, u64),
+    period: (NonZeroU64, NonZeroU64),
 }
 
 impl<S: Space> Overlaps<S> {
@@ -432,11 +524,13 @@ impl<S: Space> Phases<S> {
         let i = a.first_ending_after(b.first.start());
         let j = a.element(i).map_or(0, |e| b.first_ending_after(e.start()));
         let common = gcd(a.stride, b.stride);
-        Self { a, b, from: (i, j), at: (i, j), period: (b.stride() / common, a.stride() / common) }
+        // The divisor of a stride is not longer than it.
+        let steps = |stride: u64| NonZeroU64::new(stride / common).unwrap_or(NonZeroU64::MIN);
+        Self { a, b, from: (i, j), at: (i, j), period: (steps(b.stride()), steps(a.stride())) }
     }
 
     fn next_run(&mut self) -> Option<Run<S>> {
-        loop {
+        while !self.is_through() {
             let (i, j) = self.at;
             let (x, y) = (self.a.element(i)?, self.b.element(j)?);
             if x.raw_end() <= y.raw() {
@@ -447,35 +541,38 @@ impl<S: Space> Phases<S> {
                 return self.emit(x.intersect(y)?);
             }
         }
+        None
+    }
+
+    /// Whether the walk is a period further on: every later pair repeats an earlier one, a whole
+    /// number of periods before it. Runs whose elements never meet end here, too.
+    fn is_through(&self) -> bool {
+        let (i, j) = self.at;
+        // NO-OVERFLOW: the walk only goes up, from `from`.
+        let (di, dj) = (i.wrapping_sub(self.from.0), j.wrapping_sub(self.from.1));
+        di >= self.period.0.get() && dj >= self.period.1.get()
     }
 
     fn emit(&mut self, first: Extent<S>) -> Option<Run<S>> {
         let (i, j) = self.at;
-        // NO-OVERFLOW: the walk only goes up, from `from`, and stays below both counts.
-        let (di, dj) = (i.wrapping_sub(self.from.0), j.wrapping_sub(self.from.1));
-        if di >= self.period.0 && dj >= self.period.1 {
-            // Every later pair repeats an earlier one, a whole number of periods before it.
-            self.at = (self.a.count(), self.b.count());
-            return None;
-        }
         let (x, y) = (self.a.element(i)?, self.b.element(j)?);
         if x.raw_end() <= y.raw_end() {
             self.at.0 = i.wrapping_add(1);
         } else {
             self.at.1 = j.wrapping_add(1);
         }
-        Run::new(first, self.stride(), self.repeats(i, j)).ok()
+        Some(Run::repeated(first, self.stride(), self.repeats(i, j)))
     }
 
     /// The common period in units; when it does not fit in 64 bits, nothing repeats.
-    fn stride(&self) -> u64 {
-        self.a.stride().saturating_mul(self.period.0)
+    fn stride(&self) -> NonZeroU64 {
+        self.a.stride.saturating_mul(self.period.0)
     }
 
     fn repeats(&self, i: u64, j: u64) -> u64 {
-        // NO-OVERFLOW: `i` and `j` index existing elements; a period has at least one of each.
-        let left = |count: u64, at: u64, period: u64| {
-            count.wrapping_sub(1).wrapping_sub(at).checked_div(period).unwrap_or(0)
+        // NO-OVERFLOW: `i` and `j` index existing elements.
+        let left = |count: u64, at: u64, period: NonZeroU64| {
+            count.wrapping_sub(1).wrapping_sub(at) / period
         };
         let (a, b) =
             (left(self.a.count(), i, self.period.0), left(self.b.count(), j, self.period.1));
@@ -506,47 +603,6 @@ impl<S: Space> fmt::Display for Run<S> {
         match self.count() {
             1 => write!(f, "{}", self.first),
             n => write!(f, "{} x{n} every {:#x}", self.first, self.stride),
-        }
-    }
-}
-
-impl Run<crate::PhysAddr> {
-    /// The page frames that the bytes touch, rounded outward: emits at most one run per phase of
-    /// stride and page. Runs of neighbouring phases may name a page twice; a
-    /// [`Cover`](crate::Cover) makes them disjoint.
-    ///
-    /// # Examples
-    /// ```
-    /// use badrange_core::{Cover, Extent, Pfn, PhysAddr, Run};
-    /// // 512 bytes in every 6 KiB: every second element begins a page.
-    /// let bad = Run::new(Extent::new(PhysAddr::new(0), 512)?, 6144, 4)?;
-    /// let mut pages = Vec::new();
-    /// bad.containing_pages(&mut |run| pages.extend(run.elements().map(|e| e.start().get())));
-    /// pages.sort();
-    /// assert_eq!(pages, [0, 1, 3, 4]);
-    /// # Ok::<(), badrange_core::RangeError>(())
-    /// ```
-    pub fn containing_pages(&self, sink: &mut dyn FnMut(Run<crate::Pfn>)) {
-        const PAGE: NonZeroU64 = NonZeroU64::new(crate::PAGE_SIZE).expect("pages have bytes");
-        if let Some(bytes) = self.as_extent() {
-            return sink(bytes.containing_pages().into());
-        }
-        let phases = PAGE.get() / gcd(self.stride, PAGE);
-        for phase in 0..phases.min(self.count()) {
-            // NO-OVERFLOW: the phase is below the count, and the period is the stride of a run
-            // inside the scale whenever it is used more than once.
-            let left = self.count().wrapping_sub(1).wrapping_sub(phase);
-            let count = left.checked_div(phases).unwrap_or(0).saturating_add(1);
-            let stride = self.stride().saturating_mul(phases) / PAGE;
-            let first = self.element_unchecked(phase).containing_pages();
-            match Run::new(first, stride, count) {
-                Ok(run) => sink(run),
-                // Elements of one phase touch a page in common: together they are contiguous.
-                Err(_) => {
-                    let last = phase.saturating_add(phases.saturating_mul(count.saturating_sub(1)));
-                    sink(first.hull(self.element_unchecked(last).containing_pages()).into());
-                }
-            }
         }
     }
 }

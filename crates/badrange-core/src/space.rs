@@ -1,12 +1,6 @@
 use core::{fmt, num::NonZeroU64};
 
-use crate::{Extent, RangeError, RangeErrorKind};
-
-/// Bytes of a page frame: every [`Pfn`] is this long.
-///
-/// # Kernel
-/// `PAGE_SIZE` with `PAGE_SHIFT` 12. Machines with other base pages are not modelled.
-pub const PAGE_SIZE: u64 = 4096;
+use crate::{Extent, FromTextError, PageSize, RangeError, parse};
 
 /// Bytes of a [`Sector`]. Always 512, also on devices with 4096-byte logical blocks.
 ///
@@ -14,7 +8,6 @@ pub const PAGE_SIZE: u64 = 4096;
 /// `SECTOR_SIZE`, `SECTOR_SHIFT` 9.
 pub const SECTOR_SIZE: u64 = 512;
 
-const PAGE: NonZeroU64 = NonZeroU64::new(PAGE_SIZE).expect("pages have bytes");
 const SECTOR: NonZeroU64 = NonZeroU64::new(SECTOR_SIZE).expect("sectors have bytes");
 
 mod sealed {
@@ -63,9 +56,6 @@ pub trait Space:
     }
 }
 
-/// A space whose scale is bytes. Views ([`Pfn`], [`Sector`], [`FsBlock`]) are not.
-pub trait ByteSpace: Space {}
-
 macro_rules! space {
     ($(#[$doc:meta])* $name:ident, $unit:literal, $debug:literal) => {
         $(#[$doc])*
@@ -112,16 +102,30 @@ macro_rules! space {
                 write!(f, "{:#x}", self.0)
             }
         }
+
+        /// Decimal or `0x` hex, `_` between digits.
+        impl core::str::FromStr for $name {
+            type Err = FromTextError;
+
+            fn from_str(text: &str) -> Result<Self, FromTextError> {
+                parse::number(text).map(Self).ok_or_else(|| FromTextError::new($unit, text))
+            }
+        }
     };
 }
 
 space! {
-    /// A byte of physical memory.
+    /// A byte of physical memory, to read and print host addresses.
+    ///
+    /// Physical memory is a device like any other; its bytes are these addresses, so that
+    /// [`on_memory`](Self::on_memory) changes the name and not the number.
     ///
     /// # Examples
     /// ```
-    /// use badrange_core::{Pfn, PhysAddr};
-    /// assert_eq!(Pfn::containing(PhysAddr::new(0x2_415a_b123)), Pfn::new(0x2_415ab));
+    /// use badrange_core::{DevOffset, PageSize, Pfn, PhysAddr};
+    /// let at = PhysAddr::new(0x2_415a_b123);
+    /// assert_eq!(Pfn::containing(at, PageSize::K4), Pfn::new(0x2_415ab));
+    /// assert_eq!(at.on_memory(), DevOffset::new(0x2_415a_b123));
     /// ```
     PhysAddr, "physical bytes", "phys"
 }
@@ -149,30 +153,16 @@ space! {
 }
 
 space! {
-    /// A byte of a failure report, counted from the first byte reported, whatever space the
-    /// report was in. A piece that climbs the stack carries the part of the report it stands for.
-    ///
-    /// # Examples
-    /// ```
-    /// use badrange_core::{Extent, ReportOffset};
-    /// let whole_report = Extent::new(ReportOffset::new(0), 8192)?;
-    /// assert_eq!(whole_report.len(), 8192);
-    /// # Ok::<(), badrange_core::RangeError>(())
-    /// ```
-    ReportOffset, "report bytes", "report"
-}
-
-space! {
-    /// A page frame number: physical memory counted in units of [`PAGE_SIZE`].
+    /// A page frame number: physical memory counted in pages; how long one is says a [`PageSize`].
     ///
     /// # Kernel
     /// `unsigned long pfn`.
     ///
     /// # Examples
     /// ```
-    /// use badrange_core::{Pfn, PhysAddr};
-    /// assert_eq!(Pfn::new(0x1850602).phys(), Some(PhysAddr::new(0x1_8506_0200_0)));
-    /// assert_eq!(Pfn::new(u64::MAX).phys(), None);
+    /// use badrange_core::{PageSize, Pfn, PhysAddr};
+    /// assert_eq!(Pfn::new(0x1850602).phys(PageSize::K4), Some(PhysAddr::new(0x1_8506_0200_0)));
+    /// assert_eq!(Pfn::new(u64::MAX).phys(PageSize::K4), None);
     /// ```
     Pfn, "pfns", "pfn"
 }
@@ -205,18 +195,14 @@ space! {
     FsBlock, "filesystem blocks", "block"
 }
 
-impl ByteSpace for PhysAddr {}
-impl ByteSpace for DevOffset {}
-impl ByteSpace for FileOffset {}
-impl ByteSpace for ReportOffset {}
-
 /// Bytes of a filesystem block: a power of two, at least 512.
 ///
 /// # Examples
 /// ```
 /// use badrange_core::BlockSize;
 /// assert_eq!(BlockSize::new(4096)?.get(), 4096);
-/// assert!(BlockSize::new(1000).is_err());
+/// let err = BlockSize::new(1000).unwrap_err();
+/// assert_eq!(err.to_string(), "invalid size of 1000 block bytes: not a power of two of at least 512");
 /// # Ok::<(), badrange_core::RangeError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -226,11 +212,12 @@ impl BlockSize {
     /// Checks a block size in bytes.
     ///
     /// # Errors
-    /// [`RangeErrorKind::Unaligned`] when it is not a power of two of at least 512.
-    pub fn new(bytes: u64) -> Result<Self, RangeError> {
+    /// [`RangeErrorKind::PowerOfTwo`](crate::RangeErrorKind::PowerOfTwo) when it is not a power of
+    /// two of at least 512.
+    pub const fn new(bytes: u64) -> Result<Self, RangeError> {
         match NonZeroU64::new(bytes) {
             Some(size) if bytes.is_power_of_two() && bytes >= SECTOR_SIZE => Ok(Self(size)),
-            _ => Err(RangeError::new(RangeErrorKind::Unaligned, "block bytes", 0, bytes)),
+            _ => Err(RangeError::size("block bytes", bytes)),
         }
     }
 
@@ -241,17 +228,33 @@ impl BlockSize {
     }
 }
 
+impl PhysAddr {
+    /// The same byte of the memory device.
+    #[must_use]
+    pub const fn on_memory(self) -> DevOffset {
+        DevOffset(self.0)
+    }
+}
+
+impl DevOffset {
+    /// The same byte as a host address; this has a meaning for bytes of the memory device only.
+    #[must_use]
+    pub const fn phys(self) -> PhysAddr {
+        PhysAddr(self.0)
+    }
+}
+
 impl Pfn {
     /// The page frame that holds a byte.
     #[must_use]
-    pub const fn containing(addr: PhysAddr) -> Self {
-        Self(addr.0 / PAGE_SIZE)
+    pub const fn containing(addr: PhysAddr, page: PageSize) -> Self {
+        Self(addr.0 >> page.shift())
     }
 
     /// The first byte of the frame, or `None` when it lies beyond 64 bits.
     #[must_use]
-    pub const fn phys(self) -> Option<PhysAddr> {
-        match self.0.checked_mul(PAGE_SIZE) {
+    pub const fn phys(self, page: PageSize) -> Option<PhysAddr> {
+        match self.0.checked_mul(page.bytes()) {
             Some(raw) => Some(PhysAddr(raw)),
             None => None,
         }
@@ -297,28 +300,86 @@ impl Extent<PhysAddr> {
     /// The page frames that the bytes touch: rounded outward.
     ///
     /// This is the rounding for unmapping: a page with one bad byte is a bad page.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{Extent, PageSize, Pfn, PhysAddr};
+    /// let bad = Extent::new(PhysAddr::new(0x1fff), 2)?;
+    /// assert_eq!(bad.containing_pages(PageSize::K4), Extent::new(Pfn::new(1), 2)?);
+    /// assert_eq!(bad.containing_pages(PageSize::K64), Extent::new(Pfn::new(0), 1)?);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
     #[must_use]
-    pub fn containing_pages(self) -> Extent<Pfn> {
-        self.round_out(PAGE)
+    pub fn containing_pages(self, page: PageSize) -> Extent<Pfn> {
+        self.round_out(page.nonzero())
     }
 
     /// The page frames that lie wholly inside: rounded inward, `None` if there is none.
     ///
     /// This is the rounding for clearing poison, which works on whole pages.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{Extent, PageSize, Pfn, PhysAddr};
+    /// let bad = Extent::new(PhysAddr::new(0xfff), 0x2001)?;
+    /// assert_eq!(bad.whole_pages(PageSize::K4), Some(Extent::new(Pfn::new(1), 2)?));
+    /// assert_eq!(bad.whole_pages(PageSize::K16), None);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
     #[must_use]
-    pub fn whole_pages(self) -> Option<Extent<Pfn>> {
-        self.round_in(PAGE)
+    pub fn whole_pages(self, page: PageSize) -> Option<Extent<Pfn>> {
+        self.round_in(page.nonzero())
+    }
+
+    /// The same bytes of the memory device. Exact.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, PhysAddr};
+    /// let bad = Extent::new(PhysAddr::new(0x2000), 64)?;
+    /// assert_eq!(bad.on_memory(), Extent::new(DevOffset::new(0x2000), 64)?);
+    /// assert_eq!(bad.on_memory().phys(), bad);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
+    #[must_use]
+    pub fn on_memory(self) -> Extent {
+        self.renamed()
     }
 }
 
-impl Extent<DevOffset> {
+impl Extent {
+    /// The same bytes as host addresses; this has a meaning for bytes of the memory device only.
+    /// Exact.
+    #[must_use]
+    pub fn phys(self) -> Extent<PhysAddr> {
+        self.renamed()
+    }
+}
+
+impl Extent {
     /// The sectors that the bytes touch: rounded outward.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, Sector};
+    /// let bad = Extent::new(DevOffset::new(511), 2)?;
+    /// assert_eq!(bad.containing_sectors(), Extent::new(Sector::new(0), 2)?);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
     #[must_use]
     pub fn containing_sectors(self) -> Extent<Sector> {
         self.round_out(SECTOR)
     }
 
     /// The sectors that lie wholly inside: rounded inward, `None` if there is none.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, Sector};
+    /// let good = Extent::new(DevOffset::new(511), 514)?;
+    /// assert_eq!(good.whole_sectors(), Some(Extent::new(Sector::new(1), 1)?));
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
     #[must_use]
     pub fn whole_sectors(self) -> Option<Extent<Sector>> {
         self.round_in(SECTOR)
@@ -329,9 +390,18 @@ impl Extent<Pfn> {
     /// The same pages in bytes.
     ///
     /// # Errors
-    /// [`RangeErrorKind::Overflow`] when they reach beyond 64 bits.
-    pub fn bytes(self) -> Result<Extent<PhysAddr>, RangeError> {
-        self.widen(PAGE_SIZE)
+    /// [`RangeErrorKind::Overflow`](crate::RangeErrorKind::Overflow) when they reach beyond 64 bits.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{Extent, PageSize, Pfn, PhysAddr};
+    /// let pages = Extent::new(Pfn::new(2), 3)?;
+    /// assert_eq!(pages.bytes(PageSize::K4)?, Extent::new(PhysAddr::new(0x2000), 0x3000)?);
+    /// assert!(Extent::new(Pfn::new(1 << 52), 1)?.bytes(PageSize::K4).is_err());
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
+    pub fn bytes(self, page: PageSize) -> Result<Extent<PhysAddr>, RangeError> {
+        self.widen(page.bytes())
     }
 }
 
@@ -339,8 +409,15 @@ impl Extent<Sector> {
     /// The same sectors in bytes.
     ///
     /// # Errors
-    /// [`RangeErrorKind::Overflow`] when they reach beyond 64 bits.
-    pub fn bytes(self) -> Result<Extent<DevOffset>, RangeError> {
+    /// [`RangeErrorKind::Overflow`](crate::RangeErrorKind::Overflow) when they reach beyond 64 bits.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, Sector};
+    /// assert_eq!(Extent::new(Sector::new(8), 2)?.bytes()?, Extent::new(DevOffset::new(4096), 1024)?);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
+    pub fn bytes(self) -> Result<Extent, RangeError> {
         self.widen(SECTOR_SIZE)
     }
 }
@@ -349,8 +426,16 @@ impl Extent<FsBlock> {
     /// The same blocks in bytes.
     ///
     /// # Errors
-    /// [`RangeErrorKind::Overflow`] when they reach beyond 64 bits.
-    pub fn bytes(self, size: BlockSize) -> Result<Extent<DevOffset>, RangeError> {
+    /// [`RangeErrorKind::Overflow`](crate::RangeErrorKind::Overflow) when they reach beyond 64 bits.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{BlockSize, DevOffset, Extent, FsBlock};
+    /// let blocks = Extent::new(FsBlock::new(8), 2)?;
+    /// assert_eq!(blocks.bytes(BlockSize::new(1024)?)?, Extent::new(DevOffset::new(8192), 2048)?);
+    /// # Ok::<(), badrange_core::RangeError>(())
+    /// ```
+    pub fn bytes(self, size: BlockSize) -> Result<Extent, RangeError> {
         self.widen(size.get())
     }
 }

@@ -1,14 +1,14 @@
 use core::{fmt, ops::ControlFlow};
 use std::sync::Arc;
 
-use badrange_core::{Corruption, Errno, Extent, Holder, MfFlags, Outcome, Piece, ReportOffset};
+use badrange_core::{Corruption, Errno, Extent, Holder, MfFlags, Outcome, Run};
 
-use crate::{Fork, OwnedRun, Owner, ReverseMap, Special};
+use crate::{OwnedRun, Owner, ReverseMap, Special};
 
 #[cfg(test)]
 mod tests;
 
-/// Who is told by an [`RmapHolder`] what a failure hit.
+/// Who is notified by an [`RmapHolder`] of what a failure hit.
 ///
 /// Calls come on the thread that reported the failure, with no lock held. `what` is the whole
 /// notification: its flags, and the way that any part of it took. Bytes of it may be
@@ -25,19 +25,19 @@ mod tests;
 ///         println!("{} lost {:?}", owned.record.owner, owned.file);
 ///     }
 ///     fn metadata_hit(&self, hit: &OwnedRun, _: &Corruption<'_>) {
-///         println!("shut down: {} at {}", hit.record.owner, hit.piece.here());
+///         println!("shut down: {} at {}", hit.record.owner, hit.device);
 ///     }
 /// }
 /// ```
 pub trait OwnerSink: Send + Sync {
-    /// A file's data was hit: revoke its mappings of that part and tell whoever uses them.
+    /// A file's data was hit: revoke its mappings of that part and notify whoever uses them.
     ///
     /// Once for every sharer, in the map's order. Also for extents that were never written
     /// (`owned.record.unwritten`): nothing is lost with them, but they may be mapped.
     fn lost(&self, owned: &OwnedRun, what: &Corruption<'_>);
 
-    /// Metadata was hit: the filesystem cannot go on. Only after every file was told; once per
-    /// record and run.
+    /// Metadata was hit: the filesystem cannot go on. Only after every file was notified of; once
+    /// per record and run.
     fn metadata_hit(&self, hit: &OwnedRun, what: &Corruption<'_>);
 }
 
@@ -45,11 +45,11 @@ const _: Option<&dyn OwnerSink> = None;
 
 /// A filesystem as the holder of its device.
 ///
-/// | bytes belong to | told | answer |
+/// | bytes belong to | notified | answer |
 /// |---|---|---|
 /// | data of files, written or not | [`OwnerSink::lost`], every sharer | `Handled` |
 /// | free space | nobody | `Handled` |
-/// | metadata, journal, attribute fork, extent map | [`OwnerSink::metadata_hit`], last | `Failed(EUCLEAN)` |
+/// | [metadata](Owner::is_metadata) of any kind | [`OwnerSink::metadata_hit`], last | `Failed(EUCLEAN)` |
 /// | [`Special::Unknown`], or no record | nobody | `NotSupported` |
 ///
 /// Answers are for exactly those bytes. Bytes with several owners get the
@@ -67,15 +67,13 @@ const _: Option<&dyn OwnerSink> = None;
 ///
 /// # Examples
 /// ```
-/// use badrange_core::{
-///     Context, Corruption, DevOffset, Extent, FileOffset, Holder, MfFlags, Outcome, Piece,
-/// };
+/// use badrange_core::{Corruption, DevOffset, Extent, FileOffset, Holder, MfFlags, Outcome};
 /// use badrange_fs::{FileId, Fork, OwnedRun, Owner, OwnerSink, Record, ReverseMap, RmapHolder};
 /// use std::sync::{Arc, Mutex};
 ///
 /// #[derive(Default)]
-/// struct Told(Mutex<Vec<String>>);
-/// impl OwnerSink for Told {
+/// struct Lost(Mutex<Vec<String>>);
+/// impl OwnerSink for Lost {
 ///     fn lost(&self, owned: &OwnedRun, _: &Corruption<'_>) {
 ///         self.0.lock().unwrap().push(format!("{}: {}", owned.record.owner, owned.file.unwrap()));
 ///     }
@@ -91,12 +89,12 @@ const _: Option<&dyn OwnerSink> = None;
 /// }]
 /// .into_iter()
 /// .collect();
-/// let told = Arc::new(Told::default());
-/// let holder = RmapHolder::new(Arc::new(map), told.clone());
+/// let lost = Arc::new(Lost::default());
+/// let holder = RmapHolder::new(Arc::new(map), lost.clone());
 /// // The 512 bytes are settled as handled; what is not settled is not known here.
-/// let what = Corruption::new(Piece::report(at(8192, 512)), MfFlags::NONE, &());
+/// let what = Corruption::new(at(8192, 512).into(), MfFlags::NONE, &());
 /// assert_eq!(holder.corrupted_range(&what), Outcome::NotSupported);
-/// assert_eq!(*told.0.lock().unwrap(), ["inode 132 data: file bytes [0x1000..0x1200)"]);
+/// assert_eq!(*lost.0.lock().unwrap(), ["inode 132 data: file bytes [0x1000..0x1200)"]);
 /// ```
 pub struct RmapHolder {
     map: Arc<ReverseMap>,
@@ -104,7 +102,7 @@ pub struct RmapHolder {
 }
 
 impl RmapHolder {
-    /// A holder that looks owners up in `map` and tells `sink`.
+    /// A holder that looks owners up in `map` and notifies `sink`.
     #[must_use]
     pub fn new(map: Arc<ReverseMap>, sink: Arc<dyn OwnerSink>) -> Self {
         Self { map, sink }
@@ -116,21 +114,23 @@ impl RmapHolder {
         &self.map
     }
 
-    fn each(&self, what: &Corruption<'_>, told: &mut dyn FnMut(Role, &OwnedRun)) {
-        let _ = self.map.owners_of_piece(&what.piece(), &mut |owned| {
-            told(Role::of(owned.record.owner), &owned);
+    /// Visits every owner of the bytes. `false` where the map finds itself broken, so that there may
+    /// be more.
+    fn each(&self, what: &Corruption<'_>, visit: &mut dyn FnMut(Role, &OwnedRun)) -> bool {
+        let all = self.map.owners_of_run(&what.range(), &mut |owned| {
+            visit(Role::of(owned.record.owner), &owned);
             ControlFlow::Continue(())
         });
+        all.is_continue()
     }
-}
 
-impl Holder for RmapHolder {
-    /// Settles every byte that the map knows; what is left is `NotSupported`.
-    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+    /// Notifies of the files, and settles what every owner answers. Returns whether there is
+    /// metadata, of which the sink is still to be notified.
+    fn settle(&self, what: &Corruption<'_>) -> bool {
         let leaving = what.flags().contains(MfFlags::MEM_PRE_REMOVE);
         let mut metadata = false;
         let mut answers = Answers { what, open: None };
-        self.each(what, &mut |role, owned| {
+        let all = self.each(what, &mut |role, owned| {
             let outcome = match role {
                 Role::Data => {
                     self.sink.lost(owned, what);
@@ -144,11 +144,20 @@ impl Holder for RmapHolder {
                     Outcome::Failed(Errno::EUCLEAN)
                 }
             };
-            answers.add(&owned.piece, outcome);
+            answers.add(owned.device, outcome);
         });
-        drop(answers);
-        if metadata {
-            self.each(what, &mut |role, owned| {
+        if !all {
+            answers.add(what.range(), Outcome::NotSupported);
+        }
+        metadata
+    }
+}
+
+impl Holder for RmapHolder {
+    /// Settles every byte that the map knows; what is left is `NotSupported`.
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+        if self.settle(what) {
+            let _ = self.each(what, &mut |role, owned| {
                 if role == Role::Metadata {
                     self.sink.metadata_hit(owned, what);
                 }
@@ -158,18 +167,18 @@ impl Holder for RmapHolder {
     }
 }
 
-/// Settles answers; those about neighbours together.
+/// Settles answers; those about neighbours together, so that a large range takes a few calls.
 struct Answers<'w, 'a> {
     what: &'w Corruption<'a>,
     /// The last ones, not settled yet.
-    open: Option<(Extent<ReportOffset>, Outcome)>,
+    open: Option<(Extent, Outcome)>,
 }
 
 impl Answers<'_, '_> {
     #[inline]
-    fn add(&mut self, piece: &Piece, outcome: Outcome) {
-        let Some(part) = piece.origin().as_extent() else {
-            self.what.settle_origin(piece.origin(), outcome);
+    fn add(&mut self, part: Run, outcome: Outcome) {
+        let Some(part) = part.as_extent() else {
+            self.what.settle(part, outcome);
             return;
         };
         if let Some((open, said)) = &mut self.open {
@@ -184,12 +193,12 @@ impl Answers<'_, '_> {
 
     fn settle(&mut self) {
         if let Some((open, said)) = self.open.take() {
-            self.what.settle_origin(open.into(), said);
+            self.what.settle(open.into(), said);
         }
     }
 }
 
-/// Also when whoever is told panics: what was told before stays decided.
+/// Also when whoever is notified panics: what was answered before stays decided.
 impl Drop for Answers<'_, '_> {
     fn drop(&mut self) {
         self.settle();
@@ -208,10 +217,10 @@ enum Role {
 impl Role {
     fn of(owner: Owner) -> Self {
         match owner {
-            Owner::File { fork: Fork::Data, .. } => Self::Data,
+            metadata if metadata.is_metadata() => Self::Metadata,
+            Owner::File { .. } => Self::Data,
             Owner::Special(Special::Free) => Self::Free,
-            Owner::Special(Special::Unknown) => Self::Unknown,
-            Owner::File { .. } | Owner::Special(_) => Self::Metadata,
+            Owner::Special(_) => Self::Unknown,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A [`ReverseMap`] answers whose the bytes of a filesystem's device are. It is built from
 //! [`Record`]s, or by a [`Merge`] of several maps of one filesystem that were saved as text. An
-//! [`RmapHolder`] registers it as the owner of a device: it tells every file that lost bytes.
+//! [`RmapHolder`] registers it as the owner of a device: it notifies of every file that lost bytes.
 //!
 //! ```
 //! use badrange_core::{DevOffset, Extent, FileOffset};

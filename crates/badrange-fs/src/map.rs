@@ -1,6 +1,6 @@
 use core::{cell::Cell, fmt, iter::Peekable, ops::ControlFlow};
 
-use badrange_core::{DevOffset, Extent, FileOffset, Piece, Run};
+use badrange_core::{DevOffset, Extent, FileOffset, Flow, Run, Sink, bug};
 use smallvec::SmallVec;
 
 use crate::Record;
@@ -29,6 +29,15 @@ use packed::Packed;
 use raw::Raw;
 use tree::Tree;
 
+/// The end of a branch that the index itself rules out, where there is no safe answer: to go on
+/// would lose records, and with them the notification of their owners. Panics in every build.
+#[cold]
+#[track_caller]
+#[expect(clippy::panic, reason = "a broken law is loud")]
+fn lost(law: &str) -> ! {
+    panic!("broken law: {law}");
+}
+
 /// One owner of bytes that were asked for.
 ///
 /// # Examples
@@ -53,7 +62,7 @@ use tree::Tree;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Owned {
     /// The part of the asked bytes that the record covers; clipped exactly.
-    pub device: Extent<DevOffset>,
+    pub device: Extent,
     /// The whole record, not clipped.
     pub record: Record,
     /// Where in the file the part lies; `None` for records without file offsets, and where they
@@ -65,7 +74,7 @@ pub struct Owned {
 ///
 /// # Examples
 /// ```
-/// use badrange_core::{DevOffset, Extent, FileOffset, Piece, ReportOffset, Run};
+/// use badrange_core::{DevOffset, Extent, FileOffset, Run};
 /// use badrange_fs::{FileId, Fork, OwnedRun, Owner, Record, ReverseMap};
 /// use core::ops::ControlFlow;
 /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
@@ -77,21 +86,22 @@ pub struct Owned {
 /// };
 /// let map: ReverseMap = [record].into_iter().collect();
 /// // One leg of a stripe: 4 KiB of every 64 KiB, a thousand times.
-/// let here = Run::new(at(8192, 4096), 65536, 1000)?;
-/// let origin = Run::new(Extent::new(ReportOffset::new(0), 4096)?, 4096, 1000)?;
+/// let leg = Run::new(at(8192, 4096), 65536, 1000)?;
 /// let mut owned: Vec<OwnedRun> = Vec::new();
-/// let _ = map.owners_of_piece(&Piece::new(here, origin)?, &mut |o| {
+/// let _ = map.owners_of_run(&leg, &mut |o| {
 ///     owned.push(o);
 ///     ControlFlow::Continue(())
 /// });
 /// assert_eq!(owned.len(), 1); // not a thousand
+/// assert_eq!(owned[0].device, leg);
 /// assert_eq!(owned[0].file.unwrap().count(), 1000);
 /// # Ok::<(), badrange_core::RangeError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OwnedRun {
-    /// The part of the asked piece that the record covers, with its origin; clipped exactly.
-    pub piece: Piece<DevOffset>,
+    /// The part of the asked run that the record covers, element by element inside elements of
+    /// it; clipped exactly.
+    pub device: Run,
     /// The whole record, not clipped.
     pub record: Record,
     /// Where in the file the part lies, element by element; `None` for records without file
@@ -117,7 +127,7 @@ pub struct OwnedRun {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment<'a> {
     /// The bytes.
-    pub extent: Extent<DevOffset>,
+    pub extent: Extent,
     /// All records that cover them, in the map's order and not clipped; empty where there is none.
     pub owners: &'a [Record],
 }
@@ -239,11 +249,7 @@ impl ReverseMap {
     /// # Kernel
     /// `xfs_rmap_query_range()` with the overlap semantics that `xfs_dax_notify_ddev_failure()`
     /// uses: records that begin before the range are found too.
-    pub fn owners(
-        &self,
-        extent: Extent<DevOffset>,
-        sink: &mut dyn FnMut(Owned) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    pub fn owners(&self, extent: Extent, sink: Sink<'_, Owned>) -> Flow {
         self.for_each_owner(extent, sink)
     }
 
@@ -265,11 +271,7 @@ impl ReverseMap {
     /// # Ok::<(), badrange_core::RangeError>(())
     /// ```
     #[inline]
-    pub fn for_each_owner(
-        &self,
-        extent: Extent<DevOffset>,
-        mut sink: impl FnMut(Owned) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    pub fn for_each_owner(&self, extent: Extent, mut sink: impl FnMut(Owned) -> Flow) -> Flow {
         let (from, end) = (extent.start().get(), extent.end().get());
         self.each_raw(move || from, extent.end(), move |raw| emit(raw, from, end, &mut sink))
     }
@@ -282,8 +284,8 @@ impl ReverseMap {
         &self,
         from: impl Fn() -> u64,
         end: DevOffset,
-        mut each: impl FnMut(Raw) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+        mut each: impl FnMut(Raw) -> Flow,
+    ) -> Flow {
         match &self.store {
             Store::Tree(tree) => tree.try_each(from, end.get(), each),
             Store::Packed(packed) => {
@@ -297,52 +299,45 @@ impl ReverseMap {
         }
     }
 
-    /// Emits every owner of bytes of `piece`, each clipped to it, in the map's order. A record
-    /// under many elements of a strided piece comes out as at most three runs: head, body, tail.
+    /// Emits every owner of bytes of `run`, each clipped to it, in the map's order. A record under
+    /// many elements of a strided run comes out as at most three runs: head, body, tail.
     ///
-    /// One sweep over the records under the piece, with a finger on its elements: whole leaves of
+    /// Each part lies element by element inside elements of `run`, so that
+    /// [`Link::of_lower`](badrange_core::Link::of_lower) and
+    /// [`Link::of_upper`](badrange_core::Link::of_upper) say what it is elsewhere.
+    ///
+    /// One sweep over the records under the run, with a finger on its elements: whole leaves of
     /// records that lie in a gap are stepped over.
-    pub fn owners_of_piece(
-        &self,
-        piece: &Piece<DevOffset>,
-        sink: &mut dyn FnMut(OwnedRun) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        self.for_each_owner_of_piece(piece, sink)
+    pub fn owners_of_run(&self, run: &Run, sink: Sink<'_, OwnedRun>) -> Flow {
+        self.for_each_owner_of_run(run, sink)
     }
 
-    /// [`owners_of_piece`](Self::owners_of_piece) for a sink that is known when this is compiled.
+    /// [`owners_of_run`](Self::owners_of_run) for a sink that is known when this is compiled.
     #[inline]
-    pub fn for_each_owner_of_piece(
-        &self,
-        piece: &Piece<DevOffset>,
-        mut sink: impl FnMut(OwnedRun) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        let span = piece.here().span();
+    pub fn for_each_owner_of_run(&self, run: &Run, mut sink: impl FnMut(OwnedRun) -> Flow) -> Flow {
+        let span = run.span();
         let from = Cell::new(span.start().get());
-        let mut finger = Finger::new(piece);
+        let mut finger = Finger::new(run);
+        let mut emit = |record: Record, device: Run| {
+            let file = file_part(&record, device);
+            sink(OwnedRun { device, record, file })
+        };
         self.each_raw(
             || from.get(),
             span.end(),
-            |raw| {
-                match finger.meet(raw.start, raw.end) {
-                    // It lies in a gap. Later records begin no earlier, so whatever of them overlaps
-                    // the run reaches beyond the beginning of this element.
-                    Meets::Before(next) => from.set(next),
-                    Meets::One(part) => {
-                        let Some(record) = raw.record() else { return ControlFlow::Continue(()) };
-                        let file = file_part(&record, part.here());
-                        return sink(OwnedRun { piece: part, record, file });
-                    }
-                    Meets::Many => {
-                        let Some(record) = raw.record() else { return ControlFlow::Continue(()) };
-                        for part in piece.clip(record.extent) {
-                            let file = file_part(&record, part.here());
-                            sink(OwnedRun { piece: part, record, file })?;
-                        }
-                    }
-                    Meets::Nothing => {}
+            |raw| match finger.meet(raw.start, raw.end) {
+                // It lies in a gap. Later records begin no earlier, so whatever of them overlaps
+                // the run reaches beyond the beginning of this element.
+                Meets::Before(next) => {
+                    from.set(next);
+                    ControlFlow::Continue(())
                 }
-                ControlFlow::Continue(())
+                Meets::One(part) => emit(raw.record(), part),
+                Meets::Many => {
+                    let record = raw.record();
+                    run.clip(record.extent).try_for_each(|part| emit(record, part))
+                }
+                Meets::Nothing => ControlFlow::Continue(()),
             },
         )
     }
@@ -350,11 +345,7 @@ impl ReverseMap {
     /// Emits what of `extent` no record covers, in ascending order, as maximal extents.
     ///
     /// Such bytes are unknown, never free: free space has records.
-    pub fn gaps(
-        &self,
-        extent: Extent<DevOffset>,
-        sink: &mut dyn FnMut(Extent<DevOffset>) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    pub fn gaps(&self, extent: Extent, sink: Sink<'_, Extent>) -> Flow {
         let from = Cell::new(extent.start().get());
         self.each_raw(
             || from.get(),
@@ -364,6 +355,7 @@ impl ReverseMap {
                 from.set(raw.end);
                 match Extent::from_bounds(known_to, DevOffset::new(raw.start)) {
                     Ok(gap) => sink(gap),
+                    // The record begins where the known bytes end, or among them.
                     Err(_) => ControlFlow::Continue(()),
                 }
             },
@@ -371,6 +363,7 @@ impl ReverseMap {
         let known_to = DevOffset::new(from.get());
         match Extent::from_bounds(known_to, extent.end()) {
             Ok(gap) => sink(gap),
+            // The last record reaches to the end, or beyond it.
             Err(_) => ControlFlow::Continue(()),
         }
     }
@@ -380,11 +373,7 @@ impl ReverseMap {
     ///
     /// A part ends wherever any record begins or ends. With `s` records on a byte at most, each
     /// part costs `O(s)` besides finding the records.
-    pub fn segments(
-        &self,
-        extent: Extent<DevOffset>,
-        sink: &mut dyn FnMut(Segment<'_>) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    pub fn segments(&self, extent: Extent, sink: &mut dyn FnMut(Segment<'_>) -> Flow) -> Flow {
         let mut waiting = Sweep::new(self, extent).peekable();
         let mut active = SmallVec::<[Record; 8]>::new();
         let mut at = extent.start();
@@ -396,13 +385,14 @@ impl ReverseMap {
     }
 }
 
-/// The next part of a sweep from `at`, and what is active in it.
+/// The next part of a sweep from `at`, and what is active in it; `None` when `at` is the end of it.
+/// Before the end there is one: what is active ends after `at`, and what waits begins after it.
 fn next_segment(
     waiting: &mut Peekable<Sweep<'_>>,
     active: &mut SmallVec<[Record; 8]>,
     at: DevOffset,
     end: DevOffset,
-) -> Option<Extent<DevOffset>> {
+) -> Option<Extent> {
     active.retain(|record| record.extent.end() > at);
     while let Some(record) = waiting.next_if(|record| record.extent.start() <= at) {
         active.push(record);
@@ -413,7 +403,7 @@ fn next_segment(
 }
 
 /// Where in the file a part of a record's extent lies.
-fn file_part(record: &Record, part: Run<DevOffset>) -> Option<Run<FileOffset>> {
+fn file_part(record: &Record, part: Run) -> Option<Run<FileOffset>> {
     if !record.has_file_offset() {
         return None;
     }
@@ -422,16 +412,11 @@ fn file_part(record: &Record, part: Run<DevOffset>) -> Option<Run<FileOffset>> {
 
 /// One record, clipped to what was asked: `[start, end)`.
 #[inline]
-fn emit(
-    raw: Raw,
-    start: u64,
-    end: u64,
-    sink: &mut impl FnMut(Owned) -> ControlFlow<()>,
-) -> ControlFlow<()> {
+fn emit(raw: Raw, start: u64, end: u64, sink: &mut impl FnMut(Owned) -> Flow) -> Flow {
     if !raw.is_plain() || raw.start < start || raw.end > end {
         return emit_part(raw, start, end, sink);
     }
-    let Some(record) = raw.record() else { return ControlFlow::Continue(()) };
+    let record = raw.record();
     let device = record.extent;
     let file = Extent::new(record.file_start, device.len()).ok();
     sink(Owned { device, record, file })
@@ -439,16 +424,12 @@ fn emit(
 
 /// [`emit`] for what has to be clipped, and for what is not data of a file.
 #[inline]
-fn emit_part(
-    raw: Raw,
-    start: u64,
-    end: u64,
-    sink: &mut impl FnMut(Owned) -> ControlFlow<()>,
-) -> ControlFlow<()> {
-    let (start, end) = (raw.start.max(start), raw.end.min(end));
-    let part = Extent::from_bounds(DevOffset::new(start), DevOffset::new(end));
-    let (Some(record), Ok(device)) = (raw.record(), part) else {
-        return ControlFlow::Continue(());
+fn emit_part(raw: Raw, start: u64, end: u64, sink: &mut impl FnMut(Owned) -> Flow) -> Flow {
+    let record = raw.record();
+    let start = record.extent.start().max(DevOffset::new(start));
+    let end = record.extent.end().min(DevOffset::new(end));
+    let Ok(device) = Extent::from_bounds(start, end) else {
+        return bug!("a query meets only records that overlap what is asked");
     };
     let file = if record.has_file_offset() {
         device.rebase(record.extent.start(), record.file_start)
@@ -466,7 +447,7 @@ enum Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    fn new(map: &'a ReverseMap, window: Extent<DevOffset>) -> Self {
+    fn new(map: &'a ReverseMap, window: Extent) -> Self {
         Self::over(&map.store, window.start().get(), window.end().get())
     }
 
@@ -483,8 +464,8 @@ impl Iterator for Sweep<'_> {
 
     fn next(&mut self) -> Option<Record> {
         match self {
-            Self::Tree(sweep) => sweep.next()?.record(),
-            Self::Packed(sweep) => sweep.next()?.record(),
+            Self::Tree(sweep) => sweep.next().map(|raw| raw.record()),
+            Self::Packed(sweep) => sweep.next().map(|raw| raw.record()),
         }
     }
 }

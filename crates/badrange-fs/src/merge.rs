@@ -194,8 +194,7 @@ impl Merge {
         self.claims.sort_unstable_by_key(order_of);
         let mut ordered = OrderedMerge::new();
         for claim in self.claims {
-            debug_assert!(ordered.takes(&claim));
-            let _ = ordered.push(claim);
+            ordered.accept(claim);
         }
         ordered.build()
     }
@@ -261,17 +260,23 @@ impl OrderedMerge {
     ///
     /// # Errors
     /// The claim, if it begins before the one that came last, or at the same byte with a lower
-    /// source: then only a [`Merge`] of all claims will do. A contradiction is told by
+    /// source: then only a [`Merge`] of all claims will do. A contradiction is reported by
     /// [`build`](Self::build).
     pub fn push(&mut self, claim: Claim) -> Result<(), Claim> {
         if !self.takes(&claim) {
             return Err(claim);
         }
+        self.accept(claim);
+        Ok(())
+    }
+
+    /// Adds a claim that does not come before the last one.
+    fn accept(&mut self, claim: Claim) {
+        debug_assert!(self.takes(&claim), "claims come in order");
         self.last = Some(order_of(&claim));
         if self.failed.is_none() {
             self.failed = self.add(claim).err();
         }
-        Ok(())
     }
 
     fn add(&mut self, claim: Claim) -> Result<(), MergeError> {
@@ -285,7 +290,7 @@ impl OrderedMerge {
             self.sweep.forget_before(self.at);
             match (self.sweep.part(self.at, next), next) {
                 (Some(part), _) => self.at = self.sweep.advance(part)?,
-                (None, Some(next)) => self.at = next,
+                (None, Some(next)) => self.at = next, // nobody claims what is before it
                 (None, None) => break,
             }
         }
@@ -320,8 +325,8 @@ impl Sweep {
     fn add(&mut self, claim: Claim) -> Result<(), MergeError> {
         let stated = Stated::new(claim)?;
         let order = |s: &Stated| (s.key, s.claim.source);
-        let place = self.active.partition_point(|s| order(s) <= order(&stated));
-        self.active.insert(place, stated);
+        let index = self.active.partition_point(|s| order(s) <= order(&stated));
+        self.active.insert(index, stated);
         Ok(())
     }
 
@@ -330,14 +335,14 @@ impl Sweep {
     }
 
     /// The bytes from `at` to the next boundary; `None` when nobody claims them.
-    fn part(&self, at: DevOffset, next: Option<DevOffset>) -> Option<Extent<DevOffset>> {
+    fn part(&self, at: DevOffset, next: Option<DevOffset>) -> Option<Extent> {
         let ends = self.active.iter().map(|stated| stated.claim.record.extent.end());
         let end = ends.min()?;
         Extent::from_bounds(at, next.map_or(end, |next| next.min(end))).ok()
     }
 
     /// Decides a part and returns its end.
-    fn advance(&mut self, part: Extent<DevOffset>) -> Result<DevOffset, MergeError> {
+    fn advance(&mut self, part: Extent) -> Result<DevOffset, MergeError> {
         let mut facts = rules::resolve(&self.active, part)?;
         for old in self.facts.drain(..) {
             let same = facts.binary_search_by_key(&old.key, |new| new.key).ok();
@@ -405,7 +410,7 @@ impl Stated {
 #[derive(Debug, Clone, Copy)]
 struct Fact {
     key: Key,
-    extent: Extent<DevOffset>,
+    extent: Extent,
     unwritten: bool,
     /// Any of the claims flags it as shared.
     shared: bool,

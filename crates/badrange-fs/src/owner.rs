@@ -51,8 +51,6 @@ impl fmt::Display for Fork {
 /// assert_eq!(Special::from_code(88, 3), Special::PerAg);
 /// assert_eq!(Special::from_words("per-AG metadata"), Some(Special::PerAg));
 /// assert_eq!(Special::from_code(102, 1).to_string(), "special 102:1");
-/// assert!(Special::from_code(102, 1).is_metadata());
-/// assert!(!Special::Unknown.is_metadata());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Special {
@@ -85,34 +83,33 @@ pub enum Special {
     },
 }
 
-const NAMED: [(Special, (u32, u32), &str); 10] = [
-    (Special::Free, (0, 1), "free space"),
-    (Special::Unknown, (0, 2), "unknown"),
-    (Special::StaticFs, (88, 1), "static fs metadata"),
-    (Special::Journal, (88, 2), "journalling log"),
-    (Special::PerAg, (88, 3), "per-AG metadata"),
-    (Special::InodeBtree, (88, 4), "inode btree"),
-    (Special::Inodes, (88, 5), "inodes"),
-    (Special::RefcountBtree, (88, 6), "refcount btree"),
-    (Special::CowReservation, (88, 7), "cow reservation"),
-    (Special::Defective, (88, 8), "defective"),
+/// All that have a name of their own, by code.
+const NAMED: [Special; 10] = [
+    Special::Free,
+    Special::Unknown,
+    Special::StaticFs,
+    Special::Journal,
+    Special::PerAg,
+    Special::InodeBtree,
+    Special::Inodes,
+    Special::RefcountBtree,
+    Special::CowReservation,
+    Special::Defective,
 ];
 
 impl Special {
     /// The use with this code.
     #[must_use]
     pub fn from_code(major: u32, minor: u32) -> Self {
-        NAMED
-            .iter()
-            .find(|(_, code, _)| *code == (major, minor))
-            .map_or(Self::Other { major, minor }, |(special, ..)| *special)
+        let named = NAMED.into_iter().find(|special| special.code() == (major, minor));
+        named.unwrap_or(Self::Other { major, minor })
     }
 
     /// The use that the plain fsmap form writes in these words, `special 102:3` included.
     #[must_use]
     pub fn from_words(words: &str) -> Option<Self> {
-        if let Some((special, ..)) = NAMED.iter().find(|(.., name)| *name == words) {
-            return Some(*special);
+        if let Some(named) = NAMED.into_iter().find(|special| special.words() == Some(words)) {
+            return Some(named);
         }
         let (major, minor) = words.strip_prefix("special ")?.split_once(':')?;
         Some(Self::from_code(major.parse().ok()?, minor.parse().ok()?))
@@ -120,24 +117,44 @@ impl Special {
 
     /// The `(major, minor)` code.
     #[must_use]
-    pub fn code(self) -> (u32, u32) {
-        if let Self::Other { major, minor } = self {
-            return (major, minor);
+    pub const fn code(self) -> (u32, u32) {
+        match self {
+            Self::Free => (0, 1),
+            Self::Unknown => (0, 2),
+            Self::StaticFs => (88, 1),
+            Self::Journal => (88, 2),
+            Self::PerAg => (88, 3),
+            Self::InodeBtree => (88, 4),
+            Self::Inodes => (88, 5),
+            Self::RefcountBtree => (88, 6),
+            Self::CowReservation => (88, 7),
+            Self::Defective => (88, 8),
+            Self::Other { major, minor } => (major, minor),
         }
-        NAMED.iter().find(|(s, ..)| *s == self).map_or((0, 2), |(_, code, _)| *code)
     }
 
-    /// Whether losing it loses metadata: everything but free space, unknown and the journal.
-    #[must_use]
-    pub const fn is_metadata(self) -> bool {
-        !matches!(self, Self::Free | Self::Unknown | Self::Journal)
+    /// The name; `None` for a use that has only a code.
+    const fn words(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Free => "free space",
+            Self::Unknown => "unknown",
+            Self::StaticFs => "static fs metadata",
+            Self::Journal => "journalling log",
+            Self::PerAg => "per-AG metadata",
+            Self::InodeBtree => "inode btree",
+            Self::Inodes => "inodes",
+            Self::RefcountBtree => "refcount btree",
+            Self::CowReservation => "cow reservation",
+            Self::Defective => "defective",
+            Self::Other { .. } => return None,
+        })
     }
 }
 
 impl fmt::Display for Special {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match NAMED.iter().find(|(s, ..)| s == self) {
-            Some((.., name)) => f.write_str(name),
+        match self.words() {
+            Some(name) => f.write_str(name),
             None => {
                 let (major, minor) = self.code();
                 write!(f, "special {major}:{minor}")
@@ -195,18 +212,45 @@ pub enum Owner {
 }
 
 impl Owner {
-    /// Whether the filesystem cannot go on without these bytes: an attribute fork, an extent map,
-    /// the journal and everything [`Special::is_metadata`].
+    /// Whether the bytes are metadata of any kind: what the filesystem itself needs to go on. Those
+    /// are an attribute fork, an extent map, the journal, and every other use by the filesystem.
+    /// Data of files, free space and what is unknown are not.
+    ///
+    /// This is the one meaning of the word: whoever asks whether a loss is a loss of metadata
+    /// (holders, reports, exit codes) asks here.
     ///
     /// # Kernel
     /// The test that makes `xfs_dax_failure_fn()` ask for a shutdown: `XFS_RMAP_NON_INODE_OWNER`,
     /// `XFS_RMAP_ATTR_FORK` or `XFS_RMAP_BMBT_BLOCK`. [`Special::Unknown`] is not counted here: it
     /// may be file data.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_fs::{FileId, Fork, Owner, Special};
+    /// let id = FileId::Ino(132);
+    /// assert!(!Owner::File { id, fork: Fork::Data }.is_metadata());
+    /// assert!(Owner::File { id, fork: Fork::Attr }.is_metadata());
+    /// assert!(Owner::Special(Special::Journal).is_metadata());
+    /// assert!(Owner::Special(Special::from_code(102, 1)).is_metadata());
+    /// assert!(!Owner::Special(Special::Unknown).is_metadata());
+    /// ```
     #[must_use]
     pub const fn is_metadata(&self) -> bool {
         match self {
-            Self::File { fork, .. } => !matches!(fork, Fork::Data),
-            Self::Special(special) => special.is_metadata() || matches!(special, Special::Journal),
+            Self::File { fork: Fork::Data, .. }
+            | Self::Special(Special::Free | Special::Unknown) => false,
+            Self::File { fork: Fork::Attr | Fork::ExtentMap, .. }
+            | Self::Special(
+                Special::StaticFs
+                | Special::Journal
+                | Special::PerAg
+                | Special::InodeBtree
+                | Special::Inodes
+                | Special::RefcountBtree
+                | Special::CowReservation
+                | Special::Defective
+                | Special::Other { .. },
+            ) => true,
         }
     }
 }
@@ -242,7 +286,7 @@ impl fmt::Display for Owner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Record {
     /// Bytes of the filesystem's device.
-    pub extent: Extent<DevOffset>,
+    pub extent: Extent,
     /// Whose they are.
     pub owner: Owner,
     /// File offset of the first byte; 0 and without meaning for [`Fork::ExtentMap`] and
@@ -253,7 +297,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Whether the record places bytes at file offsets.
+    /// Whether the bytes of the record have file offsets.
     #[must_use]
     pub const fn has_file_offset(&self) -> bool {
         matches!(self.owner, Owner::File { fork: Fork::Data | Fork::Attr, .. })
@@ -270,8 +314,8 @@ impl Record {
         self.file_start.checked_add(at.checked_offset_from(self.extent.start())?)
     }
 
-    /// The part of a range of the file that this record places, in the file and on the device;
-    /// `None` when it places none of it, and for records without file offsets.
+    /// The part of a range of the file that lies in this record, in the file and on the device;
+    /// `None` when none of it does, and for records without file offsets.
     ///
     /// # Examples
     /// ```
@@ -290,10 +334,7 @@ impl Record {
     /// # Ok::<(), badrange_core::RangeError>(())
     /// ```
     #[must_use]
-    pub fn part_of(
-        &self,
-        asked: Extent<FileOffset>,
-    ) -> Option<(Extent<FileOffset>, Extent<DevOffset>)> {
+    pub fn part_of(&self, asked: Extent<FileOffset>) -> Option<(Extent<FileOffset>, Extent)> {
         let (here, there) = (self.extent.start(), self.file_start);
         let whole = self.extent.rebase(here, there).filter(|_| self.has_file_offset())?;
         let file = whole.intersect(asked)?;

@@ -25,7 +25,7 @@ pub(crate) const fn fork(ino: u64, fork: Fork) -> Owner {
     Owner::File { id: FileId::Ino(ino), fork }
 }
 
-pub(crate) fn at(start: u64, len: u64) -> Extent<DevOffset> {
+pub(crate) fn at(start: u64, len: u64) -> Extent {
     Extent::new(DevOffset::new(start), len).unwrap()
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn unwritten(record: Record) -> Record {
     Record { unwritten: true, ..record }
 }
 
-pub(crate) fn extents() -> impl Strategy<Value = Extent<DevOffset>> {
+pub(crate) fn extents() -> impl Strategy<Value = Extent> {
     (0..SCALE, 1..SCALE).prop_map(|(start, len)| at(start, len.min(SCALE.saturating_sub(start))))
 }
 

@@ -1,6 +1,6 @@
 use std::io::BufRead;
 
-use badrange_core::{DevOffset, Extent};
+use badrange_core::Extent;
 
 use crate::{
     ParseError, ParseErrorKind,
@@ -14,7 +14,7 @@ use crate::{
 /// answer to `PAGE_SIZE - 1` bytes, in the middle of a line.
 pub const SYSFS_PAGE_BYTES: u64 = 4095;
 
-/// One bad range of a [`Badblocks`] list.
+/// One bad range of a [`BadblocksList`] list.
 ///
 /// # Examples
 /// ```
@@ -25,7 +25,7 @@ pub const SYSFS_PAGE_BYTES: u64 = 4095;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BadRange {
     /// Bytes of the device the list belongs to.
-    pub extent: Extent<DevOffset>,
+    pub extent: Extent,
     /// The line it begins in, from 1.
     pub line: u64,
 }
@@ -42,7 +42,7 @@ pub struct BadRange {
 /// # Ok::<(), badrange_input::ParseError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Badblocks {
+pub struct BadblocksList {
     /// The ranges in ascending order, adjacent and overlapping ones joined.
     pub ranges: Vec<BadRange>,
     /// The text is as long as one read of sysfs can be: more ranges may exist.
@@ -53,7 +53,7 @@ pub struct Badblocks {
 ///
 /// # The cut
 /// sysfs cuts a long list after [`SYSFS_PAGE_BYTES`] bytes. A text of at least that length is
-/// therefore [`truncated`](Badblocks::truncated), and its last line is dropped if it has no
+/// therefore [`truncated`](BadblocksList::truncated), and its last line is dropped if it has no
 /// newline, because digits of it may be missing. A shorter text was not cut by the kernel: its
 /// last line counts with or without a newline. An empty text is an empty list.
 ///
@@ -71,7 +71,7 @@ pub struct Badblocks {
 /// assert_eq!(list.ranges[1].extent.start().get(), 65528 * 512);
 /// # Ok::<(), badrange_input::ParseError>(())
 /// ```
-pub fn parse_badblocks(input: impl BufRead) -> Result<Badblocks, ParseError> {
+pub fn parse_badblocks(input: impl BufRead) -> Result<BadblocksList, ParseError> {
     let mut lines = Lines::new(input);
     let mut ranges = Vec::new();
     let mut last = None;
@@ -83,7 +83,7 @@ pub fn parse_badblocks(input: impl BufRead) -> Result<Badblocks, ParseError> {
     if !truncated || lines.newline {
         ranges.extend(last.transpose()?.flatten());
     }
-    Ok(Badblocks { ranges: joined(ranges), truncated })
+    Ok(BadblocksList { ranges: joined(ranges), truncated })
 }
 
 fn range(line: Line<'_>) -> Result<Option<BadRange>, ParseError> {

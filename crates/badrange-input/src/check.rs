@@ -123,7 +123,7 @@ pub fn check(topology: &Topology, listed: &[LsblkDevice]) -> Vec<CheckFinding> {
 }
 
 /// Sectors where that is exact, else bytes.
-fn shown(extent: Extent<DevOffset>) -> String {
+fn shown(extent: Extent) -> String {
     let sectors = extent.containing_sectors();
     if sectors.bytes().is_ok_and(|bytes| bytes == extent) {
         return format!("sectors {}+{}", sectors.start().get(), sectors.len());
@@ -135,7 +135,7 @@ fn shown(extent: Extent<DevOffset>) -> String {
 /// share blocks by design.
 fn overlaps(topology: &Topology, place: usize, found: &mut Vec<CheckFinding>) {
     let Some(below) = topology.devices().get(place) else { return };
-    let mut uses: Vec<(Extent<DevOffset>, &Device)> = Vec::new();
+    let mut uses: Vec<(Extent, &Device)> = Vec::new();
     for above in topology.devices() {
         let legs = (0_u32..).map(Leg::new).zip(above.layer.legs());
         for (leg, _) in legs.filter(|(_, on)| **on == place) {
@@ -143,7 +143,7 @@ fn overlaps(topology: &Topology, place: usize, found: &mut Vec<CheckFinding>) {
         }
     }
     uses.sort_by_key(|(extent, _)| extent.start());
-    let mut last: Option<(Extent<DevOffset>, &Device)> = None;
+    let mut last: Option<(Extent, &Device)> = None;
     for (extent, above) in uses {
         if let Some((before, other)) = last {
             let shares =

@@ -1,4 +1,4 @@
-use badrange_core::{DevOffset, Extent, FileOffset};
+use badrange_core::{Extent, FileOffset};
 
 use crate::ParseError;
 
@@ -43,7 +43,7 @@ impl Unplaced {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Placement {
     /// On these bytes of the filesystem's device, as many as the file range has.
-    Device(Extent<DevOffset>),
+    Device(Extent),
     /// Nowhere that can be told: counted, never guessed.
     None(Unplaced),
 }
@@ -51,7 +51,7 @@ pub enum Placement {
 impl Placement {
     /// The bytes of the device, if there are any.
     #[must_use]
-    pub const fn device(self) -> Option<Extent<DevOffset>> {
+    pub const fn device(self) -> Option<Extent> {
         match self {
             Self::Device(extent) => Some(extent),
             Self::None(_) => None,

@@ -1,7 +1,7 @@
 use core::fmt;
 use std::io::BufRead;
 
-use badrange_core::{DevOffset, Extent, FileOffset};
+use badrange_core::{Extent, FileOffset};
 use badrange_fs::{FileId, Fork, Owner, Special};
 
 use crate::{
@@ -66,7 +66,7 @@ pub struct FsmapRecord {
     /// Which device the extent is on.
     pub dev: FsmapDev,
     /// Bytes of that device.
-    pub extent: Extent<DevOffset>,
+    pub extent: Extent,
     /// Whose they are.
     pub owner: Owner,
     /// File offset of the first byte; `None` for extent maps and what belongs to no file.

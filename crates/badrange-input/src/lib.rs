@@ -29,7 +29,7 @@ mod thindump;
 mod topology;
 
 pub use crate::{
-    badblocks::{BadRange, Badblocks, SYSFS_PAGE_BYTES, parse_badblocks},
+    badblocks::{BadRange, BadblocksList, SYSFS_PAGE_BYTES, parse_badblocks},
     bmap::XfsBmap,
     check::{CheckFinding, Severity, check},
     confidence::Confidence,
@@ -63,5 +63,5 @@ pub use crate::{
     sniff::{Format, RECOGNISE_BYTES, recognise},
     stackerror::StackError,
     thindump::{MAX_THIN_RANGES, ThinDevice, ThinDump, parse_thin_dump},
-    topology::{Area, Device, Filesystem, Layer, Topology, gaps},
+    topology::{Area, Device, Filesystem, Layer, PhysicalMemory, Topology},
 };

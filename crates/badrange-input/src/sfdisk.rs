@@ -68,7 +68,7 @@ pub struct PartitionEntry {
     /// The node as printed, such as `/dev/sda1`.
     pub node: String,
     /// Bytes of the disk.
-    pub extent: Extent<DevOffset>,
+    pub extent: Extent,
     /// Primary, extended or logical.
     pub kind: PartitionKind,
     /// The type as printed: a GUID, or a DOS code in hex.
@@ -103,7 +103,7 @@ pub struct PartitionTable {
     /// The device as printed.
     pub device: Option<String>,
     /// Bytes that partitions may use, where the text names them (GPT).
-    pub usable: Option<Extent<DevOffset>>,
+    pub usable: Option<Extent>,
     /// The partitions in the order of the text.
     pub entries: Vec<PartitionEntry>,
 }
@@ -192,7 +192,7 @@ impl PartitionTable {
     #[must_use]
     pub fn counted_in(&self, logical_block: u64) -> Option<Self> {
         let factor = logical_block.checked_div(self.logical_block)?;
-        let scaled = |extent: Extent<DevOffset>| {
+        let scaled = |extent: Extent| {
             let start = extent.start().get().checked_mul(factor)?;
             Extent::new(DevOffset::new(start), extent.len().checked_mul(factor)?).ok()
         };
@@ -229,7 +229,7 @@ impl PartitionTable {
             name: raw.name,
             line: line.number,
         };
-        let beyond = |usable: Extent<DevOffset>| usable.end() < entry.extent.end();
+        let beyond = |usable: Extent| usable.end() < entry.extent.end();
         if self.usable.is_some_and(beyond) {
             let hint = "it reaches beyond last-lba";
             return Err(line.err(ParseErrorKind::Inconsistent, "partition", raw.node, hint));

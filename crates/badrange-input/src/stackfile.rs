@@ -24,6 +24,8 @@ pub(crate) struct StackFile {
     #[serde(default)]
     pub(crate) cxl: Vec<CxlEntry>,
     #[serde(default)]
+    pub(crate) memory: Vec<Spanned<MemoryEntry>>,
+    #[serde(default)]
     pub(crate) pmem: Vec<PmemEntry>,
     #[serde(default)]
     pub(crate) partitions: Vec<PartitionsEntry>,
@@ -76,6 +78,15 @@ pub(crate) struct MemdevEntry {
 pub(crate) struct XorEntry {
     pub(crate) host_bridges: Number,
     pub(crate) maps: Vec<Number>,
+}
+
+/// Physical memory: all optional.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MemoryEntry {
+    pub(crate) name: Option<Text>,
+    pub(crate) size: Option<Spanned<Number>>,
+    pub(crate) page: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]

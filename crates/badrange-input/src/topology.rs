@@ -13,14 +13,12 @@ mod thin;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use badrange_block::{Partition, dm, interleave::Interleave, md as arrays, thin::Volume};
-use badrange_core::{DevOffset, Extent, Leg, Mapping};
+use badrange_block::{dm, interleave::Interleave, md as arrays, thin::Volume};
+use badrange_core::{Extent, Leg, Mapping, PageSize, Window};
 use badrange_fs::{FileId, Fork, Owner, Record, ReverseMap};
 use badrange_pmem::Namespace;
 
-use crate::{Badblocks, Files, StackError};
-
-pub use self::gaps::gaps;
+use crate::{BadblocksList, Files, StackError};
 
 /// A stack of devices with filesystems on top, as saved text describes it.
 ///
@@ -52,6 +50,7 @@ pub struct Topology {
     pub(crate) devices: Vec<Device>,
     pub(crate) filesystems: Vec<Filesystem>,
     pub(crate) notes: Vec<StackError>,
+    pub(crate) memory: PhysicalMemory,
     /// Device numbers as `devices` of `[[dm]]` give them, `8:2`, and what they stand for.
     pub(crate) numbers: BTreeMap<String, String>,
 }
@@ -73,6 +72,12 @@ impl Topology {
     #[must_use]
     pub fn devices(&self) -> &[Device] {
         &self.devices
+    }
+
+    /// The machine's physical memory, which namespaces and CXL regions are parts of.
+    #[must_use]
+    pub fn memory(&self) -> &PhysicalMemory {
+        &self.memory
     }
 
     /// The CXL regions, each with its place.
@@ -138,6 +143,33 @@ impl Topology {
     }
 }
 
+/// The physical memory of a [`Topology`].
+///
+/// # Examples
+/// ```
+/// use badrange_core::PageSize;
+/// use badrange_input::{MemoryFiles, Topology};
+/// let text = "schema = \"badrange.stack/1\"\n[[memory]]\npage = \"64K\"\n";
+/// let topology = Topology::load("stack.toml", text, &MemoryFiles::new())?;
+/// assert_eq!(topology.memory().page, PageSize::K64);
+/// # Ok::<(), badrange_input::StackError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhysicalMemory {
+    /// What queries and answers call it.
+    pub name: String,
+    /// Its bytes, from address 0 on, where that was said.
+    pub size: Option<u64>,
+    /// Bytes of a page frame: 4 KiB where nothing was said.
+    pub page: PageSize,
+}
+
+impl Default for PhysicalMemory {
+    fn default() -> Self {
+        Self { name: "phys".to_owned(), size: None, page: PageSize::K4 }
+    }
+}
+
 /// A device of a [`Topology`].
 ///
 /// # Examples
@@ -147,14 +179,14 @@ pub struct Device {
     /// Its unique name.
     pub name: String,
     /// Its bytes.
-    pub extent: Extent<DevOffset>,
+    pub extent: Extent,
     /// Bytes of a logical block: 512 or 4096.
     pub logical_block: u64,
     /// What it lies on.
     pub layer: Layer,
     /// Parts whose use its own table or metadata tells; disjoint, ascending. Where a device above
     /// uses them all the same, that counts.
-    pub areas: Vec<(Extent<DevOffset>, Area)>,
+    pub areas: Vec<(Extent, Area)>,
 }
 
 /// What a device lies on. Devices are named by their place in [`Topology::devices`].
@@ -179,16 +211,14 @@ pub enum Layer {
         /// Where in it.
         namespace: Namespace,
         /// Its recorded bad sectors, where a file was given.
-        badblocks: Option<Badblocks>,
-        /// The CXL region that the memory is, and the data in it; `None` for other memory.
-        region: Option<(usize, Partition)>,
+        badblocks: Option<BadblocksList>,
     },
     /// A window of another device.
     Partition {
         /// That device.
         on: usize,
         /// Which window.
-        mapping: Partition,
+        mapping: Window,
     },
     /// Other devices, through a device-mapper table or a logical volume.
     Mapped {
@@ -226,12 +256,13 @@ pub enum Layer {
         /// The device it is a window of.
         of: usize,
         /// Which window.
-        at: Extent<DevOffset>,
+        at: Extent,
     },
 }
 
 impl Layer {
-    /// How it lies on the devices below; `None` for what lies on none, and on physical memory.
+    /// How it lies on the devices below; `None` for what lies on none, and for a namespace, which
+    /// lies on the [memory](Topology::memory).
     ///
     /// # Examples
     /// ```
@@ -240,20 +271,16 @@ impl Layer {
     #[must_use]
     pub fn mapping(&self) -> Option<Arc<dyn Mapping>> {
         match self {
-            Self::Partition { mapping, .. } | Self::Pmem { region: Some((_, mapping)), .. } => {
-                Some(Arc::new(*mapping))
-            }
+            Self::Partition { mapping, .. } => Some(Arc::new(*mapping)),
             Self::Region { region, .. } => Some(Arc::<Interleave>::clone(region)),
             Self::Mapped { table, .. } => Some(Arc::<dm::Table>::clone(table)),
             Self::Array { array, .. } => Some(Arc::<arrays::Array>::clone(array)),
             Self::Thin { volume, .. } | Self::Loop { volume, .. } => {
                 Some(Arc::<Volume>::clone(volume))
             }
-            Self::Disk
-            | Self::Memdev
-            | Self::Pmem { region: None, .. }
-            | Self::Opaque
-            | Self::View { .. } => None,
+            Self::Disk | Self::Memdev | Self::Pmem { .. } | Self::Opaque | Self::View { .. } => {
+                None
+            }
         }
     }
 
@@ -266,19 +293,13 @@ impl Layer {
     #[must_use]
     pub fn legs(&self) -> &[usize] {
         match self {
-            Self::Partition { on, .. } | Self::Pmem { region: Some((on, _)), .. } => {
-                core::slice::from_ref(on)
-            }
+            Self::Partition { on, .. } => core::slice::from_ref(on),
             Self::Mapped { legs, .. }
             | Self::Array { legs, .. }
             | Self::Thin { legs, .. }
             | Self::Loop { legs, .. }
             | Self::Region { legs, .. } => legs,
-            Self::Disk
-            | Self::Memdev
-            | Self::Pmem { region: None, .. }
-            | Self::Opaque
-            | Self::View { .. } => &[],
+            Self::Disk | Self::Memdev | Self::Pmem { .. } | Self::Opaque | Self::View { .. } => &[],
         }
     }
 
@@ -315,9 +336,9 @@ impl Layer {
     /// assert!(badrange_input::Layer::Disk.used(Leg::new(0)).is_empty());
     /// ```
     #[must_use]
-    pub fn used(&self, leg: Leg) -> Vec<Extent<DevOffset>> {
+    pub fn used(&self, leg: Leg) -> Vec<Extent> {
         if let Self::Thin { volume, .. } | Self::Loop { volume, .. } = self {
-            return volume.used(leg).collect();
+            return volume.used(leg);
         }
         self.mapping().and_then(|m| m.leg_extent(leg)).into_iter().collect()
     }

@@ -1,9 +1,12 @@
 use core::fmt;
 
-use badrange_core::{DevOffset, Extent, Sector, Space};
+use badrange_core::{Extent, Sector, Space};
 use rangemap::RangeSet;
 
-use crate::sync::{Mutex, MutexGuard};
+use crate::{
+    set,
+    sync::{Mutex, MutexGuard},
+};
 
 /// How many sectors one printed record holds at most.
 ///
@@ -50,41 +53,37 @@ impl Badblocks {
     }
 
     /// Marks every sector that the bytes touch as bad, and returns these sectors.
-    pub fn set(&self, bad: Extent<DevOffset>) -> Extent<Sector> {
+    pub fn set(&self, bad: Extent) -> Extent<Sector> {
         let sectors = bad.containing_sectors();
-        self.lock().insert(sectors.start()..sectors.end());
+        self.lock().insert(set::range(sectors));
         sectors
     }
 
     /// Marks every sector that lies wholly inside as good, and returns these sectors; `None` when
     /// there is none.
-    pub fn clear(&self, good: Extent<DevOffset>) -> Option<Extent<Sector>> {
+    pub fn clear(&self, good: Extent) -> Option<Extent<Sector>> {
         let sectors = good.whole_sectors()?;
-        self.lock().remove(sectors.start()..sectors.end());
+        self.lock().remove(set::range(sectors));
         Some(sectors)
     }
 
     /// The first bad range that the bytes touch, not clipped to them; `None` when all are good.
     #[must_use]
-    pub fn check(&self, range: Extent<DevOffset>) -> Option<Extent<Sector>> {
+    pub fn check(&self, range: Extent) -> Option<Extent<Sector>> {
         let sectors = range.containing_sectors();
-        let found = self.lock().overlapping(sectors.start()..sectors.end()).next().cloned();
-        found.and_then(|bad| extent(&bad))
+        self.lock().overlapping(set::range(sectors)).next().and_then(set::extent)
     }
 
     /// The bad sectors among those that the bytes touch, clipped to these, in ascending order.
     #[must_use]
-    pub fn within(&self, range: Extent<DevOffset>) -> Vec<Extent<Sector>> {
-        let sectors = range.containing_sectors();
-        let set = self.lock();
-        let found = set.overlapping(sectors.start()..sectors.end());
-        found.filter_map(|bad| extent(bad)?.intersect(sectors)).collect()
+    pub fn within(&self, range: Extent) -> Vec<Extent<Sector>> {
+        set::within(&self.lock(), range.containing_sectors()).collect()
     }
 
     /// All bad ranges in ascending order; ranges that touch are one.
     #[must_use]
     pub fn list(&self) -> Vec<Extent<Sector>> {
-        self.lock().iter().filter_map(extent).collect()
+        self.lock().iter().filter_map(set::extent).collect()
     }
 
     /// The same cut into records of at most [`MAX_RECORD_SECTORS`], each range from its start on.
@@ -103,10 +102,6 @@ impl Badblocks {
     }
 }
 
-fn extent(range: &core::ops::Range<Sector>) -> Option<Extent<Sector>> {
-    Extent::from_bounds(range.start, range.end).ok()
-}
-
 /// One range cut into records.
 fn records_of(range: Extent<Sector>) -> impl Iterator<Item = Extent<Sector>> {
     let mut rest = Some(range);
@@ -114,6 +109,7 @@ fn records_of(range: Extent<Sector>) -> impl Iterator<Item = Extent<Sector>> {
         let range = rest?;
         let (record, after) = match range.start().checked_add(MAX_RECORD_SECTORS) {
             Some(end) => range.split_at(end),
+            // A range at the end of the scale is shorter than a record.
             None => (Some(range), None),
         };
         rest = after;
@@ -124,7 +120,7 @@ fn records_of(range: Extent<Sector>) -> impl Iterator<Item = Extent<Sector>> {
 /// Adds sectors known to be bad, such as the records of another table.
 impl Extend<Extent<Sector>> for Badblocks {
     fn extend<I: IntoIterator<Item = Extent<Sector>>>(&mut self, records: I) {
-        self.lock().extend(records.into_iter().map(|record| record.start()..record.end()));
+        self.lock().extend(records.into_iter().map(set::range));
     }
 }
 

@@ -1,4 +1,4 @@
-use badrange_core::{DevOffset, Extent, PhysAddr, Sector};
+use badrange_core::{Extent, PhysAddr, Sector, Window};
 
 /// What a bus remembers of bad memory: ranges as they were reported, unsorted, possibly over one
 /// another.
@@ -57,7 +57,8 @@ impl Badrange {
     pub fn forget(&mut self, good: Extent<PhysAddr>) {
         let len = good.len() & u64::from(u32::MAX);
         // A length of nothing splits what it lies in, as the kernel does, and forgets no byte.
-        let end = good.start().get().saturating_add(len);
+        // NO-OVERFLOW: not beyond the end of the range.
+        let end = good.start().get().wrapping_add(len);
         let mut tails = Vec::new();
         let mut kept = Vec::with_capacity(self.0.len());
         for bad in self.0.drain(..) {
@@ -87,9 +88,9 @@ impl Badrange {
     /// `badblocks_populate()`.
     #[must_use]
     pub fn sectors(&self, target: Extent<PhysAddr>) -> Vec<Extent<Sector>> {
-        let inside = self.0.iter().filter_map(|bad| bad.intersect(target));
-        let here = inside.filter_map(|bad| bad.rebase(target.start(), DevOffset::new(0)));
-        here.map(Extent::containing_sectors).collect()
+        let whole = Window::new(target.on_memory()).link();
+        let inside = self.0.iter().flat_map(|bad| whole.clip_lower(bad.on_memory()));
+        inside.map(|link| link.upper().span().containing_sectors()).collect()
     }
 }
 
@@ -110,5 +111,4 @@ fn remains(
 }
 
 #[cfg(test)]
-#[cfg(not(loom))]
 mod tests;

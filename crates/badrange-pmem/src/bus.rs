@@ -1,9 +1,8 @@
 use badrange_core::{Errno, Extent, PhysAddr, SECTOR_SIZE, Sector};
 
-use crate::{BadblocksTable, Badrange, Kernel};
+use crate::{BadblocksTable, Badrange, Kernel, bytes};
 
 #[cfg(test)]
-#[cfg(not(loom))]
 mod tests;
 
 /// Who provides the memory of a [`Bus`], and so what happens when poison is to be cleared.
@@ -242,11 +241,13 @@ impl Bus {
 
     fn send(&mut self, range: Extent<PhysAddr>, firmware: ClearError<'_>) -> Result<u64, Errno> {
         let cleared = firmware(range).min(range.len());
+        // What was cleared lies in the range: it is no extent only when it is nothing.
         let done = Extent::new(range.start(), cleared).map_err(|_| Errno::EIO)?;
         self.badrange.forget(done);
         let sectors = cleared / SECTOR_SIZE;
         for region in self.regions.iter_mut().filter(|region| region.place.contains_extent(done)) {
-            let offset = done.start().get().saturating_sub(region.place.start().get());
+            // NO-OVERFLOW: it lies in the region.
+            let offset = done.start().get().wrapping_sub(region.place.start().get());
             if sectors > 0 {
                 region.badblocks.clear(Sector::new(offset / SECTOR_SIZE), sectors);
             }
@@ -264,12 +265,11 @@ fn fill(badrange: &Badrange, target: Extent<PhysAddr>, table: &mut BadblocksTabl
 
 fn is_in_units(range: Extent<PhysAddr>, unit: u64) -> bool {
     let bits = range.start().get() | range.len();
-    unit.is_power_of_two() && bits.checked_rem(unit) == Some(0)
+    unit.is_power_of_two() && bytes::down(bits, unit) == bits
 }
 
 /// The granule of `1 << lsb` bytes around a byte; `None` when it does not end within 64 bits.
 pub(crate) fn granule(addr: PhysAddr, lsb: u32) -> Option<Extent<PhysAddr>> {
     let unit = 1_u64.checked_shl(lsb)?;
-    let start = addr.get().checked_sub(addr.get().checked_rem(unit)?)?;
-    Extent::new(PhysAddr::new(start), unit).ok()
+    Extent::new(PhysAddr::new(bytes::down(addr.get(), unit)), unit).ok()
 }

@@ -1,9 +1,8 @@
-use badrange_core::{DevOffset, Errno, Extent, PAGE_SIZE, PhysAddr, Sector};
+use badrange_core::{DevOffset, Errno, Extent, Sector};
 
-use crate::{Align, Bus, ClearError, Namespace, Sigbus, SigbusCode, Vma, media_errors};
+use crate::{Align, Bus, ClearError, Namespace, Sigbus, SigbusCode, Vma, bytes, media_errors};
 
 #[cfg(test)]
-#[cfg(not(loom))]
 mod tests;
 
 /// What a page fault of device-dax comes to.
@@ -13,7 +12,7 @@ mod tests;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DaxFault {
     /// The whole unit is mapped to this part of the device.
-    Mapped(Extent<DevOffset>),
+    Mapped(Extent),
     /// The program gets a plain `SIGBUS`.
     Sigbus,
     /// Ask again with the next smaller size.
@@ -26,14 +25,14 @@ pub enum DaxFault {
 /// See [`DevDax::blast_radius`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Blast {
-    unit: Extent<DevOffset>,
+    unit: Extent,
     signal: Sigbus,
 }
 
 impl Blast {
     /// The part of the device that leaves the page tables: a mapping unit.
     #[must_use]
-    pub const fn unit(&self) -> Extent<DevOffset> {
+    pub const fn unit(&self) -> Extent {
         self.unit
     }
 
@@ -120,7 +119,7 @@ impl DevDax {
             return Err(Errno::ENXIO);
         }
         let bits = vma.start() | vma.end();
-        let aligned = bits.checked_rem(self.align.bytes()) == Some(0);
+        let aligned = bytes::down(bits, self.align.bytes()) == bits;
         if shared && aligned { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
@@ -145,11 +144,11 @@ impl DevDax {
     }
 
     /// The bytes of the device that the unit around an address maps, if it is in the mapping.
-    fn unit_at(&self, vma: Vma, addr: u64) -> Option<Extent<DevOffset>> {
-        let bytes = self.align.bytes();
-        let start = addr.checked_sub(addr.checked_rem(bytes)?)?;
-        let fits = vma.start() <= start && start.checked_add(bytes)? <= vma.end();
-        Extent::new(vma.offset_of(start).filter(|_| fits)?, bytes).ok()
+    fn unit_at(&self, vma: Vma, addr: u64) -> Option<Extent> {
+        let len = self.align.bytes();
+        // A unit that reaches beyond 64 bits is in no mapping either.
+        let unit = Extent::new(vma.offset_of(bytes::down(addr, len))?, len).ok()?;
+        vma.device().contains_extent(unit).then_some(unit)
     }
 
     /// What the failure of a byte of the device costs somebody who maps it there and has touched
@@ -215,7 +214,7 @@ impl DevDax {
     pub fn list_errors(&self, bus: &Bus, region: usize) -> Result<Vec<Extent<Sector>>, Errno> {
         let region = bus.regions().get(region).ok_or(Errno::ENXIO)?;
         let records = region.badblocks().records();
-        let sectors = records.filter_map(|r| Extent::new(r.start(), r.len()).ok());
+        let sectors = records.filter_map(|record| record.extent());
         Ok(media_errors(&self.namespace, region.place().start(), sectors))
     }
 
@@ -230,11 +229,9 @@ impl DevDax {
         sectors: Extent<Sector>,
         firmware: ClearError<'_>,
     ) -> Result<u64, Errno> {
-        let bytes = sectors.bytes().ok();
-        let bytes = bytes.filter(|bytes| self.namespace.capacity().contains_extent(*bytes));
-        let phys: Option<Extent<PhysAddr>> =
-            bytes.and_then(|b| b.rebase(DevOffset::new(0), self.namespace.data().start()));
-        bus.clear_error(phys.ok_or(Errno::EINVAL)?, firmware)
+        let bytes = sectors.bytes().map_err(|_| Errno::EINVAL)?;
+        let link = self.namespace.link().of_upper(bytes.into()).ok_or(Errno::EINVAL)?;
+        bus.clear_error(link.lower().span().phys(), firmware)
     }
 }
 
@@ -248,5 +245,3 @@ impl Align {
         self.bytes().trailing_zeros()
     }
 }
-
-const _: () = assert!(Align::Size4K.bytes() == PAGE_SIZE);

@@ -1,6 +1,4 @@
-use badrange_core::{
-    Corruption, DevOffset, Errno, Extent, Holder, MfFlags, Outcome, PhysAddr, Run,
-};
+use badrange_core::{Corruption, Errno, Extent, Holder, MfFlags, Outcome, Run};
 
 use crate::{Badblocks, Namespace};
 
@@ -21,11 +19,11 @@ const NOT_BAD: [MfFlags; 3] = [MfFlags::MEM_PRE_REMOVE, MfFlags::SOFT_OFFLINE, M
 ///
 /// # Examples
 /// ```
-/// use badrange_core::{Corruption, DevOffset, Extent, Holder, MfFlags, PhysAddr, Piece};
+/// use badrange_core::{Corruption, DevOffset, Extent, Holder, MfFlags, PhysAddr};
 /// use badrange_pmem::{Mode, Namespace, PmemDevice};
 /// let whole = Extent::new(PhysAddr::new(0x1_0000_0000), 64 << 20)?;
 /// let device = PmemDevice::new(Namespace::new(whole, 0, Mode::Raw)?);
-/// let bad = Piece::report(Extent::new(DevOffset::new(8192), 4096)?);
+/// let bad = Extent::new(DevOffset::new(8192), 4096)?.into();
 /// let _ = device.corrupted_range(&Corruption::new(bad, MfFlags::MEM_PRE_REMOVE, &()));
 /// assert!(device.badblocks().is_empty());
 /// let _ = device.corrupted_range(&Corruption::new(bad, MfFlags::NONE, &()));
@@ -64,9 +62,8 @@ impl PmemDevice {
     }
 
     /// Cost: one insertion per element; what has no gaps is one.
-    fn record(&self, run: &Run<DevOffset>) {
-        let parts = run.clip(self.namespace.capacity());
-        for part in parts {
+    fn record(&self, run: &Run) {
+        for part in run.clip(self.namespace.capacity()) {
             match part.as_extent() {
                 Some(extent) => self.record_extent(extent),
                 None => part.elements().for_each(|extent| self.record_extent(extent)),
@@ -74,7 +71,7 @@ impl PmemDevice {
         }
     }
 
-    fn record_extent(&self, bad: Extent<DevOffset>) {
+    fn record_extent(&self, bad: Extent) {
         let _sectors = self.badblocks.set(bad);
     }
 }
@@ -88,7 +85,7 @@ impl Holder for PmemDevice {
     }
 }
 
-/// The holder of the physical memory below a namespace's data.
+/// The holder of the memory below a namespace's data, on the memory device.
 ///
 /// A failure there is final: the kernel refuses it before it looks for anyone to tell, and never
 /// falls back.
@@ -98,11 +95,11 @@ impl Holder for PmemDevice {
 ///
 /// # Examples
 /// ```
-/// use badrange_core::{Corruption, Errno, Extent, Holder, MfFlags, Outcome, PhysAddr, Piece};
+/// use badrange_core::{Corruption, Errno, Extent, Holder, MfFlags, Outcome, PhysAddr};
 /// use badrange_pmem::{MetadataArea, Mode, Namespace};
 /// let whole = Extent::new(PhysAddr::new(0x2_4000_0000), 512 << 20)?;
 /// let namespace = Namespace::new(whole, 0x20_0000, Mode::Fsdax)?;
-/// let bad = Piece::report(namespace.metadata().unwrap());
+/// let bad = namespace.metadata().unwrap().on_memory().into();
 /// let answer = MetadataArea.corrupted_range(&Corruption::new(bad, MfFlags::NONE, &()));
 /// assert_eq!(answer, Outcome::Failed(Errno::ENXIO));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -110,8 +107,8 @@ impl Holder for PmemDevice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct MetadataArea;
 
-impl Holder<PhysAddr> for MetadataArea {
-    fn corrupted_range(&self, _: &Corruption<'_, PhysAddr>) -> Outcome {
+impl Holder for MetadataArea {
+    fn corrupted_range(&self, _: &Corruption<'_>) -> Outcome {
         Outcome::Failed(Errno::ENXIO)
     }
 }

@@ -1,6 +1,6 @@
 use core::fmt;
 
-use badrange_core::{Extent, PhysAddr};
+use badrange_core::{Extent, PageSize, PhysAddr};
 
 use crate::Align;
 
@@ -24,6 +24,8 @@ pub enum NamespaceErrorKind {
     UnalignedData,
     /// The data does not begin at a multiple of the fault granularity.
     Misaligned(Align),
+    /// The fault granularity is smaller than a page.
+    AlignBelowPage(Align),
     /// Less than one sector is left for data.
     NoData,
     /// A raw namespace has no metadata, so its data begins at its first byte.
@@ -47,11 +49,12 @@ pub enum NamespaceErrorKind {
 /// # Ok::<(), badrange_core::RangeError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("invalid namespace at {whole} with data offset {data_offset_bytes:#x}: {}", Reason(self.kind))]
+#[error("invalid namespace at {whole} with data offset {data_offset_bytes:#x}: {}", Reason(*self))]
 pub struct NamespaceError {
     kind: NamespaceErrorKind,
     whole: Extent<PhysAddr>,
     data_offset_bytes: u64,
+    page: PageSize,
 }
 
 impl NamespaceError {
@@ -60,8 +63,9 @@ impl NamespaceError {
         kind: NamespaceErrorKind,
         whole: Extent<PhysAddr>,
         data_offset_bytes: u64,
+        page: PageSize,
     ) -> Self {
-        Self { kind, whole, data_offset_bytes }
+        Self { kind, whole, data_offset_bytes, page }
     }
 
     /// What was wrong; the part of the error to match on.
@@ -71,19 +75,23 @@ impl NamespaceError {
     }
 }
 
-struct Reason(NamespaceErrorKind);
+struct Reason(NamespaceError);
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        let page = self.0.page;
+        match self.0.kind {
             NamespaceErrorKind::UnalignedStart => {
-                f.write_str("must begin at a multiple of 4096 bytes")
+                write!(f, "must begin at a multiple of {} bytes", page.bytes())
             }
             NamespaceErrorKind::UnalignedData => {
-                f.write_str("data offset must be a multiple of 4096 bytes")
+                write!(f, "data offset must be a multiple of {} bytes", page.bytes())
             }
             NamespaceErrorKind::Misaligned(align) => {
                 write!(f, "data must begin at a physical address that is a multiple of {align}")
+            }
+            NamespaceErrorKind::AlignBelowPage(align) => {
+                write!(f, "a fault granularity of {align} is smaller than a page of {page}")
             }
             NamespaceErrorKind::NoData => f.write_str("data offset leaves no sector for data"),
             NamespaceErrorKind::RawOffset => {

@@ -1,7 +1,7 @@
 //! Persistent memory: where a failed page lies on its device, and the device's own record of it.
 //!
 //! ```
-//! use badrange_core::{Corruption, DevOffset, Extent, Holder, MfFlags, Outcome, Pfn, PhysAddr, Piece};
+//! use badrange_core::{Corruption, DevOffset, Extent, Holder, MfFlags, Outcome, Pfn, PhysAddr};
 //! use badrange_pmem::{Mode, Namespace, PmemDevice};
 //!
 //! // 512 MiB at 9 GiB; the first 2 MiB describe the namespace.
@@ -12,7 +12,7 @@
 //! assert_eq!(at, DevOffset::new(0x13a_b000));
 //! assert_eq!(device.namespace().offset_of(Pfn::new(0x2_401ff)), None); // below the data
 //!
-//! let bad = Piece::report(Extent::new(at, 4096)?);
+//! let bad = Extent::new(at, 4096)?.into();
 //! let answer = device.corrupted_range(&Corruption::new(bad, MfFlags::NONE, &()));
 //! assert_eq!(answer, Outcome::Nothing);
 //! assert_eq!(device.badblocks().to_string(), "40280 8");
@@ -21,12 +21,12 @@
 //!
 //! # Overview
 //!
-//! * [`Namespace`] is the geometry, and a [`Mapping`](badrange_core::Mapping) whose one leg is
-//!   physical memory.
+//! * [`Namespace`] is the geometry, and a [`Mapping`](badrange_core::Mapping) whose one leg is the
+//!   memory device. How long a page is, it knows.
 //! * [`Badblocks`] is the record of bad sectors of one device.
 //! * [`PmemDevice`] is both together, and a [`Holder`](badrange_core::Holder) on its own bytes:
 //!   it records what failed. Who is affected, the holders above know.
-//! * [`MetadataArea`] is the holder of the physical memory below the data.
+//! * [`MetadataArea`] is the holder of the memory below the data.
 //!
 //! What Linux does with poison, exactly, by [`Kernel`]:
 //!
@@ -42,19 +42,13 @@
 //!
 //! # Features
 //!
-//! * `loom`: for the models of this crate. It changes nothing without the cfg of the same name.
-
-/// Whether this is a model with the named hand-made mistake in it; see `docs/loom.md`. False, and
-/// known to be so, in every other build.
-macro_rules! mutant {
-    ($name:tt) => {
-        cfg!(all(loom, feature = "loom", badrange_mutant = $name))
-    };
-}
+//! * `loom`, `shuttle`: for models. One of them alone puts [`RangedPmem`] on the doubles of a model
+//!   checker, outside of which it does not run then; both together change nothing.
 
 mod badblocks;
 mod badrange;
 mod bus;
+mod bytes;
 mod devdax;
 mod device;
 mod error;
@@ -64,21 +58,13 @@ mod memory;
 mod namespace;
 mod ndctl;
 mod ranged;
+mod set;
 mod sync;
 mod table;
 mod user;
 
 #[cfg(test)]
-#[cfg(not(loom))]
 mod tests;
-
-// The models again, beside what they are about: so a hand-made mistake can be compiled into this
-// crate alone.
-#[cfg(all(test, loom, feature = "loom"))]
-extern crate self as badrange_pmem;
-#[cfg(all(test, loom, feature = "loom"))]
-#[path = "../tests/loom.rs"]
-mod models;
 
 pub use crate::{
     badblocks::{Badblocks, MAX_RECORD_SECTORS},
@@ -88,11 +74,11 @@ pub use crate::{
     device::{MetadataArea, PmemDevice},
     error::{NamespaceError, NamespaceErrorKind},
     kernel::Kernel,
-    linux::{AccessMode, LinuxPmem, Step, Transfer, recovery_pages},
+    linux::{AccessMode, AccessStep, LinuxPmem, Transfer, recovery_pages},
     memory::{LINE_BYTES, Memory, ModelMemory},
     namespace::{Align, Mode, Namespace},
     ndctl::{Clearing, clear_errors, media_errors},
-    ranged::{AccessError, AccessErrorKind, RangedPmem, Repair, Salvage, Written},
+    ranged::{AccessError, AccessErrorKind, RangedPmem, Repair, SalvagedRead, Written},
     table::{BadRecord, BadblocksTable, Checked, TABLE_END, TABLE_RECORDS},
     user::{
         Copied, Precision, Sigbus, SigbusCode, UserFault, UserMapping, Vma, cache_alias,

@@ -1,15 +1,17 @@
 use core::fmt;
 use std::collections::BTreeSet;
 
-use badrange_core::{DevOffset, Errno, Extent, PAGE_SIZE, PhysAddr, SECTOR_SIZE, Sector, Space};
+use badrange_core::{DevOffset, Errno, Extent, PageSize, PhysAddr, SECTOR_SIZE, Sector};
 
-use crate::{BadblocksTable, Bus, Kernel, Memory, Namespace};
+use crate::{
+    BadblocksTable, Bus, Kernel, Memory, Namespace,
+    bytes::{self, count},
+};
 
 mod block;
 mod iomap;
 
 #[cfg(test)]
-#[cfg(not(loom))]
 mod tests;
 
 /// What a caller of `direct_access` wants the memory for.
@@ -47,27 +49,27 @@ impl fmt::Display for AccessMode {
 /// # Examples
 /// ```
 /// use badrange_core::{DevOffset, Extent, Sector};
-/// use badrange_pmem::Step;
-/// let step = Step::Forgotten(Extent::new(Sector::new(8), 8)?);
+/// use badrange_pmem::AccessStep;
+/// let step = AccessStep::Forgotten(Extent::new(Sector::new(8), 8)?);
 /// assert_eq!(step.to_string(), "badblocks cleared: sectors 8+8");
 /// # Ok::<(), badrange_core::RangeError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Step {
+pub enum AccessStep {
     /// A load met poison that no table knew: a machine check.
     MachineCheck(DevOffset),
     /// Clearing of poison was asked for: bytes cleared, or why none was.
-    Cleared(Extent<DevOffset>, Result<u64, Errno>),
+    Cleared(Extent, Result<u64, Errno>),
     /// The page that begins here is no longer marked as poisoned and is back in the direct map.
     PageRestored(DevOffset),
     /// Bytes were stored.
-    Stored(Extent<DevOffset>),
+    Stored(Extent),
     /// Sectors were taken out of the table of the device.
     Forgotten(Extent<Sector>),
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for AccessStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MachineCheck(at) => write!(f, "machine check at device byte {at}"),
@@ -92,7 +94,7 @@ impl fmt::Display for Step {
 #[must_use = "a transfer may be short or have failed"]
 pub struct Transfer {
     pub(crate) result: Result<u64, Errno>,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<AccessStep>,
 }
 
 impl Transfer {
@@ -106,13 +108,13 @@ impl Transfer {
 
     /// What happened, in order.
     #[must_use]
-    pub fn steps(&self) -> &[Step] {
+    pub fn steps(&self) -> &[AccessStep] {
         &self.steps
     }
 }
 
 /// The disk that the kernel makes of a namespace, exactly: its table of bad sectors and every way
-/// through it to the memory.
+/// through it to the memory. Its pages are those of the namespace.
 ///
 /// One extent of a file is one contiguous range of the device here, with the same place in its
 /// first page: what a filesystem does with several is a sum of such transfers.
@@ -145,7 +147,7 @@ impl Transfer {
 /// assert_eq!(short.result(), Err(Errno::EFAULT));
 /// let whole = pmem.write(&mut bus, DevOffset::new(0x4000), &[1; 4096]);
 /// assert_eq!(whole.result(), Ok(4096));
-/// assert_eq!(whole.steps()[0], Step::Cleared(dev(0x4000, 4096), Ok(4096)));
+/// assert_eq!(whole.steps()[0], AccessStep::Cleared(dev(0x4000, 4096), Ok(4096)));
 /// assert_eq!(pmem.read(&mut bus, dev(0, 0x10000), &mut buf).result(), Ok(0x10000));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -173,7 +175,7 @@ impl<M: Memory> LinuxPmem<M> {
             memory,
             badblocks,
             poisoned_pages: BTreeSet::new(),
-            machine_check_lsb: 12,
+            machine_check_lsb: namespace.page_size().shift(),
         }
     }
 
@@ -211,7 +213,7 @@ impl<M: Memory> LinuxPmem<M> {
 
     /// Marks the page of a byte as poisoned, as `memory_failure()` does.
     pub fn mark_page(&mut self, at: DevOffset) {
-        self.poisoned_pages.insert(page_of(at));
+        self.poisoned_pages.insert(self.page_of(at));
     }
 
     /// The first bytes of the pages marked as poisoned, ascending.
@@ -235,17 +237,18 @@ impl<M: Memory> LinuxPmem<M> {
     /// # Kernel
     /// `dax_direct_access()` and `__pmem_direct_access()`.
     pub fn direct_access(&self, page: u64, pages: u64, mode: AccessMode) -> Result<u64, Errno> {
-        let all = self.namespace.capacity().len() / PAGE_SIZE;
+        let size = self.page_size();
+        let all = self.namespace.capacity().len() / size.nonzero();
         let left = all.checked_sub(page).filter(|left| *left > 0).ok_or(Errno::ENXIO)?;
         // NO-OVERFLOW: pages of the device, in sectors.
-        let sector = page.wrapping_mul(PAGE_SIZE / SECTOR_SIZE);
-        let asked = pages.min(left).wrapping_mul(PAGE_SIZE / SECTOR_SIZE);
+        let sector = page.wrapping_mul(size.bytes() / SECTOR_SIZE);
+        let asked = pages.min(left).wrapping_mul(size.bytes() / SECTOR_SIZE);
         let first = self.badblocks.check(Sector::new(sector), asked).first();
         let granted = match (first, mode) {
             (None, _) => pages,
             (Some(_), AccessMode::Access) => return Err(poisoned(self.kernel)),
             (Some(bad), AccessMode::RecoveryWrite) => {
-                recovery_pages(Sector::new(sector), bad.start(), pages)
+                recovery_pages(Sector::new(sector), bad.start(), pages, size)
             }
         };
         match granted.min(pages).min(left) {
@@ -254,93 +257,98 @@ impl<M: Memory> LinuxPmem<M> {
         }
     }
 
+    fn page_size(&self) -> PageSize {
+        self.namespace.page_size()
+    }
+
+    /// The first byte of the page that holds a byte.
+    fn page_of(&self, at: DevOffset) -> DevOffset {
+        DevOffset::new(bytes::down(at.get(), self.page_size().bytes()))
+    }
+
     /// Whether any sector that the bytes touch is known to be bad.
-    fn is_bad(&self, range: Extent<DevOffset>) -> bool {
+    fn is_bad(&self, range: Extent) -> bool {
         let sectors = range.containing_sectors();
         !self.badblocks.is_empty()
             && self.badblocks.check(sectors.start(), sectors.len()).code() != 0
     }
 
     /// The bytes, when they are on the device.
-    fn on_device(&self, at: DevOffset, len: usize) -> Result<Extent<DevOffset>, Errno> {
-        let len = u64::try_from(len).map_err(|_| Errno::EINVAL)?;
+    fn on_device(&self, at: DevOffset, len: u64) -> Result<Extent, Errno> {
         let range = Extent::new(at, len).map_err(|_| Errno::EINVAL)?;
         let fits = self.namespace.capacity().contains_extent(range);
         if fits { Ok(range) } else { Err(Errno::ENXIO) }
     }
 
-    /// Clears poison of whole pages: bytes cleared. Their pages are restored.
+    /// Clears poison of a part of the device: bytes cleared. Their pages are restored.
     ///
     /// KERNEL: `__pmem_clear_poison()`.
     fn clear_poison(
         &mut self,
         bus: &mut Bus,
-        range: Extent<DevOffset>,
-        steps: &mut Vec<Step>,
+        range: Extent,
+        steps: &mut Vec<AccessStep>,
     ) -> Result<u64, Errno> {
-        let data = self.namespace.data().start();
-        let phys = range.rebase(DevOffset::new(0), data).ok_or(Errno::ENXIO)?;
-        let memory = &self.memory;
-        let mut firmware = |phys: Extent<PhysAddr>| {
-            let range = phys.rebase(data, DevOffset::new(0));
-            range.map_or(0, |range| memory.clear_poison(range))
+        let Some(link) = self.namespace.link().of_upper(range.into()) else {
+            debug_assert!(false, "a transfer is on the device");
+            return Err(Errno::ENXIO);
         };
-        let cleared = bus.clear_poison(phys, &mut firmware);
-        steps.push(Step::Cleared(range, cleared));
-        let pages = cleared? / PAGE_SIZE;
-        // NO-OVERFLOW: inside of the range.
-        let end = page_of(range.start()).get().wrapping_add(pages.wrapping_mul(PAGE_SIZE));
-        let restored: Vec<_> = self
-            .poisoned_pages
-            .range(page_of(range.start())..DevOffset::new(end))
-            .copied()
-            .collect();
-        for page in restored {
-            self.poisoned_pages.remove(&page);
-            steps.push(Step::PageRestored(page));
-        }
+        // The bus asks for the range that it was given.
+        let mut firmware = |_: Extent<PhysAddr>| self.memory.clear_poison(range);
+        let cleared = bus.clear_poison(link.lower().span().phys(), &mut firmware);
+        steps.push(AccessStep::Cleared(range, cleared));
+        self.restore_pages(range.start(), cleared?, steps);
         cleared
     }
 
+    /// KERNEL: `pmem_mkpage_present()`.
+    fn restore_pages(&mut self, at: DevOffset, cleared: u64, steps: &mut Vec<AccessStep>) {
+        let (first, page) = (self.page_of(at), self.page_size().bytes());
+        // NO-OVERFLOW: what was cleared is on the device.
+        let end = DevOffset::new(first.get().wrapping_add(bytes::down(cleared, page)));
+        let restored: Vec<_> = self.poisoned_pages.range(first..end).copied().collect();
+        for page in restored {
+            self.poisoned_pages.remove(&page);
+            steps.push(AccessStep::PageRestored(page));
+        }
+    }
+
     /// KERNEL: `pmem_clear_bb()`.
-    fn forget(&mut self, at: DevOffset, cleared: u64, steps: &mut Vec<Step>) {
+    fn forget(&mut self, at: DevOffset, cleared: u64, steps: &mut Vec<AccessStep>) {
+        // Less than a sector is forgotten by nobody.
         let Ok(sectors) = Extent::new(Sector::containing(at), cleared / SECTOR_SIZE) else {
             return;
         };
         self.badblocks.clear(sectors.start(), sectors.len());
-        steps.push(Step::Forgotten(sectors));
+        steps.push(AccessStep::Forgotten(sectors));
     }
 
-    fn store(&self, at: DevOffset, data: &[u8], steps: &mut Vec<Step>) {
-        self.memory.copy_in(at, data);
-        let len = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        steps.extend(Extent::new(at, len).ok().map(Step::Stored));
+    fn store(&self, range: Extent, data: &[u8], steps: &mut Vec<AccessStep>) {
+        self.memory.copy_in(range.start(), data);
+        steps.push(AccessStep::Stored(range));
     }
 
     /// Copies out; poison that is met raises a machine check, which the bus may remember.
-    fn load(&mut self, bus: &mut Bus, at: DevOffset, buf: &mut [u8], steps: &mut Vec<Step>) -> u64 {
-        let asked = buf.len();
-        let done = self.memory.copy_out(at, buf);
-        let done = u64::try_from(done).unwrap_or(0);
-        let Some(stop) = at.checked_add(done).filter(|_| done < u64::try_from(asked).unwrap_or(0))
-        else {
+    fn load(
+        &mut self,
+        bus: &mut Bus,
+        at: DevOffset,
+        buf: &mut [u8],
+        steps: &mut Vec<AccessStep>,
+    ) -> u64 {
+        let done = count(self.memory.copy_out(at, buf).min(buf.len()));
+        if done == count(buf.len()) {
             return done;
-        };
-        steps.push(Step::MachineCheck(stop));
-        let data = self.namespace.data().start();
-        let phys = data.checked_add(stop.get());
-        let known = phys.and_then(|phys| bus.machine_check(phys, self.machine_check_lsb));
-        if known.is_some() {
+        }
+        // NO-OVERFLOW: what was asked for is on the device, and the device in memory.
+        let stop = DevOffset::new(at.get().wrapping_add(done));
+        let phys = self.namespace.data().start().get().wrapping_add(stop.get());
+        steps.push(AccessStep::MachineCheck(stop));
+        if bus.machine_check(PhysAddr::new(phys), self.machine_check_lsb).is_some() {
             self.revalidate(bus);
         }
         done
     }
-}
-
-/// The first byte of the page that holds a byte.
-const fn page_of(at: DevOffset) -> DevOffset {
-    // NO-OVERFLOW: a remainder is not more than what it is of.
-    DevOffset::new(at.get().wrapping_sub(at.get() % PAGE_SIZE))
 }
 
 /// What `direct_access` says about poison.
@@ -351,29 +359,30 @@ const fn poisoned(kernel: Kernel) -> Errno {
     }
 }
 
-/// How many pages a recovery write gets at once, when it asks for `pages` from `sector` on and the
-/// first bad record begins at `first_bad`.
+/// How many pages a recovery write gets at once, when it asks for `pages` of `size` from `sector` on
+/// and the first bad record begins at `first_bad`.
 ///
 /// The clean pages before, with the bad one if the bad record begins in the middle of it; one page
 /// when it begins in the first sector. But a record is not clipped to what was asked: when it begins
-/// before, the distance wraps. Up to 7 sectors before, rounding up to pages wraps it back to zero,
-/// and one page is granted; from 8 sectors on it is more than anybody asks for: all pages are.
+/// before, the distance wraps. Up to a sector less than a page before, rounding up to pages wraps it
+/// back to zero, and one page is granted; from a page on it is more than anybody asks for: all pages
+/// are.
 ///
 /// # Kernel
 /// `PHYS_PFN(PAGE_ALIGN((first_bad - sector) << SECTOR_SHIFT))` of `__pmem_direct_access()`.
 ///
 /// # Examples
 /// ```
-/// use badrange_core::Sector;
+/// use badrange_core::{PageSize, Sector};
 /// use badrange_pmem::recovery_pages;
-/// let pages = |first_bad| recovery_pages(Sector::new(800), Sector::new(first_bad), 10);
+/// let pages = |first_bad| recovery_pages(Sector::new(800), Sector::new(first_bad), 10, PageSize::K4);
 /// assert_eq!((pages(800), pages(801), pages(808), pages(817)), (1, 1, 1, 3));
 /// assert_eq!((pages(799), pages(793), pages(792), pages(0)), (1, 1, 10, 10));
 /// ```
 #[must_use]
-pub const fn recovery_pages(sector: Sector, first_bad: Sector, pages: u64) -> u64 {
+pub const fn recovery_pages(sector: Sector, first_bad: Sector, pages: u64, size: PageSize) -> u64 {
     let distance = first_bad.get().wrapping_sub(sector.get()).wrapping_mul(SECTOR_SIZE);
-    let granted = distance.wrapping_add(PAGE_SIZE - 1) / PAGE_SIZE;
+    let granted = distance.wrapping_add(size.bytes().wrapping_sub(1)) >> size.shift();
     let granted = if granted == 0 { 1 } else { granted };
     if granted < pages { granted } else { pages }
 }

@@ -1,8 +1,11 @@
-use std::collections::BTreeSet;
-
 use badrange_core::{DevOffset, Extent};
+use rangemap::RangeSet;
 
-use crate::sync::{Mutex, MutexGuard};
+use crate::{
+    bytes::{self, count, index, units},
+    set,
+    sync::{Mutex, MutexGuard},
+};
 
 /// Bytes that one store with a guarantee writes together.
 ///
@@ -59,7 +62,7 @@ pub trait Memory: Send + Sync {
 
     /// Lets the firmware clear the poison of a range made of granules: how many bytes it cleared,
     /// from the start of the range on. What was poisoned holds zeros afterwards.
-    fn clear_poison(&self, range: Extent<DevOffset>) -> u64;
+    fn clear_poison(&self, range: Extent) -> u64;
 
     /// Stores whole granules so that what is written is good afterwards, whether or not it was
     /// poisoned: how many bytes were stored, in whole granules from the start on.
@@ -81,7 +84,7 @@ impl<M: Memory + ?Sized> Memory for &M {
     fn copy_in(&self, at: DevOffset, data: &[u8]) {
         (**self).copy_in(at, data);
     }
-    fn clear_poison(&self, range: Extent<DevOffset>) -> u64 {
+    fn clear_poison(&self, range: Extent) -> u64 {
         (**self).clear_poison(range)
     }
     fn write_and_clear(&self, at: DevOffset, data: &[u8]) -> u64 {
@@ -116,8 +119,8 @@ pub struct ModelMemory {
 #[derive(Debug, Default)]
 struct State {
     bytes: Vec<u8>,
-    /// Numbers of granules.
-    poisoned: BTreeSet<u64>,
+    /// Whole granules.
+    poisoned: RangeSet<DevOffset>,
     /// How many bytes the next clear does before it fails.
     limit: Option<u64>,
 }
@@ -131,16 +134,15 @@ impl ModelMemory {
     pub fn new(len: usize, granule: u64) -> Self {
         let granule = granule.clamp(1, 4096).next_power_of_two();
         let state = State { bytes: vec![0; len], ..State::default() };
-        Self { state: Mutex::new(state), len: u64::try_from(len).unwrap_or(u64::MAX), granule }
+        Self { state: Mutex::new(state), len: count(len), granule }
     }
 
     /// Poisons every granule that the bytes touch; what they held is lost.
-    pub fn poison(&self, bad: Extent<DevOffset>) {
+    pub fn poison(&self, bad: Extent) {
+        let bad = units(bad, self.granule);
         let mut state = self.state();
-        for number in self.touched(bad) {
-            state.poisoned.insert(number);
-            state.fill(self.bytes_of(number), LOST);
-        }
+        state.poisoned.insert(set::range(bad));
+        state.fill(bad, LOST);
     }
 
     /// Lets the next call that clears stop after so many bytes.
@@ -150,56 +152,40 @@ impl ModelMemory {
 
     /// The poisoned ranges in ascending order; granules that touch are one.
     #[must_use]
-    pub fn poisoned(&self) -> Vec<Extent<DevOffset>> {
-        let state = self.state();
-        Extent::unite(state.poisoned.iter().filter_map(|number| self.extent_of(*number)))
+    pub fn poisoned(&self) -> Vec<Extent> {
+        self.state().poisoned.iter().filter_map(set::extent).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
 
-    /// The numbers of the granules that a range touches.
-    fn touched(&self, range: Extent<DevOffset>) -> core::ops::RangeInclusive<u64> {
-        let number = |at: DevOffset| at.get().checked_div(self.granule).unwrap_or(0);
-        number(range.start())..=number(range.last())
-    }
-
-    fn extent_of(&self, number: u64) -> Option<Extent<DevOffset>> {
-        Extent::new(DevOffset::new(number.checked_mul(self.granule)?), self.granule).ok()
-    }
-
-    fn bytes_of(&self, number: u64) -> core::ops::Range<usize> {
-        self.extent_of(number).map_or(0..0, |e| index(e.start())..index(e.end()))
-    }
-
     /// How much of `len` bytes is cleared now: all, or whole granules up to the limit that was set.
     fn take_limit(&self, state: &mut State, len: u64) -> u64 {
         let limit = state.limit.take().filter(|limit| *limit < len);
-        let whole = |limit: u64| limit.checked_sub(limit.checked_rem(self.granule)?);
-        limit.map_or(len, |limit| whole(limit).unwrap_or(0))
+        limit.map_or(len, |limit| bytes::down(limit, self.granule))
     }
-}
-
-/// A position in a vector; beyond its end for what no vector has.
-fn index(at: DevOffset) -> usize {
-    usize::try_from(at.get()).unwrap_or(usize::MAX)
 }
 
 impl State {
-    fn fill(&mut self, bytes: core::ops::Range<usize>, value: u8) {
-        let end = bytes.end.min(self.bytes.len());
-        if let Some(bytes) = self.bytes.get_mut(bytes.start.min(end)..end) {
-            bytes.fill(value);
-        }
+    /// As many bytes as there are of `len` from `at` on: none beyond the end.
+    fn room(&mut self, at: DevOffset, len: usize) -> &mut [u8] {
+        let room = self.bytes.get_mut(index(at.get())..).unwrap_or_default();
+        let len = room.len().min(len);
+        room.split_at_mut(len).0
     }
 
-    fn store(&mut self, at: usize, data: &[u8]) {
-        let len = data.len().min(self.bytes.len().saturating_sub(at));
-        let target = self.bytes.get_mut(at..at.saturating_add(len));
-        if let Some((target, data)) = target.zip(data.get(..len)) {
-            target.copy_from_slice(data);
-        }
+    fn fill(&mut self, range: Extent, value: u8) {
+        self.room(range.start(), index(range.len())).fill(value);
+    }
+
+    fn store(&mut self, at: DevOffset, data: &[u8]) {
+        let room = self.room(at, data.len());
+        room.copy_from_slice(data.split_at(room.len()).0);
+    }
+
+    fn poisoned_within(&self, range: Extent) -> Vec<Extent> {
+        set::within(&self.poisoned, range).collect()
     }
 }
 
@@ -214,51 +200,48 @@ impl Memory for ModelMemory {
 
     fn copy_out(&self, at: DevOffset, buf: &mut [u8]) -> usize {
         let state = self.state();
-        let asked = u64::try_from(buf.len()).unwrap_or(u64::MAX);
-        let Ok(range) = Extent::new(at, asked.min(self.len.saturating_sub(at.get()))) else {
-            return 0;
-        };
-        let first = state.poisoned.range(self.touched(range)).next();
-        let stop =
-            first.and_then(|number| self.extent_of(*number)).map_or(range.end(), |e| e.start());
-        let source = state.bytes.get(index(at)..index(stop.max(at))).unwrap_or_default();
-        if let Some(target) = buf.get_mut(..source.len()) {
-            target.copy_from_slice(source);
-        }
+        let len = count(buf.len()).min(self.len.saturating_sub(at.get()));
+        // Nothing is copied of nothing, nor beyond the end.
+        let Ok(range) = Extent::new(at, len) else { return 0 };
+        let bad = set::within(&state.poisoned, range).next();
+        let good = bad.map_or(Some(range), |bad| range.without(bad).0);
+        // Nor where the first byte is poisoned.
+        let Some(good) = good else { return 0 };
+        let source = bytes::part(DevOffset::new(0), good, &state.bytes);
+        buf.split_at_mut(source.len()).0.copy_from_slice(source);
         source.len()
     }
 
     fn copy_in(&self, at: DevOffset, data: &[u8]) {
-        let Ok(range) = Extent::new(at, u64::try_from(data.len()).unwrap_or(u64::MAX)) else {
-            return;
-        };
+        // Nothing is stored of nothing, nor beyond the end of the scale.
+        let Ok(range) = Extent::new(at, count(data.len())) else { return };
         let mut state = self.state();
-        state.store(index(at), data);
-        let lost: Vec<u64> = state.poisoned.range(self.touched(range)).copied().collect();
-        for number in lost {
-            state.fill(self.bytes_of(number), LOST);
+        state.store(at, data);
+        for lost in state.poisoned_within(range) {
+            state.fill(lost, LOST);
         }
     }
 
-    fn clear_poison(&self, range: Extent<DevOffset>) -> u64 {
+    fn clear_poison(&self, range: Extent) -> u64 {
         let mut state = self.state();
         let len = self.take_limit(&mut state, range.len());
+        // It may give up before the first granule.
         let Ok(done) = Extent::new(range.start(), len) else { return 0 };
-        let cleared: Vec<u64> = state.poisoned.range(self.touched(done)).copied().collect();
-        for number in cleared {
-            state.poisoned.remove(&number);
-            state.fill(self.bytes_of(number), 0);
+        let done = units(done, self.granule);
+        for cleared in state.poisoned_within(done) {
+            state.fill(cleared, 0);
         }
+        state.poisoned.remove(set::range(done));
         len
     }
 
     fn write_and_clear(&self, at: DevOffset, data: &[u8]) -> u64 {
         let mut state = self.state();
-        let len = self.take_limit(&mut state, u64::try_from(data.len()).unwrap_or(u64::MAX));
+        let len = self.take_limit(&mut state, count(data.len()));
+        // As above.
         let Ok(done) = Extent::new(at, len) else { return 0 };
-        let cleared = self.touched(done);
-        state.poisoned.retain(|number| !cleared.contains(number));
-        state.store(index(at), data.get(..index(DevOffset::new(len))).unwrap_or_default());
+        state.poisoned.remove(set::range(units(done, self.granule)));
+        state.store(at, data.split_at(index(len)).0);
         len
     }
 }

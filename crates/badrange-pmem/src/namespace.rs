@@ -1,13 +1,11 @@
-use core::{fmt, ops::ControlFlow};
+use core::fmt;
 
 use badrange_core::{
-    DevOffset, Extent, HoleKind, Leg, Mapped, Mapping, PAGE_SIZE, Pfn, PhysAddr, Piece, Rmapped,
-    SECTOR_SIZE,
+    DevOffset, Extent, Flow, Leg, Link, Mapped, Mapping, PageSize, Pfn, PhysAddr, Run, SECTOR_SIZE,
+    Sink, Space, Window,
 };
 
-use crate::{NamespaceError, NamespaceErrorKind};
-
-type Sink<'a, T> = &'a mut dyn FnMut(T) -> ControlFlow<()>;
+use crate::{NamespaceError, NamespaceErrorKind, bytes};
 
 /// How a namespace is used.
 ///
@@ -108,7 +106,9 @@ impl fmt::Display for Align {
 ///
 /// Byte 0 of the device is the first byte of the data. What lies before it describes the namespace
 /// and is on no device. The capacity is whole sectors: a shorter rest at the end is on no device
-/// either.
+/// either. As a [`Mapping`] it is a [`Window`] of the memory device.
+///
+/// Pages are 4 KiB long unless [`with_page_size`](Self::with_page_size) says otherwise.
 ///
 /// # Kernel
 /// `pmem_attach_disk()` and `pmem_pagemap_memory_failure()` of `drivers/nvdimm/pmem.c`. There, the
@@ -130,10 +130,9 @@ impl fmt::Display for Align {
 pub struct Namespace {
     whole: Extent<PhysAddr>,
     /// INVARIANT: inside `whole`, begins at a page, whole sectors long.
-    data: Extent<PhysAddr>,
-    /// INVARIANT: `data` from byte 0 on.
-    capacity: Extent<DevOffset>,
+    data: Window,
     mode: Mode,
+    page: PageSize,
     align: Option<Align>,
 }
 
@@ -141,43 +140,78 @@ impl Namespace {
     /// The namespace that is `whole`, with its data from `data_offset_bytes` on.
     ///
     /// # Errors
-    /// [`NamespaceErrorKind`]: both have to begin at a page, some data has to be left, and a raw
-    /// namespace has offset 0.
+    /// [`NamespaceErrorKind`]: both have to begin at a page of 4 KiB, some data has to be left, and
+    /// a raw namespace has offset 0.
     pub fn new(
         whole: Extent<PhysAddr>,
         data_offset_bytes: u64,
         mode: Mode,
     ) -> Result<Self, NamespaceError> {
-        let err = |kind| NamespaceError::new(kind, whole, data_offset_bytes);
-        if whole.start().get() % PAGE_SIZE != 0 {
-            return Err(err(NamespaceErrorKind::UnalignedStart));
-        }
-        if data_offset_bytes % PAGE_SIZE != 0 {
-            return Err(err(NamespaceErrorKind::UnalignedData));
-        }
+        let page = PageSize::K4;
+        let err = |kind| NamespaceError::new(kind, whole, data_offset_bytes, page);
+        in_pages(whole, data_offset_bytes, page).map_err(err)?;
         if mode == Mode::Raw && data_offset_bytes != 0 {
             return Err(err(NamespaceErrorKind::RawOffset));
         }
         let data = data_of(whole, data_offset_bytes);
-        let both = data.and_then(|d| Some((d, d.rebase(d.start(), DevOffset::new(0))?)));
-        let (data, capacity) = both.ok_or_else(|| err(NamespaceErrorKind::NoData))?;
-        Ok(Self { whole, data, capacity, mode, align: None })
+        let data = data.ok_or_else(|| err(NamespaceErrorKind::NoData))?;
+        Ok(Self { whole, data: Window::new(data.on_memory()), mode, page, align: None })
+    }
+
+    /// The same namespace on a host with pages of another size.
+    ///
+    /// # Errors
+    /// [`NamespaceErrorKind::UnalignedStart`] and [`NamespaceErrorKind::UnalignedData`] when it or
+    /// its data does not begin at a page of this size; [`NamespaceErrorKind::AlignBelowPage`] when
+    /// its fault granularity is smaller.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, PageSize, Pfn, PhysAddr};
+    /// use badrange_pmem::{Mode, Namespace, NamespaceErrorKind};
+    /// let whole = Extent::new(PhysAddr::new(0x2_4000_0000), 512 << 20)?;
+    /// let namespace = Namespace::new(whole, 0x20_0000, Mode::Fsdax)?.with_page_size(PageSize::K64)?;
+    /// assert_eq!(namespace.offset_of(Pfn::new(0x2_415a)), Some(DevOffset::new(0x13a_0000)));
+    /// let err = Namespace::new(whole, 0x1000, Mode::Fsdax)?.with_page_size(PageSize::K64).unwrap_err();
+    /// assert_eq!(err.kind(), NamespaceErrorKind::UnalignedData);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_page_size(self, page: PageSize) -> Result<Self, NamespaceError> {
+        let new = Self { page, ..self };
+        in_pages(self.whole, self.data_offset(), page).map_err(|kind| new.refused(kind))?;
+        new.granularity_is_pages().map(|()| new)
     }
 
     /// The same namespace with a fault granularity.
     ///
     /// # Errors
-    /// [`NamespaceErrorKind::Misaligned`] when its data does not begin at a multiple of it.
+    /// [`NamespaceErrorKind::Misaligned`] when its data does not begin at a multiple of it,
+    /// [`NamespaceErrorKind::AlignBelowPage`] when it is smaller than a page.
     ///
     /// # Kernel
     /// `nd_pfn_validate()` of `drivers/nvdimm/pfn_devs.c`.
     pub fn with_align(self, align: Align) -> Result<Self, NamespaceError> {
-        if self.data.start().get().checked_rem(align.bytes()) != Some(0) {
-            let offset = self.metadata().map_or(0, |metadata| metadata.len());
-            let kind = NamespaceErrorKind::Misaligned(align);
-            return Err(NamespaceError::new(kind, self.whole, offset));
+        if !is_multiple(self.data().start().get(), align.bytes()) {
+            return Err(self.refused(NamespaceErrorKind::Misaligned(align)));
         }
-        Ok(Self { align: Some(align), ..self })
+        let new = Self { align: Some(align), ..self };
+        new.granularity_is_pages().map(|()| new)
+    }
+
+    fn granularity_is_pages(&self) -> Result<(), NamespaceError> {
+        match self.align.filter(|align| align.bytes() < self.page.bytes()) {
+            Some(align) => Err(self.refused(NamespaceErrorKind::AlignBelowPage(align))),
+            None => Ok(()),
+        }
+    }
+
+    fn refused(&self, kind: NamespaceErrorKind) -> NamespaceError {
+        NamespaceError::new(kind, self.whole, self.data_offset(), self.page)
+    }
+
+    /// Bytes of metadata.
+    fn data_offset(&self) -> u64 {
+        self.metadata().map_or(0, |metadata| metadata.len())
     }
 
     /// All of the namespace in physical memory.
@@ -192,6 +226,12 @@ impl Namespace {
         self.mode
     }
 
+    /// How long a page of its host is.
+    #[must_use]
+    pub const fn page_size(&self) -> PageSize {
+        self.page
+    }
+
     /// The fault granularity, if it is known.
     #[must_use]
     pub const fn align(&self) -> Option<Align> {
@@ -201,27 +241,51 @@ impl Namespace {
     /// The physical memory below the data; `None` when the data begins at the first byte.
     #[must_use]
     pub fn metadata(&self) -> Option<Extent<PhysAddr>> {
-        self.whole.split_at(self.data.start()).0
+        self.whole.split_at(self.data().start()).0
     }
 
     /// The physical memory that is the device.
     #[must_use]
-    pub const fn data(&self) -> Extent<PhysAddr> {
-        self.data
+    pub fn data(&self) -> Extent<PhysAddr> {
+        self.data.on().phys()
     }
 
     /// The device: all of its bytes.
     #[must_use]
-    pub const fn capacity(&self) -> Extent<DevOffset> {
-        self.capacity
+    pub fn capacity(&self) -> Extent {
+        self.data.extent()
     }
 
     /// The byte of the device where a page begins; `None` for a page that is not on it.
     #[must_use]
     pub fn offset_of(&self, pfn: Pfn) -> Option<DevOffset> {
-        let phys = pfn.phys().filter(|phys| self.data.contains(*phys))?;
-        phys.get().checked_sub(self.data.start().get()).map(DevOffset::new)
+        let phys = pfn.phys(self.page).filter(|phys| self.data().contains(*phys))?;
+        phys.checked_offset_from(self.data().start()).map(DevOffset::new)
     }
+
+    /// The data, below in memory and above on the device.
+    pub(crate) fn link(&self) -> Link {
+        self.data.link()
+    }
+}
+
+fn is_multiple(number: u64, unit: u64) -> bool {
+    bytes::down(number, unit) == number
+}
+
+/// Whether a namespace and its data begin at pages.
+fn in_pages(
+    whole: Extent<PhysAddr>,
+    data_offset_bytes: u64,
+    page: PageSize,
+) -> Result<(), NamespaceErrorKind> {
+    if !is_multiple(whole.start().get(), page.bytes()) {
+        return Err(NamespaceErrorKind::UnalignedStart);
+    }
+    if !is_multiple(data_offset_bytes, page.bytes()) {
+        return Err(NamespaceErrorKind::UnalignedData);
+    }
+    Ok(())
 }
 
 /// What is left for data after the metadata, in whole sectors.
@@ -232,60 +296,25 @@ fn data_of(whole: Extent<PhysAddr>, data_offset_bytes: u64) -> Option<Extent<Phy
     Extent::new(PhysAddr::new(start), len.wrapping_sub(len % SECTOR_SIZE)).ok()
 }
 
-/// The one leg is physical memory.
-impl Mapping<PhysAddr, DevOffset> for Namespace {
+/// The one leg is the memory device.
+impl Mapping for Namespace {
+    fn extent(&self) -> Extent {
+        self.data.extent()
+    }
+
     fn legs(&self) -> u32 {
-        1
+        self.data.legs()
     }
 
-    fn extent(&self) -> Extent<DevOffset> {
-        self.capacity()
+    fn leg_extent(&self, leg: Leg) -> Option<Extent> {
+        self.data.leg_extent(leg)
     }
 
-    fn leg_extent(&self, leg: Leg) -> Option<Extent<PhysAddr>> {
-        (leg.index() == 0).then_some(self.data)
+    fn map(&self, upper: Extent, sink: Sink<'_, Mapped>) -> Flow {
+        self.data.map(upper, sink)
     }
 
-    fn map(
-        &self,
-        upper: Extent<DevOffset>,
-        sink: Sink<'_, Mapped<PhysAddr, DevOffset>>,
-    ) -> ControlFlow<()> {
-        let (inside, beyond) = upper.split_at(self.capacity().end());
-        if let Some(upper) = inside {
-            if let Some(lower) = upper.rebase(DevOffset::new(0), self.data.start()) {
-                sink(Mapped::To { leg: Leg::new(0), upper, lower })?;
-            }
-        }
-        match beyond {
-            Some(upper) => sink(Mapped::Hole { kind: HoleKind::Unmapped, upper }),
-            None => ControlFlow::Continue(()),
-        }
-    }
-
-    fn rmap(
-        &self,
-        leg: Leg,
-        lower: Extent<PhysAddr>,
-        sink: Sink<'_, Rmapped<PhysAddr, DevOffset>>,
-    ) -> ControlFlow<()> {
-        let part = self.leg_extent(leg).and_then(|data| lower.intersect(data));
-        let pair = part.and_then(|l| Some((l, l.rebase(self.data.start(), DevOffset::new(0))?)));
-        match pair {
-            Some((lower, upper)) => sink(Rmapped { lower, upper }),
-            None => ControlFlow::Continue(()),
-        }
-    }
-
-    fn rmap_run(
-        &self,
-        leg: Leg,
-        lower: &Piece<PhysAddr>,
-        sink: Sink<'_, Piece<DevOffset>>,
-    ) -> ControlFlow<()> {
-        match self.leg_extent(leg) {
-            Some(data) => lower.through(&data.into(), &self.capacity().into(), sink),
-            None => ControlFlow::Continue(()),
-        }
+    fn rmap(&self, leg: Leg, lower: Run, sink: Sink<'_, Link>) -> Flow {
+        self.data.rmap(leg, lower, sink)
     }
 }

@@ -1,11 +1,10 @@
 //! What `ndctl` makes of the tables of regions and namespaces.
 
-use badrange_core::{DevOffset, Errno, Extent, PhysAddr, Sector, Space};
+use badrange_core::{Errno, Extent, PhysAddr, SECTOR_SIZE, Sector, Space};
 
 use crate::{Bus, ClearError, Namespace};
 
 #[cfg(test)]
-#[cfg(not(loom))]
 mod tests;
 
 /// The bad ranges of a namespace in sectors of its device, from the records of its region.
@@ -41,15 +40,15 @@ pub fn media_errors(
     region_start: PhysAddr,
     region_records: impl IntoIterator<Item = Extent<Sector>>,
 ) -> Vec<Extent<Sector>> {
-    let data = namespace.data();
-    let clip = |record: Extent<Sector>| {
-        let bad = in_memory(region_start, record)?;
-        let inside = bad.intersect(data)?.rebase(data.start(), DevOffset::new(0))?;
-        let first = Sector::containing(inside.start());
-        // Whole sectors: shifted, not rounded.
-        Extent::new(first, inside.len() / badrange_core::SECTOR_SIZE).ok()
-    };
-    region_records.into_iter().filter_map(clip).collect()
+    let data = namespace.link();
+    let bad = region_records.into_iter().filter_map(|record| in_memory(region_start, record));
+    let inside = bad.flat_map(|bad| data.clip_lower(bad.on_memory()));
+    inside.filter_map(|link| shifted(link.upper().span())).collect()
+}
+
+/// Bytes as sectors: shifted, not rounded. Less than a sector is none.
+fn shifted(bytes: Extent) -> Option<Extent<Sector>> {
+    Extent::new(Sector::containing(bytes.start()), bytes.len() / SECTOR_SIZE).ok()
 }
 
 /// What became of the errors of a namespace: see [`clear_errors`].
@@ -119,8 +118,7 @@ pub fn clear_errors(
 ) -> Result<Clearing, Errno> {
     let region = bus.regions().get(region).ok_or(Errno::ENXIO)?;
     let start = region.place().start();
-    let sectors = |r: crate::BadRecord| Extent::new(r.start(), r.len()).ok();
-    let records: Vec<_> = region.badblocks().records().filter_map(sectors).collect();
+    let records: Vec<_> = region.badblocks().records().filter_map(|r| r.extent()).collect();
     let mut done = Clearing::default();
     for bad in records.into_iter().filter_map(|record| in_memory(start, record)) {
         if !namespace.data().contains_extent(bad) {
@@ -140,7 +138,8 @@ pub fn clear_errors(
     Ok(done)
 }
 
-/// Sectors of a region as bytes of physical memory.
+/// Sectors of a region as bytes of physical memory. Beyond the end of memory is nothing bad: a table
+/// takes what it is told.
 fn in_memory(region_start: PhysAddr, record: Extent<Sector>) -> Option<Extent<PhysAddr>> {
     let bytes = record.bytes().ok()?;
     let start = region_start.checked_add(bytes.start().to_raw())?;

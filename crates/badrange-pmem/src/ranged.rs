@@ -1,9 +1,11 @@
-use badrange_core::{DevOffset, Extent, Space};
-use core::sync::atomic::Ordering;
+use badrange_core::{DevOffset, Extent};
+use core::{num::NonZeroU64, sync::atomic::Ordering};
 use rangemap::RangeSet;
 
 use crate::{
     Memory,
+    bytes::{self, count, index},
+    set,
     sync::{AtomicUsize, RwLock, fence},
 };
 
@@ -12,13 +14,12 @@ mod repair;
 mod salvage;
 
 #[cfg(test)]
-#[cfg(not(loom))]
 mod tests;
 
 pub use self::{
     error::{AccessError, AccessErrorKind},
     repair::{Repair, Written},
-    salvage::Salvage,
+    salvage::SalvagedRead,
 };
 
 /// How much of a device one bit of the fast path stands for.
@@ -83,9 +84,11 @@ const ZONE_BYTES: u64 = 2 << 20;
 #[derive(Debug)]
 pub struct RangedPmem<M> {
     memory: M,
-    capacity: Extent<DevOffset>,
+    capacity: Extent,
     repair: Repair,
-    /// Bytes that a repair has to cover together: at least a granule.
+    /// Bytes that go bad together: a power of two.
+    granule: u64,
+    /// Bytes that a repair has to cover together: a power of two, at least a granule.
     unit: u64,
     /// Counts changes of the list and repairs: odd while one is going on.
     generation: AtomicUsize,
@@ -108,26 +111,25 @@ struct Change<'a> {
 
 impl Drop for Change<'_> {
     fn drop(&mut self) {
-        let order =
-            if mutant!("change_ends_relaxed") { Ordering::Relaxed } else { Ordering::Release };
-        self.generation.store(self.next, order);
+        self.generation.store(self.next, Ordering::Release);
     }
 }
 
 impl<M: Memory> RangedPmem<M> {
     /// A device of all bytes of a memory, with no hole known. A memory of no bytes is taken for one
-    /// of a single byte, which cannot be copied.
+    /// of a single byte, which cannot be copied. A granule that is no power of two is made one,
+    /// upward.
     ///
     /// # Cost
     /// A bit per 2 MiB, for as long as the device lives: 64 KiB for a terabyte.
     pub fn new(memory: M, repair: Repair) -> Self {
-        let len = memory.len().max(1);
-        let zones = usize::try_from(len.div_ceil(ZONE_BYTES)).unwrap_or(usize::MAX);
-        let words = zones.div_ceil(bits()).max(1);
-        let capacity = Extent::new(DevOffset::new(0), len);
+        let capacity = Extent::from_zero(NonZeroU64::new(memory.len()).unwrap_or(NonZeroU64::MIN));
+        let words = index(capacity.len().div_ceil(ZONE_BYTES)).div_ceil(bits());
+        let granule = power_of_two(memory.granule());
         Self {
-            capacity: capacity.unwrap_or_else(|_| unreachable!("not empty, from 0 on")),
-            unit: repair.unit().max(memory.granule()),
+            capacity,
+            unit: repair.unit().max(granule),
+            granule,
             memory,
             repair,
             generation: AtomicUsize::new(0),
@@ -137,7 +139,7 @@ impl<M: Memory> RangedPmem<M> {
     }
 
     /// All bytes of the device.
-    pub const fn capacity(&self) -> Extent<DevOffset> {
+    pub const fn capacity(&self) -> Extent {
         self.capacity
     }
 
@@ -156,16 +158,16 @@ impl<M: Memory> RangedPmem<M> {
     /// `None` when none is.
     ///
     /// A read that begins after this has returned finds the holes.
-    pub fn report(&self, bad: Extent<DevOffset>) -> Option<Extent<DevOffset>> {
-        let bad = self.granules(bad.intersect(self.capacity)?)?;
+    pub fn report(&self, bad: Extent) -> Option<Extent> {
+        let bad = self.units(bad.intersect(self.capacity)?, self.granule);
         let mut holes = self.holes.write();
         self.learn(&mut holes, &[bad]);
         Some(bad)
     }
 
     /// The holes of the device in ascending order; those that touch are one.
-    pub fn holes(&self) -> Vec<Extent<DevOffset>> {
-        self.within(&self.holes.read(), self.capacity)
+    pub fn holes(&self) -> Vec<Extent> {
+        within(&self.holes.read(), self.capacity)
     }
 
     /// Reads as much as can be read; `buf` has to be as long as the range. Bytes in holes are zero
@@ -180,108 +182,77 @@ impl<M: Memory> RangedPmem<M> {
     ///
     /// # Concurrency
     /// See [`RangedPmem`].
-    pub fn read(&self, range: Extent<DevOffset>, buf: &mut [u8]) -> Result<Salvage, AccessError> {
+    pub fn read(&self, range: Extent, buf: &mut [u8]) -> Result<SalvagedRead, AccessError> {
         self.on_device(range, buf.len())?;
         if self.read_clean(range, buf) {
-            return Ok(Salvage::new(range, Vec::new()));
+            return Ok(SalvagedRead::new(range, Vec::new()));
         }
         Ok(self.read_around(range, buf))
     }
 
     /// The way without a lock; false when the range has to be read again with one.
-    fn read_clean(&self, range: Extent<DevOffset>, buf: &mut [u8]) -> bool {
-        let order =
-            if mutant!("first_look_relaxed") { Ordering::Relaxed } else { Ordering::Acquire };
-        let before = self.generation.load(order);
+    fn read_clean(&self, range: Extent, buf: &mut [u8]) -> bool {
+        let before = self.generation.load(Ordering::Acquire);
         if before & 1 != 0 || !self.zones_are_clean(range) {
             return false;
         }
         let copied = self.memory.copy_out(range.start(), buf);
-        if !mutant!("second_look_without_fence") {
-            fence(Ordering::Acquire);
-        }
-        let same =
-            mutant!("reader_looks_once") || self.generation.load(Ordering::Relaxed) == before;
-        same && copied == buf.len()
+        fence(Ordering::Acquire);
+        self.generation.load(Ordering::Relaxed) == before && copied == buf.len()
     }
 
-    fn read_around(&self, range: Extent<DevOffset>, buf: &mut [u8]) -> Salvage {
+    fn read_around(&self, range: Extent, buf: &mut [u8]) -> SalvagedRead {
         let mut met = Vec::new();
         {
             let holes = self.holes.read();
-            let known = self.within(&holes, range);
+            let known = within(&holes, range);
             self.copy_around(range, &known, buf, &mut met);
             if met.is_empty() {
-                return Salvage::new(range, known);
+                return SalvagedRead::new(range, known);
             }
         }
         // Poison that nobody knew. It must not be written down when it has been repaired meanwhile,
         // so everything is read again, with nobody else there.
         let mut holes = self.holes.write();
-        if mutant!("poison_learned_late") {
-            self.learn(&mut holes, &met);
-            return Salvage::new(range, self.within(&holes, range));
-        }
         met.clear();
-        let known = self.within(&holes, range);
+        let known = within(&holes, range);
         self.copy_around(range, &known, buf, &mut met);
         self.learn(&mut holes, &met);
-        Salvage::new(range, self.within(&holes, range))
+        SalvagedRead::new(range, within(&holes, range))
     }
 
     /// Copies what lies between the known holes, and notes the granules whose poison is met.
-    fn copy_around(
-        &self,
-        range: Extent<DevOffset>,
-        known: &[Extent<DevOffset>],
-        buf: &mut [u8],
-        met: &mut Vec<Extent<DevOffset>>,
-    ) {
+    fn copy_around(&self, range: Extent, known: &[Extent], buf: &mut [u8], met: &mut Vec<Extent>) {
         buf.fill(0);
-        let mut rest = Some(range);
-        for hole in known {
-            let Some((before, after)) = rest.map(|rest| rest.without(*hole)) else { break };
-            self.copy_part(range, before, buf, met);
-            rest = after;
+        for part in range.minus(known.iter().copied()) {
+            self.copy_part(part, bytes::part_mut(range.start(), part, buf), met);
         }
-        self.copy_part(range, rest, buf, met);
     }
 
-    fn copy_part(
-        &self,
-        range: Extent<DevOffset>,
-        part: Option<Extent<DevOffset>>,
-        buf: &mut [u8],
-        met: &mut Vec<Extent<DevOffset>>,
-    ) {
-        let mut rest = part;
-        while let Some(part) = rest {
-            let place = salvage::place(range, part);
-            let Some(target) = buf.get_mut(place) else { return };
-            let len = target.len();
-            let copied = self.memory.copy_out(part.start(), target).min(len);
-            if copied == len {
-                return;
-            }
-            if let Some(stale) = target.get_mut(copied..) {
-                stale.fill(0);
-            }
-            let stop = part.start().checked_add(u64::try_from(copied).unwrap_or(0));
-            let granule = stop.and_then(|at| self.granules(Extent::new(at, 1).ok()?));
-            let Some(granule) = granule else { return };
-            met.push(granule);
-            rest = part.split_at(granule.end()).1;
+    fn copy_part(&self, part: Extent, buf: &mut [u8], met: &mut Vec<Extent>) {
+        let mut rest = Some(part);
+        while let Some(next) = rest {
+            let target = bytes::part_mut(part.start(), next, buf);
+            let copied = self.memory.copy_out(next.start(), target).min(target.len());
+            target.split_at_mut(copied).1.fill(0);
+            // NO-OVERFLOW: not more than the part has.
+            let stop = DevOffset::new(next.start().get().wrapping_add(count(copied)));
+            rest = next.split_at(stop).1.and_then(|lost| {
+                let granule = self.granule_of(lost);
+                met.push(granule);
+                lost.split_at(granule.end()).1
+            });
         }
     }
 
     /// Adds holes to the list.
-    fn learn(&self, holes: &mut RangeSet<DevOffset>, bad: &[Extent<DevOffset>]) {
+    fn learn(&self, holes: &mut RangeSet<DevOffset>, bad: &[Extent]) {
         if bad.is_empty() {
             return;
         }
         let _change = self.change();
         for bad in bad {
-            holes.insert(bad.start()..bad.end());
+            holes.insert(set::range(*bad));
             self.mark_zones(holes, *bad);
         }
     }
@@ -290,20 +261,20 @@ impl<M: Memory> RangedPmem<M> {
     fn change(&self) -> Change<'_> {
         // One step, although nobody else writes: a load of our own would hide from loom that a
         // reader's load may come on either side of the store.
-        let counts = if mutant!("repair_is_no_change") { 0 } else { 1 };
-        let now = self.generation.fetch_add(counts, Ordering::Relaxed);
-        if !mutant!("change_begins_without_fence") {
-            fence(Ordering::Release);
-        }
-        Change { generation: &self.generation, next: now.wrapping_add(counts).wrapping_add(counts) }
+        let now = self.generation.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::Release);
+        // NO-OVERFLOW: as many changes as an address has values; they stay even and odd in turn.
+        Change { generation: &self.generation, next: now.wrapping_add(2) }
     }
 
     /// Brings the bits of the zones that a range touches up to the list.
-    fn mark_zones(&self, holes: &RangeSet<DevOffset>, range: Extent<DevOffset>) {
+    fn mark_zones(&self, holes: &RangeSet<DevOffset>, range: Extent) {
         for zone in zones_of(range) {
-            let start = DevOffset::new(zone.saturating_mul(ZONE_BYTES));
-            let dirty = Extent::new(start, ZONE_BYTES)
-                .map_or(true, |zone| holes.overlaps(&(zone.start()..zone.end())));
+            // NO-OVERFLOW: a byte of the device lies in it. The last one of the scale has no end.
+            let start = zone.wrapping_mul(ZONE_BYTES);
+            let end = start.saturating_add(ZONE_BYTES);
+            let dirty = holes.overlaps(&(DevOffset::new(start)..DevOffset::new(end)));
+            // A zone beyond every address has no bit, and is read with a lock.
             let Some((word, bit)) = self.zone(zone) else { continue };
             if dirty {
                 word.fetch_or(bit, Ordering::Relaxed);
@@ -313,38 +284,38 @@ impl<M: Memory> RangedPmem<M> {
         }
     }
 
-    fn zones_are_clean(&self, range: Extent<DevOffset>) -> bool {
+    fn zones_are_clean(&self, range: Extent) -> bool {
         let clean = |(word, bit): (&AtomicUsize, usize)| word.load(Ordering::Relaxed) & bit == 0;
         zones_of(range).all(|zone| self.zone(zone).is_some_and(clean))
     }
 
+    /// The word and the bit of a zone; none for one beyond every address.
     fn zone(&self, number: u64) -> Option<(&AtomicUsize, usize)> {
         let number = usize::try_from(number).ok()?;
         let word = self.zones.get(number.checked_div(bits())?)?;
         Some((word, 1_usize.wrapping_shl(u32::try_from(number.checked_rem(bits())?).ok()?)))
     }
 
-    /// The holes in a range, clipped to it, ascending.
-    fn within(
-        &self,
-        holes: &RangeSet<DevOffset>,
-        range: Extent<DevOffset>,
-    ) -> Vec<Extent<DevOffset>> {
-        let found = holes.overlapping(range.start()..range.end());
-        let extents = found.filter_map(|hole| Extent::from_bounds(hole.start, hole.end).ok());
-        extents.filter_map(|hole| hole.intersect(range)).collect()
+    /// The granule of the first byte of a range of the device.
+    fn granule_of(&self, range: Extent) -> Extent {
+        let end = DevOffset::new(range.start().get().saturating_add(1));
+        let first = range.split_at(end).0;
+        debug_assert!(first.is_some(), "an extent has a first byte");
+        self.units(first.unwrap_or(range), self.granule)
     }
 
-    /// The granules that a range touches, as far as they are on the device.
-    fn granules(&self, range: Extent<DevOffset>) -> Option<Extent<DevOffset>> {
-        units(range, self.memory.granule())?.intersect(self.capacity)
+    /// The units that a range of the device touches. The last one ends with the device.
+    fn units(&self, range: Extent, unit: u64) -> Extent {
+        let units = bytes::units(range, unit).intersect(self.capacity);
+        debug_assert!(units.is_some(), "the range is on the device");
+        units.unwrap_or(range)
     }
 
-    fn on_device(&self, range: Extent<DevOffset>, buf: usize) -> Result<(), AccessError> {
+    fn on_device(&self, range: Extent, buf: usize) -> Result<(), AccessError> {
         if !self.capacity.contains_extent(range) {
             return Err(AccessError::new(AccessErrorKind::Outside, range));
         }
-        if u64::try_from(buf) != Ok(range.len()) {
+        if count(buf) != range.len() {
             return Err(AccessError::new(AccessErrorKind::Buffer, range));
         }
         Ok(())
@@ -355,14 +326,16 @@ const fn bits() -> usize {
     usize::BITS as usize
 }
 
-fn zones_of(range: Extent<DevOffset>) -> core::ops::RangeInclusive<u64> {
+fn zones_of(range: Extent) -> core::ops::RangeInclusive<u64> {
     range.start().get() / ZONE_BYTES..=range.last().get() / ZONE_BYTES
 }
 
-/// The units of a power of two of bytes that a range touches.
-fn units(range: Extent<DevOffset>, unit: u64) -> Option<Extent<DevOffset>> {
-    let start = range.start().get();
-    let start = start.checked_sub(start.checked_rem(unit)?)?;
-    let end = range.end().get().checked_next_multiple_of(unit)?;
-    Extent::from_bounds(DevOffset::new(start), DevOffset::new(end)).ok()
+/// The holes in a range, clipped to it, ascending.
+fn within(holes: &RangeSet<DevOffset>, range: Extent) -> Vec<Extent> {
+    set::within(holes, range).collect()
+}
+
+/// The next power of two, and the last one for what is beyond it.
+fn power_of_two(bytes: u64) -> u64 {
+    bytes.checked_next_power_of_two().unwrap_or(1 << 63)
 }

@@ -1,15 +1,19 @@
 //! The only file of this crate that names a synchronisation primitive.
 //!
-//! Two backends: `std`, and `loom`, whose models try every interleaving of a few threads. The
-//! backend for models needs the feature and the cfg of its name, so that neither alone changes an
-//! ordinary build. What the doubles hide is in `docs/loom.md`.
+//! Three backends: `std`; `loom`, whose models try every interleaving of a few threads; `shuttle`,
+//! whose models try random interleavings of many. The feature `loom` or `shuttle` alone chooses a
+//! backend for models. Both together choose none: that is what `--all-features` says, whose tests
+//! are ordinary ones. What the doubles hide is in `docs/loom.md`.
 
 use core::fmt;
 use std::sync::PoisonError;
 
 pub(crate) use self::backend::{AtomicUsize, MutexGuard, ReadGuard, WriteGuard, fence};
 
-#[cfg(not(all(loom, feature = "loom")))]
+#[cfg(any(
+    not(any(feature = "loom", feature = "shuttle")),
+    all(feature = "loom", feature = "shuttle")
+))]
 mod backend {
     pub(crate) use core::sync::atomic::{AtomicUsize, fence};
     pub(super) use std::sync::{Mutex, RwLock};
@@ -18,7 +22,16 @@ mod backend {
     };
 }
 
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(all(feature = "shuttle", not(feature = "loom")))]
+mod backend {
+    pub(super) use shuttle::sync::{Mutex, RwLock};
+    pub(crate) use shuttle::sync::{
+        MutexGuard, RwLockReadGuard as ReadGuard, RwLockWriteGuard as WriteGuard,
+        atomic::{AtomicUsize, fence},
+    };
+}
+
+#[cfg(all(feature = "loom", not(feature = "shuttle")))]
 mod backend {
     use std::sync::LockResult;
 

@@ -1,6 +1,6 @@
 use core::fmt;
 
-use badrange_core::Sector;
+use badrange_core::{Extent, Sector};
 
 use self::word::Word;
 use crate::Kernel;
@@ -11,7 +11,6 @@ mod sysfs;
 mod word;
 
 #[cfg(test)]
-#[cfg(not(loom))]
 mod tests;
 
 /// How many records a [`BadblocksTable`] has room for.
@@ -67,6 +66,13 @@ impl BadRecord {
     pub const fn end(&self) -> Sector {
         // NO-OVERFLOW: a start has 54 bits.
         Sector::new(self.start.get().wrapping_add(self.sectors))
+    }
+
+    /// Its sectors: there for every record, because none is empty and a start has 54 bits.
+    pub(crate) fn extent(&self) -> Option<Extent<Sector>> {
+        let extent = Extent::new(self.start, self.sectors).ok();
+        debug_assert!(extent.is_some(), "a record has sectors");
+        extent
     }
 
     /// Whether somebody wrote down that it is bad, so that it may be relied on.
@@ -246,7 +252,7 @@ impl BadblocksTable {
     /// # Kernel
     /// `badblocks_set()`. 6.15 and later return this; before, 0 stood for success.
     pub fn set(&mut self, start: Sector, sectors: u64, acknowledged: bool) -> bool {
-        let Some(shift) = self.shift else { return false };
+        let Some(shift) = self.shift else { return false }; // disabled
         self.in_parts(start, sectors, |table, at, count| match table.kernel {
             Kernel::Linux6_1 => {
                 let (first, end) = outward(at, count, shift);
@@ -287,7 +293,7 @@ impl BadblocksTable {
     /// `badblocks_check()`.
     #[must_use]
     pub fn check(&self, start: Sector, sectors: u64) -> Checked {
-        let shift = self.shift.unwrap_or(0);
+        let shift = self.shift.unwrap_or(0); // disabled, and so empty
         // NO-OVERFLOW: what lies beyond the end of the scale is not in the table.
         let sectors = sectors.min(u64::MAX.wrapping_sub(start.get()));
         match self.kernel {
@@ -307,7 +313,7 @@ impl BadblocksTable {
         mut act: impl FnMut(&mut Self, u64, u64) -> bool,
     ) -> bool {
         let end = start.get().checked_add(sectors).filter(|end| *end <= TABLE_END.get());
-        let Some(end) = end else { return false };
+        let Some(end) = end else { return false }; // refused, as documented
         let (mut at, mut all) = (start.get(), true);
         loop {
             // NO-OVERFLOW: `at` does not pass `end`.
@@ -320,12 +326,15 @@ impl BadblocksTable {
         }
     }
 
-    /// The word at an index; of no sector's bytes when there is none.
+    /// The word at an index. INVARIANT: there is one.
     fn word(&self, at: usize) -> Word {
+        debug_assert!(at < self.words.len(), "a record that was found is there");
         self.words.get(at).copied().unwrap_or_default()
     }
 
+    /// Changes the word at an index. INVARIANT: there is one.
     fn put(&mut self, at: usize, word: Word) {
+        debug_assert!(at < self.words.len(), "a record that was found is there");
         if let Some(place) = self.words.get_mut(at) {
             *place = word;
         }

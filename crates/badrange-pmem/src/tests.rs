@@ -16,11 +16,21 @@ fn phys(start: u64, len: u64) -> Extent<PhysAddr> {
     Extent::new(PhysAddr::new(start), len).unwrap()
 }
 
-fn dev(start: u64, len: u64) -> Extent<DevOffset> {
+fn dev(start: u64, len: u64) -> Extent {
     Extent::new(DevOffset::new(start), len).unwrap()
 }
 
-fn map(m: &Namespace, upper: Extent<DevOffset>) -> Vec<Mapped<PhysAddr, DevOffset>> {
+/// Bytes of the memory device.
+fn mem(start: u64, len: u64) -> Extent {
+    phys(start, len).on_memory()
+}
+
+/// The same bytes below and above.
+fn link(lower: Extent, upper: Extent) -> Link {
+    Link::try_from((lower, upper)).unwrap()
+}
+
+fn map(m: &Namespace, upper: Extent) -> Vec<Mapped> {
     let mut all = Vec::new();
     let _ = m.map(upper, &mut |part| {
         all.push(part);
@@ -29,19 +39,10 @@ fn map(m: &Namespace, upper: Extent<DevOffset>) -> Vec<Mapped<PhysAddr, DevOffse
     all
 }
 
-fn rmap(m: &Namespace, leg: u32, lower: Extent<PhysAddr>) -> Vec<Rmapped<PhysAddr, DevOffset>> {
+fn rmap(m: &Namespace, leg: u32, lower: impl Into<Run>) -> Vec<Link> {
     let mut all = Vec::new();
-    let _ = m.rmap(Leg::new(leg), lower, &mut |part| {
+    let _ = m.rmap(Leg::new(leg), lower.into(), &mut |part| {
         all.push(part);
-        ControlFlow::Continue(())
-    });
-    all
-}
-
-fn rmap_run(m: &Namespace, leg: u32, lower: &Piece<PhysAddr>) -> Vec<Piece> {
-    let mut all = Vec::new();
-    let _ = m.rmap_run(Leg::new(leg), lower, &mut |piece| {
-        all.push(piece);
         ControlFlow::Continue(())
     });
     all
@@ -54,18 +55,18 @@ fn example() -> Namespace {
 #[test]
 fn worked_example_of_a_failed_page() {
     let namespace = example();
-    assert_eq!(Pfn::containing(PhysAddr::new(0x2_415a_b000)), Pfn::new(0x2_415ab));
+    assert_eq!(Pfn::containing(PhysAddr::new(0x2_415a_b000), PageSize::K4), Pfn::new(0x2_415ab));
     assert_eq!(namespace.offset_of(Pfn::new(0x2_415ab)), Some(DevOffset::new(20_623_360)));
-    let [part] = rmap(&namespace, 0, phys(0x2_415a_b000, 4096))[..] else { panic!("one part") };
-    assert_eq!(part.upper, dev(0x13a_b000, 4096));
-    assert_eq!(part.upper.containing_sectors().start(), Sector::new(40_280));
+    let [part] = rmap(&namespace, 0, mem(0x2_415a_b000, 4096))[..] else { panic!("one part") };
+    assert_eq!(part, link(mem(0x2_415a_b000, 4096), dev(0x13a_b000, 4096)));
+    assert_eq!(part.upper().first().containing_sectors().start(), Sector::new(40_280));
     // The first byte of the data, and the page before it, where the kernel's offset wraps.
     assert_eq!(namespace.offset_of(Pfn::new(0x2_40200)), Some(DevOffset::new(0)));
     assert_eq!(namespace.offset_of(Pfn::new(0x2_401ff)), None);
-    assert_eq!(rmap(&namespace, 0, phys(0x2_401f_f000, 4096)), []);
+    assert_eq!(rmap(&namespace, 0, mem(0x2_401f_f000, 4096)), []);
     // A page on either side of the edge: only the second is on the device.
-    let edge = phys(0x2_401f_f000, 8192);
-    let hit = Rmapped { lower: phys(0x2_4020_0000, 4096), upper: dev(0, 4096) };
+    let edge = mem(0x2_401f_f000, 8192);
+    let hit = link(mem(0x2_4020_0000, 4096), dev(0, 4096));
     assert_eq!(rmap(&namespace, 0, edge), [hit]);
     // The last page, and the one after.
     assert_eq!(namespace.offset_of(Pfn::new(0x2_5ffff)), Some(DevOffset::new((510 << 20) - 4096)));
@@ -85,7 +86,7 @@ fn a_namespace_is_its_metadata_and_its_data() {
     // A rest of less than a sector is on no device.
     let odd = Namespace::new(phys(0x1000, 4096 + 1000), 0, Mode::Raw).unwrap();
     assert_eq!(odd.capacity(), dev(0, 4096 + 512));
-    assert_eq!(rmap(&odd, 0, phys(0x1000 + 4096 + 512, 488)), []);
+    assert_eq!(rmap(&odd, 0, mem(0x1000 + 4096 + 512, 488)), []);
     // Up to the end of the scale.
     let last = u64::MAX - 4095;
     let top = Namespace::new(phys(last - 4096, 8191), 4096, Mode::Devdax).unwrap();
@@ -147,6 +148,61 @@ fn geometries_that_cannot_be_say_why() {
 }
 
 #[test]
+fn pages_are_as_long_as_the_host_has_them() {
+    use NamespaceErrorKind as K;
+    assert_eq!(example().page_size(), PageSize::K4);
+    // The worked example, by pages of 64 KiB: the same byte.
+    let vast = example().with_page_size(PageSize::K64).unwrap();
+    assert_eq!(vast.page_size(), PageSize::K64);
+    assert_eq!(vast.offset_of(Pfn::new(0x2_4020)), Some(DevOffset::new(0)));
+    assert_eq!(vast.offset_of(Pfn::new(0x2_401f)), None);
+    assert_eq!(vast.offset_of(Pfn::new(0x2_415a)), Some(DevOffset::new(0x13a_0000)));
+    assert_eq!(vast.offset_of(Pfn::new(0x2_415ab)), None, "a frame of other pages");
+    assert_eq!((vast.data(), vast.capacity()), (example().data(), example().capacity()));
+    // Nothing but pages changes, and both ways lead there.
+    assert_eq!(vast.with_page_size(PageSize::K4), Ok(example()));
+    let aligned = example().with_align(Align::Size2M).unwrap();
+    let both = aligned.with_page_size(PageSize::K64).unwrap();
+    assert_eq!(vast.with_align(Align::Size2M), Ok(both));
+
+    let at = |start, offset| Namespace::new(phys(start, 0x20_0000), offset, Mode::Fsdax).unwrap();
+    let small = at(0x20_0000, 0x1_0000).with_align(Align::Size4K).unwrap();
+    let message = "invalid namespace at physical bytes";
+    for (err, kind, why) in [
+        (
+            at(0x20_4000, 0).with_page_size(PageSize::K64).unwrap_err(),
+            K::UnalignedStart,
+            "[0x204000..0x404000) with data offset 0x0: must begin at a multiple of 65536 bytes",
+        ),
+        (
+            at(0x20_0000, 0x1000).with_page_size(PageSize::K16).unwrap_err(),
+            K::UnalignedData,
+            "[0x200000..0x400000) with data offset 0x1000: data offset must be a multiple of 16384 bytes",
+        ),
+        (
+            small.with_page_size(PageSize::K64).unwrap_err(),
+            K::AlignBelowPage(Align::Size4K),
+            "[0x200000..0x400000) with data offset 0x10000: a fault granularity of 4K is smaller than \
+             a page of 64K",
+        ),
+        (
+            at(0x20_0000, 0x1_0000)
+                .with_page_size(PageSize::K16)
+                .and_then(|namespace| namespace.with_align(Align::Size4K))
+                .unwrap_err(),
+            K::AlignBelowPage(Align::Size4K),
+            "[0x200000..0x400000) with data offset 0x10000: a fault granularity of 4K is smaller than \
+             a page of 16K",
+        ),
+    ] {
+        assert_eq!((err.kind(), err.to_string()), (kind, format!("{message} {why}")));
+    }
+    // A page as long as the granularity is none that is smaller.
+    assert!(small.with_page_size(PageSize::K4).is_ok());
+    assert!(at(0x20_4000, 0x8000).with_page_size(PageSize::K16).is_ok());
+}
+
+#[test]
 fn modes_and_alignments_are_known_by_name() {
     for mode in [Mode::Fsdax, Mode::Devdax, Mode::Raw] {
         assert_eq!(Mode::from_name(&mode.to_string()), Some(mode));
@@ -162,11 +218,8 @@ fn modes_and_alignments_are_known_by_name() {
 fn a_device_records_what_failed_and_leaves_the_rest_to_others() {
     let device = PmemDevice::new(example());
     let end = device.namespace().capacity().end().get();
-    let tell = |at: Run<DevOffset>, flags| {
-        let first = Extent::new(ReportOffset::new(0), at.element_len()).unwrap();
-        let origin = Run::new(first, at.stride(), at.count()).unwrap();
-        let piece = Piece::new(at, origin).unwrap();
-        assert_eq!(device.corrupted_range(&Corruption::new(piece, flags, &())), Outcome::Nothing);
+    let tell = |at: Run, flags| {
+        assert_eq!(device.corrupted_range(&Corruption::new(at, flags, &())), Outcome::Nothing);
     };
     for flag in [MfFlags::MEM_PRE_REMOVE, MfFlags::SOFT_OFFLINE, MfFlags::UNPOISON] {
         tell(dev(0, 4096).into(), flag.with(MfFlags::ACTION_REQUIRED));
@@ -187,8 +240,8 @@ fn a_device_records_what_failed_and_leaves_the_rest_to_others() {
 
 #[test]
 fn the_metadata_area_fails_for_good() {
-    let bad = Piece::report(example().metadata().unwrap());
-    let what = Corruption::new(bad, MfFlags::NONE, &());
+    let bad = example().metadata().unwrap().on_memory();
+    let what = Corruption::new(bad.into(), MfFlags::NONE, &());
     assert_eq!(MetadataArea.corrupted_range(&what), Outcome::Failed(Errno::ENXIO));
 }
 
@@ -293,89 +346,106 @@ proptest! {
 
     #[test]
     fn a_namespace_maps_and_rmaps_byte_by_byte(
+        page in prop::sample::select(&[PageSize::K4, PageSize::K16, PageSize::K64][..]),
         start_page in 0..4_u64, size in 512..5 * 4096_u64, offset_page in 0..3_u64,
         at in 0..9 * 4096_u64, len in 1..9 * 4096_u64, stride in 0..4096_u64, count in 1..4_u64,
     ) {
-        let (start, offset) = (start_page * 4096, offset_page * 4096);
+        let bytes = page.bytes();
+        let (start, offset) = (start_page * bytes, offset_page * bytes);
+        // Five, two or no pages of data, and a rest.
         let Ok(namespace) = Namespace::new(phys(start, size), offset, Mode::Fsdax) else {
             prop_assert!(size < offset + 512);
             return Ok(());
         };
+        let namespace = namespace.with_page_size(page).unwrap();
         // The picture: byte `b` of the device is physical byte `start + offset + b`.
         let capacity = (size - offset) / 512 * 512;
+        let at = start + at;
         let on_device = |b: u64| b.checked_sub(start + offset).filter(|b| *b < capacity);
         prop_assert_eq!(namespace.extent(), dev(0, capacity));
-        prop_assert_eq!(namespace.leg_extent(Leg::new(0)), Some(phys(start + offset, capacity)));
+        prop_assert_eq!(namespace.leg_extent(Leg::new(0)), Some(mem(start + offset, capacity)));
         prop_assert_eq!((namespace.legs(), namespace.leg_extent(Leg::new(1))), (1, None));
-        for page in 0..12 {
-            let expected = on_device(page * 4096).map(DevOffset::new);
-            prop_assert_eq!(namespace.offset_of(Pfn::new(page)), expected);
+        for frame in 0..12 {
+            let expected = on_device(frame * bytes).map(DevOffset::new);
+            prop_assert_eq!(namespace.offset_of(Pfn::new(frame)), expected);
         }
 
-        let mut next = at;
-        for part in map(&namespace, dev(at, len)) {
-            let upper = part.upper();
-            prop_assert_eq!(upper.start().get(), next);
-            next = upper.end().get();
-            match part {
-                Mapped::To { leg, upper, lower } => {
-                    prop_assert_eq!(lower.start().get(), start + offset + upper.start().get());
-                    prop_assert!(upper.end().get() <= capacity);
-                    prop_assert_eq!(rmap(&namespace, leg.index(), lower), [Rmapped { lower, upper }]);
-                }
-                Mapped::Hole { kind, upper } => {
-                    prop_assert_eq!(kind, HoleKind::Unmapped);
-                    prop_assert!(upper.start().get() >= capacity);
+        for from in [at - start, at] {
+            let mut next = from;
+            for part in map(&namespace, dev(from, len)) {
+                let upper = part.upper();
+                prop_assert_eq!(upper.start().get(), next);
+                next = upper.end().get();
+                match part {
+                    Mapped::To { leg, link } => {
+                        let lower = mem(start + offset + upper.start().get(), upper.len());
+                        prop_assert_eq!((link.lower(), link.upper()), (lower.into(), upper.into()));
+                        prop_assert!(upper.end().get() <= capacity);
+                        prop_assert_eq!(rmap(&namespace, leg.index(), lower), [link]);
+                    }
+                    Mapped::Hole(kind, upper) => {
+                        prop_assert_eq!(kind, HoleKind::Unmapped);
+                        prop_assert!(upper.start().get() >= capacity);
+                    }
+                    Mapped::Own(_) => prop_assert!(false, "a namespace has nothing of its own"),
                 }
             }
+            prop_assert_eq!(next, from + len);
         }
-        prop_assert_eq!(next, at + len);
 
         let hit: Vec<(u64, u64)> =
             (at..at + len).filter_map(|b| Some((b, on_device(b)?))).collect();
-        let ends = hit.first().zip(hit.last()).map(|(first, last)| Rmapped {
-            lower: phys(first.0, last.0 - first.0 + 1),
-            upper: dev(first.1, last.1 - first.1 + 1),
+        let ends = hit.first().zip(hit.last()).map(|(first, last)| {
+            link(mem(first.0, last.0 - first.0 + 1), dev(first.1, last.1 - first.1 + 1))
         });
-        prop_assert_eq!(rmap(&namespace, 0, phys(at, len)), ends.into_iter().collect::<Vec<_>>());
-        prop_assert_eq!(rmap(&namespace, 1, phys(at, len)), []);
+        prop_assert_eq!(rmap(&namespace, 0, mem(at, len)), ends.into_iter().collect::<Vec<_>>());
+        prop_assert_eq!(rmap(&namespace, 1, mem(at, len)), []);
 
+        // A run: every byte of it that is on the device once, and where the picture has it.
         let element = len.min(2048);
-        let here = Run::new(phys(at, element), element + stride, count).unwrap();
-        let first = Extent::new(ReportOffset::new(100), element).unwrap();
-        let origin = Run::new(first, element + 7, count).unwrap();
-        let pieces = rmap_run(&namespace, 0, &Piece::new(here, origin).unwrap());
-        prop_assert!(pieces.len() <= 3);
-        let mut found: Vec<(u64, u64)> = pieces
+        let here = Run::new(mem(at, element), element + stride, count).unwrap();
+        let links = rmap(&namespace, 0, here);
+        prop_assert!(links.len() <= 3);
+        let mut found: Vec<(u64, u64)> = links
             .iter()
-            .flat_map(Piece::elements)
-            .flat_map(|(up, from)| (0..up.len()).map(move |i| (from.start().get() + i, up.start().get() + i)))
+            .flat_map(Link::elements)
+            .flat_map(|(low, up)| (0..up.len()).map(move |i| (low.start().get() + i, up.start().get() + i)))
             .collect();
         found.sort_unstable();
         let expected: Vec<(u64, u64)> = here
             .elements()
-            .zip(origin.elements())
-            .flat_map(|(low, from)| (0..low.len()).map(move |i| (from.start().get() + i, low.start().get() + i)))
-            .filter_map(|(from, b)| Some((from, on_device(b)?)))
+            .flat_map(|low| low.start().get()..low.end().get())
+            .filter_map(|b| Some((b, on_device(b)?)))
             .collect();
         prop_assert_eq!(found, expected);
+        // And a run as its elements, one by one.
+        let bytes_of = |links: &[Link]| -> BTreeSet<(u64, u64)> {
+            let pairs = links.iter().flat_map(Link::elements);
+            pairs.flat_map(|(low, up)| (0..up.len()).map(move |i| (low.start().get() + i, up.start().get() + i))).collect()
+        };
+        let singly: Vec<Link> = here.elements().flat_map(|e| rmap(&namespace, 0, e)).collect();
+        prop_assert_eq!(bytes_of(&links), bytes_of(&singly));
     }
 
     #[test]
     fn any_range_and_any_leg_of_a_namespace_have_an_answer(
         a in prop_oneof![any::<u64>(), u64::MAX - 9000..], b in prop_oneof![any::<u64>(), u64::MAX - 9000..],
-        leg in any::<u32>(), pfn in any::<u64>(),
+        leg in any::<u32>(), pfn in any::<u64>(), stride in any::<u64>(), count in 2..u64::MAX,
     ) {
         let (start, end) = (a.min(b), a.max(b));
         prop_assume!(start < end);
         for namespace in [
             example(),
+            example().with_page_size(PageSize::K64).unwrap(),
             Namespace::new(phys(u64::MAX - 8191, 8191), 4096, Mode::Fsdax).unwrap(),
         ] {
-            for leg in [0, 1, leg] {
-                for part in rmap(&namespace, leg, phys(start, end - start)) {
-                    prop_assert!(leg == 0 && namespace.data().contains_extent(part.lower));
-                    prop_assert_eq!(part.lower.len(), part.upper.len());
+            let range = Run::from(mem(start, end - start));
+            let run = Run::new(range.first(), stride, count).unwrap_or(range);
+            for (leg, lower) in [(0, range), (1, range), (leg, range), (0, run), (leg, run)] {
+                for part in rmap(&namespace, leg, lower) {
+                    prop_assert!(leg == 0 && namespace.data().on_memory().contains_extent(part.lower().span()));
+                    prop_assert!(namespace.capacity().contains_extent(part.upper().span()));
+                    prop_assert_eq!(part.lower().total_len(), part.upper().total_len());
                 }
             }
             let total: u64 =

@@ -1,11 +1,13 @@
 use core::fmt;
 
-use badrange_core::{DevOffset, Extent, PAGE_SIZE, PhysAddr, Space};
+use badrange_core::{DevOffset, Extent, PageSize, PhysAddr, Space};
 
-use crate::{Align, Kernel, Memory};
+use crate::{
+    Align, Kernel, Memory,
+    bytes::{self, count, index},
+};
 
 #[cfg(test)]
-#[cfg(not(loom))]
 mod tests;
 
 /// Why a program got `SIGBUS`.
@@ -42,11 +44,13 @@ impl fmt::Display for SigbusCode {
 ///
 /// # Examples
 /// ```
+/// use badrange_core::PageSize;
 /// use badrange_pmem::{Kernel, Sigbus};
 /// // A fault on a page that is known to be bad, before and since 6.6:
-/// let at = 0x7f00_0000_5678;
-/// assert_eq!(Sigbus::of_known_bad_page(Kernel::Linux6_1, at).to_string(), "BUS_ADRERR at 0x7f0000005000, lsb 0");
-/// assert_eq!(Sigbus::of_known_bad_page(Kernel::Linux7_2, at).to_string(), "BUS_MCEERR_AR at 0x7f0000005000, lsb 12");
+/// let signal = |kernel, page| Sigbus::of_known_bad_page(kernel, 0x7f00_0000_5678, page).to_string();
+/// assert_eq!(signal(Kernel::Linux6_1, PageSize::K4), "BUS_ADRERR at 0x7f0000005000, lsb 0");
+/// assert_eq!(signal(Kernel::Linux7_2, PageSize::K4), "BUS_MCEERR_AR at 0x7f0000005000, lsb 12");
+/// assert_eq!(signal(Kernel::Linux7_2, PageSize::K64), "BUS_MCEERR_AR at 0x7f0000000000, lsb 16");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sigbus {
@@ -65,12 +69,13 @@ impl Sigbus {
     /// # Kernel
     /// `dax_fault_return()`: `VM_FAULT_SIGBUS`, since 6.6 `VM_FAULT_HWPOISON`.
     #[must_use]
-    pub const fn of_known_bad_page(kernel: Kernel, addr: u64) -> Self {
-        // NO-OVERFLOW: a remainder is not more than what it is of.
-        let page = addr.wrapping_sub(addr % PAGE_SIZE);
+    pub const fn of_known_bad_page(kernel: Kernel, addr: u64, page: PageSize) -> Self {
+        let first = bytes::down(addr, page.bytes());
         match kernel {
-            Kernel::Linux6_1 => Self::new(SigbusCode::Adrerr, page, 0),
-            Kernel::Linux6_12 | Kernel::Linux7_2 => Self::new(SigbusCode::MceerrAr, page, 12),
+            Kernel::Linux6_1 => Self::new(SigbusCode::Adrerr, first, 0),
+            Kernel::Linux6_12 | Kernel::Linux7_2 => {
+                Self::new(SigbusCode::MceerrAr, first, page.shift())
+            }
         }
     }
 
@@ -116,7 +121,7 @@ impl fmt::Display for Sigbus {
 pub struct Vma {
     start: u64,
     /// INVARIANT: not empty; `start + len` fits.
-    device: Extent<DevOffset>,
+    device: Extent,
 }
 
 impl Vma {
@@ -142,7 +147,7 @@ impl Vma {
 
     /// What of the device is mapped.
     #[must_use]
-    pub const fn device(&self) -> Extent<DevOffset> {
+    pub const fn device(&self) -> Extent {
         self.device
     }
 
@@ -230,6 +235,7 @@ pub struct UserMapping<M> {
     vma: Vma,
     unit: Align,
     precision: Precision,
+    page: PageSize,
 }
 
 /// Which address a signal names.
@@ -250,9 +256,15 @@ pub enum Precision {
 }
 
 impl<M: Memory> UserMapping<M> {
-    /// A mapping by page-table entries of one size.
+    /// A mapping by page-table entries of one size, on a host with pages of 4 KiB.
     pub const fn new(memory: M, vma: Vma, unit: Align, precision: Precision) -> Self {
-        Self { memory, vma, unit, precision }
+        Self { memory, vma, unit, precision, page: PageSize::K4 }
+    }
+
+    /// The same on a host with pages of another size. No entry maps less than a page.
+    #[must_use]
+    pub fn with_page_size(self, page: PageSize) -> Self {
+        Self { page, ..self }
     }
 
     /// Where it is.
@@ -275,31 +287,31 @@ impl<M: Memory> UserMapping<M> {
     #[must_use]
     pub fn load_nofault(&self, addr: u64, buf: &mut [u8]) -> Copied {
         let Some(at) = self.vma.offset_of(addr) else {
+            // Not mapped; who copies nothing does not see that.
             let stopped = (!buf.is_empty()).then_some(UserFault::Segv(addr));
             return Copied { bytes: 0, stopped };
         };
         // NO-OVERFLOW: the address is inside.
-        let left = usize::try_from(self.vma.end().wrapping_sub(addr)).unwrap_or(usize::MAX);
-        let len = buf.len().min(left);
-        let inside = buf.get_mut(..len).unwrap_or_default();
+        let len = buf.len().min(index(self.vma.end().wrapping_sub(addr)));
+        let (inside, beyond) = buf.split_at_mut(len);
         let bytes = self.memory.copy_out(at, inside).min(len);
-        let stop = addr.saturating_add(u64::try_from(bytes).unwrap_or(0));
         let stopped = if bytes < len {
-            Some(UserFault::Sigbus(self.signal(stop)))
+            // NO-OVERFLOW: it stopped before the end of the mapping.
+            Some(UserFault::Sigbus(self.signal(addr.wrapping_add(count(bytes)))))
         } else {
-            (len < buf.len()).then_some(UserFault::Segv(self.vma.end()))
+            (!beyond.is_empty()).then_some(UserFault::Segv(self.vma.end()))
         };
         Copied { bytes, stopped }
     }
 
     /// The signal for poison at an address.
     fn signal(&self, addr: u64) -> Sigbus {
+        let lsb = self.unit.lsb().max(self.page.shift());
         let named = match self.precision {
-            Precision::Page => PAGE_SIZE,
-            Precision::Unit => self.unit.bytes(),
+            Precision::Page => self.page.bytes(),
+            Precision::Unit => self.page.bytes().max(self.unit.bytes()),
         };
-        let first = addr.saturating_sub(addr.checked_rem(named).unwrap_or(0));
-        Sigbus::new(SigbusCode::MceerrAr, first, self.unit.lsb())
+        Sigbus::new(SigbusCode::MceerrAr, bytes::down(addr, named), lsb)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Run by `cargo xtask loom`; `cargo xtask loom --mutants` builds the crate with one hand-made
 //! mistake at a time and requires that a model here fails. The memory of these models is as weakly
 //! ordered as can be, so that nothing but the device's own order makes a repair one operation.
-#![cfg(all(loom, feature = "loom"))]
+#![cfg(all(feature = "loom", not(feature = "shuttle")))]
 #![expect(clippy::arithmetic_side_effects, reason = "small numbers, and a panic is a failed model")]
 
 use badrange_core::{DevOffset, Extent};
@@ -72,7 +72,7 @@ impl Memory for Cells {
         self.store_all(at, data, |cell, value| cell.store(value, Relaxed));
     }
 
-    fn clear_poison(&self, range: Extent<DevOffset>) -> u64 {
+    fn clear_poison(&self, range: Extent) -> u64 {
         for i in Self::each(range.start(), range.len()) {
             self.0[i].fetch_and(POISON - 1, Relaxed);
         }
@@ -85,11 +85,11 @@ impl Memory for Cells {
     }
 }
 
-fn at(start: u64, len: u64) -> Extent<DevOffset> {
+fn at(start: u64, len: u64) -> Extent {
     Extent::new(DevOffset::new(start), len).unwrap()
 }
 
-fn all() -> Extent<DevOffset> {
+fn all() -> Extent {
     at(0, 2 * GRANULE)
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 pub(crate) use self::shape::expect;
 use self::shape::{EVENT, Kind, Shape};
 use crate::{
-    Outcome, Scenario,
+    RunOutcome, Scenario,
     kernel::{Quirks, Version, run},
     machine::Machine,
     scenario::{
@@ -103,7 +103,7 @@ pub fn check(scenario: &Scenario) -> Vec<Difference> {
 /// # Ok::<(), badrange_sim::ScenarioError>(())
 /// ```
 #[must_use]
-pub fn compare(scenario: &Scenario, outcome: &Outcome) -> Vec<Difference> {
+pub fn compare(scenario: &Scenario, outcome: &RunOutcome) -> Vec<Difference> {
     let mut differences = Vec::new();
     for (i, expected) in scenario.expect.iter().flatten().enumerate() {
         if expected.is_null() {
@@ -136,7 +136,7 @@ fn injector<'a>(scenario: &'a Scenario, event: &Event) -> Option<&'a str> {
         | Event::Io { .. }
         | Event::Storm(_) => return None,
     };
-    scenario.processes.get(by).map(|process| process.tag.as_str())
+    Some(&scenario.process(by).tag)
 }
 
 struct Comparer<'a> {
@@ -380,8 +380,8 @@ fn locate(machine: &Machine<'_>, file: FileId, at: u64, len: u64) -> Option<(u64
     let (device, at, len) = match file {
         FileId::Device(device) => (device, at, len),
         FileId::Inode { fs, ino } => {
-            let (extent, at) = machine.filesystems.get(fs)?.data_extent(ino, at)?;
-            let rest = extent.start.checked_add(extent.len)?.checked_sub(at)?;
+            let (extent, at) = machine.fs(fs).data_extent(ino, at)?;
+            let rest = extent.end().checked_sub(at)?;
             (extent.device, at, len.min(rest))
         }
     };

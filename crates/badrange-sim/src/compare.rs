@@ -39,7 +39,7 @@ pub struct DesignReport {
     #[serde(serialize_with = "profile_name")]
     pub design: Profile,
     /// All events together.
-    pub total: Tally,
+    pub total: DesignTally,
     /// Event by event; a machine that died has no more.
     pub events: Vec<EventReport>,
 }
@@ -53,7 +53,7 @@ pub struct DesignReport {
 pub struct EventReport {
     /// The figures.
     #[serde(flatten)]
-    pub tally: Tally,
+    pub tally: DesignTally,
     /// Owners of bad bytes that were told of all of them, in the order of their names.
     pub told: Vec<String>,
     /// Owners of bad bytes that were not told of all of them, in the order of their names.
@@ -92,11 +92,11 @@ pub struct Missed {
 ///
 /// # Examples
 /// ```
-/// assert_eq!(badrange_sim::Tally::default().missed_bytes, 0);
+/// assert_eq!(badrange_sim::DesignTally::default().missed_bytes, 0);
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Tally {
+pub struct DesignTally {
     /// Owners of bad bytes.
     pub owners: u64,
     /// Those told of every bad byte of theirs.
@@ -128,7 +128,7 @@ pub struct Tally {
     pub cost: Cost,
 }
 
-impl Tally {
+impl DesignTally {
     fn add(&mut self, other: &Self) {
         let sums = [
             (&mut self.owners, other.owners),
@@ -185,7 +185,7 @@ pub fn compare_designs(scenario: &Scenario, designs: &[Profile]) -> Comparison {
 
 fn report(scenario: &Scenario, design: Profile) -> DesignReport {
     let mut bench = Bench::new(scenario, design);
-    let mut report = DesignReport { design, total: Tally::default(), events: Vec::new() };
+    let mut report = DesignReport { design, total: DesignTally::default(), events: Vec::new() };
     for event in &scenario.events {
         let before = Measured::before(&bench, event);
         let mut log = Log::default();

@@ -27,11 +27,11 @@ pub(crate) use self::{
     sweep::Ready,
 };
 use crate::{
-    Crash, Effects, EventOutcome, Notified, Outcome, Profile, Scenario, Shutdown, Unmapped,
+    Crash, Effects, EventOutcome, Notified, PAGE_SIZE, Profile, RunOutcome, Scenario, Shutdown,
+    Unmapped,
     machine::{Machine, ProcState},
     scenario::{Advice, Event},
 };
-use badrange_core::PAGE_SIZE;
 use std::sync::Arc;
 
 /// A machine under the rules of a design.
@@ -57,7 +57,7 @@ trait Kernel {
 /// # Ok::<(), badrange_sim::ScenarioError>(())
 /// ```
 #[must_use]
-pub fn run(scenario: &Scenario, profile: Option<Profile>) -> Outcome {
+pub fn run(scenario: &Scenario, profile: Option<Profile>) -> RunOutcome {
     Running::new(scenario, profile).finish()
 }
 
@@ -107,11 +107,11 @@ impl<'a> Running<'a> {
 
     /// Lets the rest happen: the outcome of all events.
     #[must_use]
-    pub fn finish(mut self) -> Outcome {
+    pub fn finish(mut self) -> RunOutcome {
         while self.step().is_some() {}
         let name = self.scenario.name().to_owned();
         let (profile, events) = (self.profile, self.done);
-        Outcome { schema: "badrange.outcome/1", name, profile, events }
+        RunOutcome { schema: "badrange.outcome/1", name, profile, events }
     }
 }
 
@@ -277,12 +277,10 @@ impl Linux<'_> {
         report.dying.sort_unstable();
         report.dying.dedup();
         for process in &report.dying {
-            if let Some(state) = self.machine.process_mut(*process) {
-                state.alive = false;
-                state.clear();
-            }
-            let tag = self.machine.scenario.processes.get(*process).map(|p| p.tag.clone());
-            report.effects.killed.extend(tag);
+            let state = self.machine.process_mut(*process);
+            state.alive = false;
+            state.clear();
+            report.effects.killed.push(self.machine.scenario.process(*process).tag.clone());
         }
     }
 }

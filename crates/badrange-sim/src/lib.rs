@@ -26,7 +26,7 @@
 //!
 //! * [`Scenario`] is a machine, the processes on it and a list of events, read from JSON. Whatever
 //!   cannot be is refused with the place in the text; a scenario that exists can be run.
-//! * [`run`] runs it by the rules of a [`Profile`] and gives an [`Outcome`], the same every time.
+//! * [`run`] runs it by the rules of a [`Profile`] and gives an [`RunOutcome`], the same every time.
 //! * [`check`] compares the outcome with what the scenario says was observed, key by key, and
 //!   [`check_locations`] compares where file bytes lie.
 //! * [`compare_designs`] runs it under several designs of failure notification, those that were
@@ -73,20 +73,28 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
+use badrange_core::PageSize;
+
+/// The machine is x86.
+pub(crate) const PAGE: PageSize = PageSize::K4;
+
+/// Bytes of a page.
+pub(crate) const PAGE_SIZE: u64 = PAGE.bytes();
+
 pub use crate::{
     check::{Difference, check, check_locations, compare},
-    compare::{Comparison, DesignReport, EventReport, Missed, Tally, compare_designs},
+    compare::{Comparison, DesignReport, DesignTally, EventReport, Missed, compare_designs},
     kernel::{
         Running,
         design::log::{Cost, Message},
         run,
     },
     outcome::{
-        Access, Action, Around, Call, Cleared, Crash, Effects, EventOutcome, FaultSignal,
-        FilePages, Hex, Notification, Notified, Outcome, OwnerName, PhysBytes, Record, Recovery,
-        Shutdown, Signal, Unmapped,
+        Access, Around, Call, ClearAttempt, Crash, Effects, EventOutcome, FaultSignal, FilePages,
+        Hex, MfResult, Notification, Notified, OwnerName, PhysBytes, Recovery, RmapRecord,
+        RunOutcome, Shutdown, Signal, Unmapped,
     },
-    picture::Layer,
+    picture::DrawnLayer,
     profile::Profile,
     scenario::{
         MAX_DEPTH, MAX_DEVICES, MAX_EVENTS, MAX_EXTENTS, MAX_FILESYSTEMS, MAX_LIST,
@@ -94,6 +102,6 @@ pub use crate::{
         MAX_TOUCHED_PAGES, Scenario, ScenarioError, ScenarioErrorKind,
     },
     storm::StormOutcome,
-    summary::{Distribution, ProfileSummary, Summary},
+    summary::{Distribution, ProfileSummary, SweepSummary},
     sweep::{Sweep, SweepLine},
 };

@@ -11,7 +11,7 @@ mod translate;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use badrange_core::{Leg, PAGE_SIZE, Sector};
+use badrange_core::{Leg, Sector};
 use badrange_pmem::{BadblocksTable, Bus, Provider};
 
 pub(crate) use self::{
@@ -23,6 +23,7 @@ pub(crate) use self::{
     translate::{DaxPages, PmemBytes},
 };
 use crate::{
+    PAGE_SIZE,
     kernel::Quirks,
     scenario::{DeviceKind, FileId, Filesystem, Pmem, Scenario, State},
 };
@@ -60,6 +61,35 @@ pub(crate) struct Machine<'a> {
 /// Who maps a file: (process, index of the map), ascending.
 type Mappers = BTreeMap<FileId, Vec<(usize, usize)>>;
 
+/// The lists are as long as those of the scenario.
+#[expect(clippy::indexing_slicing, reason = "every reference of a scenario leads somewhere")]
+impl Machine<'_> {
+    pub(crate) fn device(&self, device: usize) -> &DeviceState {
+        &self.devices[device]
+    }
+
+    pub(crate) fn device_mut(&mut self, device: usize) -> &mut DeviceState {
+        &mut self.devices[device]
+    }
+
+    pub(crate) fn fs(&self, fs: usize) -> &FsState {
+        &self.filesystems[fs]
+    }
+
+    pub(crate) fn fs_mut(&mut self, fs: usize) -> &mut FsState {
+        &mut self.filesystems[fs]
+    }
+
+    pub(crate) fn process(&self, process: usize) -> &ProcState {
+        &self.processes[process]
+    }
+
+    /// To be changed: the machine gets processes of its own.
+    pub(crate) fn process_mut(&mut self, process: usize) -> &mut ProcState {
+        &mut Arc::make_mut(&mut self.processes)[process]
+    }
+}
+
 impl<'a> Machine<'a> {
     /// The machine before the first event.
     pub(crate) fn new(scenario: &'a Scenario, quirks: Quirks) -> Self {
@@ -95,9 +125,7 @@ impl<'a> Machine<'a> {
                 continue;
             }
             let mounted = self.mount(fs).is_ok();
-            if let Some(state) = self.filesystems.get_mut(fs) {
-                state.shutdown = mounted && what.state == State::Shutdown;
-            }
+            self.fs_mut(fs).shutdown = mounted && what.state == State::Shutdown;
         }
     }
 
@@ -151,7 +179,7 @@ impl<'a> Machine<'a> {
         if !self.is_dax(map.file) {
             return;
         }
-        let Some(state) = self.filesystems.get_mut(fs) else { return };
+        let state = self.fs_mut(fs);
         let entries = Arc::make_mut(&mut state.entries).entry(ino).or_default();
         for (start, end) in &map.huge {
             entries.add_huge(*start..*end);
@@ -182,16 +210,9 @@ impl<'a> Machine<'a> {
     ) -> impl Iterator<Item = (usize, usize, &MapState)> + '_ {
         let places = self.mappers.get(&file).into_iter().flatten();
         places.filter_map(|&(process, index)| {
-            let map = self.processes.get(process)?.maps.get(index)?;
+            let map = self.process(process).maps.get(index)?;
             Some((process, index, &**map))
         })
-    }
-
-    /// A process, to be changed.
-    pub(crate) fn process_mut(&mut self, process: usize) -> Option<&mut ProcState> {
-        // Without a look first, all would be copied for an index that is none.
-        self.processes.get(process)?;
-        Arc::make_mut(&mut self.processes).get_mut(process)
     }
 
     /// Removes pages of a file from all page tables.
@@ -204,11 +225,11 @@ impl<'a> Machine<'a> {
 
     /// Removes pages of a file from one map.
     pub(crate) fn unmap_in(&mut self, process: usize, index: usize, pages: &core::ops::Range<u64>) {
-        let Some(state) = self.processes.get(process) else { return };
+        let state = self.process(process);
         let found = state.maps.get(index).and_then(|map| map.first_present(pages.clone(), false));
         // Maps are shared with other machines: who changes nothing does not ask for one to change.
         if found.is_some() {
-            let state = self.process_mut(process).and_then(|state| state.map_mut(index));
+            let state = self.process_mut(process).map_mut(index);
             let gone = state.map(|map| map.unmap(pages.clone()));
             self.gone.extend(gone.map(|pages| (process, pages)));
         }
@@ -217,9 +238,7 @@ impl<'a> Machine<'a> {
     /// How many pages left page tables of those who live since the last time.
     pub(crate) fn take_gone(&mut self) -> u64 {
         let gone = core::mem::take(&mut self.gone).into_iter();
-        let of_living = gone.filter(|(process, _)| {
-            self.processes.get(*process).is_some_and(|process| process.alive)
-        });
+        let of_living = gone.filter(|(process, _)| self.process(*process).alive);
         // NO-OVERFLOW: bounded by all pages that are mapped.
         of_living.map(|(_, pages)| pages).fold(0, u64::saturating_add)
     }
@@ -232,7 +251,7 @@ impl<'a> Machine<'a> {
                 let crate::scenario::Owner::Inode { ino, file_start, .. } = extent.owner else {
                     continue;
                 };
-                let end = file_start.saturating_add(extent.len) / PAGE_SIZE;
+                let end = file_start.saturating_add(extent.len()) / PAGE_SIZE;
                 let entries = Arc::make_mut(&mut state.entries).get_mut(&ino);
                 if let Some(entries) = entries {
                     entries.remove(file_start.div_ceil(PAGE_SIZE)..end);
@@ -248,11 +267,11 @@ impl<'a> Machine<'a> {
     }
 
     pub(crate) fn pmem(&self, device: usize) -> Option<&'a Pmem> {
-        pmem_of(&self.scenario.devices.get(device)?.kind)
+        pmem_of(&self.scenario.device(device).kind)
     }
 
     pub(crate) fn device_name(&self, device: usize) -> &'a str {
-        self.scenario.devices.get(device).map_or("", |device| &device.name)
+        &self.scenario.device(device).name
     }
 
     /// All tables of bad sectors by name.
@@ -319,8 +338,8 @@ fn mappers(scenario: &Scenario) -> Mappers {
 fn uppers(scenario: &Scenario) -> Vec<Vec<(usize, Leg)>> {
     let mut uppers = vec![Vec::new(); scenario.devices.len()];
     for (upper, device) in scenario.devices.iter().enumerate() {
-        for (leg, lower) in (0..).map(Leg::new).zip(device.kind.below()) {
-            if let Some(list) = uppers.get_mut(*lower) {
+        for (leg, lower) in device.kind.legs() {
+            if let Some(list) = uppers.get_mut(lower) {
                 list.push((upper, leg));
             }
         }

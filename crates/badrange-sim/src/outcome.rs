@@ -58,7 +58,7 @@ impl Serialize for Hex {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Outcome {
+pub struct RunOutcome {
     /// Always `badrange.outcome/1`.
     pub schema: &'static str,
     /// Of the scenario.
@@ -120,7 +120,7 @@ pub struct EventOutcome {
     pub recovery: Option<Vec<Recovery>>,
     /// Attempts to clear poison, in order.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub clear_poison: Option<Vec<Cleared>>,
+    pub clear_poison: Option<Vec<ClearAttempt>>,
     /// What a range, a list or a storm of failures came to, up to where the kernel died if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storm: Option<Box<StormOutcome>>,
@@ -163,15 +163,18 @@ pub enum Crash {
 
 /// What the kernel logged and accounted for a page.
 ///
+/// # Kernel
+/// `enum mf_result`; the other two do not happen here.
+///
 /// # Examples
 /// ```
-/// use badrange_sim::Action;
-/// assert_eq!(serde_json::to_value(Action::Failed)?, "failed");
+/// use badrange_sim::MfResult;
+/// assert_eq!(serde_json::to_value(MfResult::Failed)?, "failed");
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Action {
+pub enum MfResult {
     /// Handled.
     Recovered,
     /// Not handled.
@@ -202,7 +205,7 @@ pub struct Call {
     /// What the call returned.
     pub ret: i64,
     /// What was logged; `None` when nothing was.
-    pub action: Option<Action>,
+    pub action: Option<MfResult>,
     /// The notification and what came of it.
     #[serde(flatten)]
     pub notified: Notified,
@@ -214,7 +217,7 @@ fn without_ret<S: Serializer>(call: &Option<Call>, serializer: S) -> Result<S::O
         pfn: Hex,
         #[serde(serialize_with = "flag_names")]
         flags: MfFlags,
-        action: Option<Action>,
+        action: Option<MfResult>,
         #[serde(flatten)]
         notified: &'a Notified,
     }
@@ -240,7 +243,7 @@ pub struct Notified {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holder: Option<Notification>,
     /// Reverse-map records visited, in order.
-    pub records: Vec<Record>,
+    pub records: Vec<RmapRecord>,
     /// Files acted on, in order.
     pub owners: Vec<FilePages>,
 }
@@ -287,14 +290,14 @@ pub(crate) fn flag_names<S: Serializer>(flags: &MfFlags, serializer: S) -> Resul
 ///
 /// # Examples
 /// ```
-/// use badrange_sim::{OwnerName, Record};
-/// let record = Record::new(0, 16384, OwnerName::Words("static fs metadata".into()));
+/// use badrange_sim::{OwnerName, RmapRecord};
+/// let record = RmapRecord::new(0, 16384, OwnerName::Words("static fs metadata".into()));
 /// assert_eq!(serde_json::to_value(&record)?["owner"], "static fs metadata");
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Record {
+pub struct RmapRecord {
     /// First byte.
     pub start: u64,
     /// Bytes.
@@ -312,7 +315,7 @@ pub struct Record {
     pub unwritten: bool,
 }
 
-impl Record {
+impl RmapRecord {
     /// A record of something that is not part of a file.
     #[must_use]
     pub const fn new(start: u64, len: u64, owner: OwnerName) -> Self {
@@ -608,12 +611,12 @@ impl Recovery {
 ///
 /// # Examples
 /// ```
-/// use badrange_sim::Cleared;
-/// assert_eq!(Cleared::new(4096, 512, -25).ret, -25);
+/// use badrange_sim::ClearAttempt;
+/// assert_eq!(ClearAttempt::new(4096, 512, -25).ret, -25);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Cleared {
+pub struct ClearAttempt {
     /// First byte of physical memory.
     pub phys: Hex,
     /// Bytes.
@@ -622,7 +625,7 @@ pub struct Cleared {
     pub ret: i64,
 }
 
-impl Cleared {
+impl ClearAttempt {
     /// An attempt and what it returned.
     #[must_use]
     pub const fn new(phys: u64, len: u64, ret: i64) -> Self {

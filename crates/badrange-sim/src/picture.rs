@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use badrange_core::{DevOffset, Extent, Run};
+use badrange_core::{Extent, Run};
 
 use crate::{
     Scenario,
@@ -21,7 +21,7 @@ use crate::{
 /// See [`Scenario::layers`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Layer {
+pub struct DrawnLayer {
     /// Unique.
     pub name: String,
     /// What it is, in words.
@@ -55,9 +55,9 @@ impl Scenario {
     /// # Ok::<(), badrange_sim::ScenarioError>(())
     /// ```
     #[must_use]
-    pub fn layers(&self) -> Vec<Layer> {
+    pub fn layers(&self) -> Vec<DrawnLayer> {
         let mut bad = self.bad();
-        let mut layers: Vec<Layer> = Vec::new();
+        let mut layers: Vec<DrawnLayer> = Vec::new();
         for (index, device) in self.devices.iter().enumerate() {
             let kind = match &device.kind {
                 DeviceKind::Pmem(pmem) => {
@@ -67,12 +67,12 @@ impl Scenario {
                 DeviceKind::Dm { .. } => "dm".to_owned(),
             };
             let on = bad.remove(&index).unwrap_or_default();
-            layers.push(Layer {
+            layers.push(DrawnLayer {
                 name: device.name.clone(),
-                what: format!("{kind}, {} bytes", device.size),
+                what: format!("{kind}, {} bytes", device.size()),
                 below: device.kind.below().to_vec(),
-                bad: on.ranges,
                 unlisted: on.unlisted,
+                bad: on.united(),
             });
         }
         for fs in &self.filesystems {
@@ -82,7 +82,7 @@ impl Scenario {
             below.dedup();
             let what = format!("filesystem, {} extents", fs.extents.len());
             let (bad, unlisted) = (Vec::new(), 0);
-            layers.push(Layer { name: fs.name.clone(), what, below, bad, unlisted });
+            layers.push(DrawnLayer { name: fs.name.clone(), what, below, bad, unlisted });
         }
         layers
     }
@@ -92,10 +92,9 @@ impl Scenario {
         let machine = Machine::new(self, Quirks::new(Version::V7_2));
         let mut bad: BTreeMap<usize, Bad> = BTreeMap::new();
         let places = self.events.iter().flat_map(|event| places(&machine, event));
-        for (device, piece) in places.flat_map(|place| pieces(&machine, place)) {
-            bad.entry(device).or_default().add(piece.here());
+        for (device, link) in places.flat_map(|place| pieces(&machine, place)) {
+            bad.entry(device).or_default().add(link.upper());
         }
-        bad.values_mut().for_each(|bad| join(&mut bad.ranges));
         bad
     }
 }
@@ -103,41 +102,28 @@ impl Scenario {
 /// Bad bytes of a device.
 #[derive(Default)]
 struct Bad {
-    ranges: Vec<(u64, u64)>,
+    ranges: Vec<Extent>,
     unlisted: u64,
 }
 
 impl Bad {
     /// Nobody reads more chunks of a stripe than this.
-    const MOST: usize = 1 << 12;
+    const MOST: u64 = 1 << 12;
 
-    fn add(&mut self, run: Run<DevOffset>) {
-        let bytes = |part: Extent<DevOffset>| (part.start().get(), part.len());
+    fn add(&mut self, run: Run) {
         if let Some(all) = run.as_extent() {
-            self.ranges.push(bytes(all));
+            self.ranges.push(all);
             return;
         }
-        let listed = self.ranges.len();
-        self.ranges.extend(run.elements().take(Self::MOST).map(bytes));
-        let listed = self.ranges.len().saturating_sub(listed);
-        let rest = run.count().saturating_sub(u64::try_from(listed).unwrap_or(u64::MAX));
-        self.unlisted = self.unlisted.saturating_add(rest);
+        let listed = run.count().min(Self::MOST);
+        self.ranges.extend((0..listed).filter_map(|index| run.element(index)));
+        self.unlisted = self.unlisted.saturating_add(run.count().saturating_sub(listed));
     }
-}
 
-/// Sorts ranges and joins those that touch.
-fn join(ranges: &mut Vec<(u64, u64)>) {
-    ranges.retain(|(_, len)| *len > 0);
-    ranges.sort_unstable();
-    let mut joined: Vec<(u64, u64)> = Vec::new();
-    for (start, len) in ranges.drain(..) {
-        match joined.last_mut() {
-            Some(last) if start <= last.0.saturating_add(last.1) => {
-                let end = start.saturating_add(len).saturating_sub(last.0);
-                last.1 = last.1.max(end);
-            }
-            Some(_) | None => joined.push((start, len)),
-        }
+    /// (first byte, bytes), ascending; what touches is one.
+    fn united(mut self) -> Vec<(u64, u64)> {
+        self.ranges.sort_unstable();
+        let united = Extent::unite(self.ranges);
+        united.into_iter().map(|part| (part.start().get(), part.len())).collect()
     }
-    *ranges = joined;
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 pub(crate) use self::{
-    device::{Device, DeviceKind, Pmem, Provider, Region, inside},
+    device::{Device, DeviceKind, Pmem, Provider, Region, inside, known},
     event::{Advice, Event, flags},
     filesystem::{Dax, Extent, Filesystem, FsKind, Owner, State},
     process::{Disposition, HUGE, Map, Policy, Process},
@@ -98,6 +98,22 @@ pub struct Scenario {
     pub(crate) events: Vec<Event>,
     pub(crate) expect: Option<Vec<Value>>,
     pub(crate) locations: Vec<Location>,
+}
+
+/// Indices of the lists of a scenario are checked when it is read.
+#[expect(clippy::indexing_slicing, reason = "every reference leads somewhere")]
+impl Scenario {
+    pub(crate) fn device(&self, device: usize) -> &Device {
+        &self.devices[device]
+    }
+
+    pub(crate) fn filesystem(&self, fs: usize) -> &Filesystem {
+        &self.filesystems[fs]
+    }
+
+    pub(crate) fn process(&self, process: usize) -> &Process {
+        &self.processes[process]
+    }
 }
 
 impl Scenario {

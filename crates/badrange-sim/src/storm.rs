@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use badrange_core::{MfFlags, PAGE_SIZE};
+use badrange_core::MfFlags;
 use serde::Serialize;
 
 use crate::{
-    Call, EventOutcome, Shutdown, Signal,
+    Call, EventOutcome, PAGE_SIZE, Shutdown, Signal,
     prng::shuffled,
     scenario::{
         Device, DeviceKind, Event, MAX_STORM_PAGES, Names, ScenarioError,
         ScenarioErrorKind as Kind, flags, inside,
         json::{At, Object},
+        known,
     },
 };
 
@@ -164,8 +165,8 @@ fn storm(
 /// Where a storm strikes: ranges of a device, ranges of memory, or all data of all pmem devices.
 fn areas(object: &Object<'_>, names: &Names, devices: &[Device]) -> Result<Vec<(u64, u64)>> {
     let device = object.optional("device", |at| {
-        let found = devices.get(names.device(at)?);
-        found.and_then(data).ok_or_else(|| at.bad("is not a pmem device"))
+        let found = known(devices, names.device(at)?);
+        data(found).ok_or_else(|| at.bad("is not a pmem device"))
     })?;
     let ranges = object.optional("ranges", |at| {
         let ranges = at.ranges()?;

@@ -46,7 +46,7 @@ impl Distribution {
 /// What the failures of one profile did.
 ///
 /// # Examples
-/// See [`Summary`].
+/// See [`SweepSummary`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ProfileSummary {
@@ -77,19 +77,19 @@ pub struct ProfileSummary {
 ///
 /// # Examples
 /// ```
-/// use badrange_sim::{Profile, Scenario, Summary, Sweep};
+/// use badrange_sim::{Profile, Scenario, SweepSummary, Sweep};
 /// let text = r#"{"schema":"badrange.scenario/1","name":"nobody","profile":"linux-7.2",
 ///   "devices":[{"name":"pmem0","kind":"pmem","phys":"0x100000000","size":"0x20000000",
 ///               "data_offset":"0x200000"}],"events":[]}"#;
 /// let scenario = Scenario::from_str(text, "nobody.json")?;
 /// let sweep = Sweep::new(&scenario, Profile::Linux7_2, 4096)?;
-/// let summary = Summary::of((0..10).map(|seed| sweep.run(seed)));
+/// let summary = SweepSummary::of((0..10).map(|seed| sweep.run(seed)));
 /// assert_eq!(summary.profiles["linux-7.2"].failures, 10);
 /// # Ok::<(), badrange_sim::ScenarioError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Summary {
+pub struct SweepSummary {
     /// Always `badrange.summary/1`.
     pub schema: &'static str,
     /// By profile name.
@@ -108,7 +108,7 @@ struct Columns {
     crashed: u64,
 }
 
-impl Summary {
+impl SweepSummary {
     /// Of all lines, in any order.
     #[must_use]
     pub fn of(lines: impl IntoIterator<Item = SweepLine>) -> Self {
@@ -216,7 +216,7 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-impl fmt::Display for Summary {
+impl fmt::Display for SweepSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, (name, of)) in self.profiles.iter().enumerate() {
             let gap = if i == 0 { "" } else { "\n" };

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use badrange_core::{DevOffset, Extent, PAGE_SIZE};
+use badrange_core::{DevOffset, Extent};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Profile, Scenario, ScenarioError, ScenarioErrorKind as Kind,
+    PAGE_SIZE, Profile, Scenario, ScenarioError, ScenarioErrorKind as Kind,
     kernel::{
         Ready,
         design::{
@@ -121,8 +121,10 @@ impl<'a> Sweep<'a> {
     pub fn run(&self, seed: u64) -> SweepLine {
         let (device, start) = self.place(seed);
         let machine = self.ready.machine();
-        let phys = machine.phys(device, start).unwrap_or(0);
-        let area = frames(phys, self.bad_len).unwrap_or((0, 1));
+        let phys = machine.phys(device, start);
+        let area = phys.and_then(|phys| frames(phys, self.bad_len));
+        debug_assert!(area.is_some(), "a place is on a pmem device, which is memory");
+        let area = area.unwrap_or_default();
         let happened = self.ready.fail(Storm::in_order(area));
         let (owners, missed) = self.owners(device, start, &happened.told);
         let counts = &happened.counts;
@@ -158,6 +160,7 @@ impl<'a> Sweep<'a> {
             // NO-OVERFLOW: it is not less.
             left = left.wrapping_sub(places);
         }
+        debug_assert!(left == 0, "all places are those of the devices");
         (0, 0)
     }
 
@@ -173,8 +176,7 @@ impl<'a> Sweep<'a> {
         let (mut owners, mut missed) = (Files::new(), Files::new());
         for (key, sums) in marked.sums(machine).filter(|(_, sums)| sums.bad > 0) {
             let Key::Extent { fs, index } = key else { continue };
-            let state = machine.filesystems.get(fs);
-            let extent = state.and_then(|state| state.extents.get(index));
+            let extent = machine.fs(fs).extents.get(index);
             if let Some(Owner::Inode { ino, .. }) = extent.map(|extent| extent.owner) {
                 owners.insert((fs, ino));
                 missed.extend((sums.untold > 0).then_some((fs, ino)));

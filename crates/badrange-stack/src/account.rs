@@ -1,136 +1,163 @@
 //! Who said what about which bytes of one event. Allocates nothing while that is little.
 
-use badrange_core::{Cover, Extent, Join, Outcome, PAGE_SIZE, Pfn, PhysAddr, ReportOffset, Run};
+use badrange_core::{Cover, Extent, Flow, Granules, Link, Outcome, PageSize, Pfn, Run, Sink};
 use smallvec::SmallVec;
 
-use crate::State;
+use crate::topology::Device;
 
-pub(crate) type Said = (Run<ReportOffset>, Outcome);
-pub(crate) type Saids = SmallVec<[Said; FEW]>;
-pub(crate) type States = SmallVec<[(Run<ReportOffset>, State); FEW]>;
-pub(crate) type Pages = SmallVec<[Run<Pfn>; FEW]>;
+pub(crate) type States = SmallVec<[(Run, Outcome); 4]>;
+pub(crate) type PageRuns = SmallVec<[Granules; 4]>;
 
-/// As many answers as are kept and resolved in place.
-const FEW: usize = 4;
-
-/// The account of one event.
+/// What one device knows of an event: its own bytes, and what was answered for them.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
-    said: Saids,
+    said: Cover<Outcome>,
 }
 
 impl Account {
-    /// Enters one holder's answer: what it settled, and its answer for every byte besides.
-    pub(crate) fn enter(&mut self, origin: Run<ReportOffset>, answer: Outcome, settled: &[Said]) {
-        settled.iter().for_each(|(run, outcome)| self.add(*run, *outcome));
-        if settled.is_empty() {
-            return self.add(origin, answer);
-        }
-        each_state(origin.span(), settled, &mut |part, said| {
-            if said.is_none() {
-                part.overlaps(&origin).for_each(|rest| self.add(rest, answer));
-            }
-        });
+    /// Enters an answer for bytes of the device.
+    pub(crate) fn enter(&mut self, run: Run, outcome: Outcome) {
+        self.said.add(run, outcome);
     }
 
-    fn add(&mut self, run: Run<ReportOffset>, outcome: Outcome) {
-        enter_next(&mut self.said, run, outcome);
-    }
-
-    /// Every byte's final state, of a report of `window`.
-    pub(crate) fn settle(&self, window: Extent<ReportOffset>, states: &mut States) {
-        each_state(window, &self.said, &mut |run, said| {
-            let state = State::of(said);
+    /// The final state of every byte of `window`.
+    pub(crate) fn states(&self, window: Extent, states: &mut States) {
+        self.said.resolve(window, &mut |run, said| {
+            let state = said.unwrap_or(Outcome::Nothing); // nobody answered for it
             let last = states.last_mut().filter(|(_, s)| *s == state);
-            match last.and_then(|(last, _)| Some((joined(*last, run)?, last))) {
-                Some((both, last)) => *last = both,
+            match last
+                .and_then(|(last, _)| Some((last.as_extent()?.union(run.as_extent()?)?, last)))
+            {
+                Some((both, last)) => *last = both.into(),
                 None => states.push((run, state)),
             }
         });
     }
-}
 
-/// Enters an answer after others. What continues or repeats the one before is merged into it: so
-/// that a holder that settles a million neighbours, one by one, says one thing.
-pub(crate) fn enter_next(said: &mut Saids, run: Run<ReportOffset>, outcome: Outcome) {
-    let run = run.as_extent().map_or(run, Run::from);
-    let last = said.last_mut().filter(|(_, before)| *before == outcome);
-    match last.and_then(|(last, _)| Some((joined(*last, run)?, last))) {
-        Some((both, last)) => *last = both,
-        None => said.push((run, outcome)),
+    /// What of `window` was entered at all and nobody handled.
+    fn unhandled(&self, window: Extent, runs: &mut SmallVec<[Run; 4]>) {
+        self.said.resolve(window, &mut |run, said| {
+            runs.extend(said.filter(|outcome| outcome.falls_back()).map(|_| run));
+        });
     }
 }
 
-type Sink<'s> = dyn FnMut(Run<ReportOffset>, Option<Outcome>) + 's;
+/// Hands on what a holder said of each reported byte of `part`: what it settled, and its answer for
+/// every byte besides.
+pub(crate) fn each_answer(
+    part: Run,
+    answer: Outcome,
+    settled: &Cover<Outcome>,
+    sink: Sink<'_, (Run, Outcome)>,
+) -> Flow {
+    if settled.is_empty() {
+        return sink((part, answer));
+    }
+    settled.entries().try_for_each(|(run, outcome)| {
+        // What was settled lies in the part.
+        sink((run, outcome))
+    })?;
+    let mut rest: SmallVec<[Run; 4]> = SmallVec::new();
+    settled.resolve(part.span(), &mut |run, said| rest.extend(said.is_none().then_some(run)));
+    rest.into_iter().try_for_each(|gap| gap.overlaps(&part).try_for_each(|run| sink((run, answer))))
+}
 
-/// Emits disjoint runs that cover `window` exactly, in order, each with the join of what was said
-/// about it.
-fn each_state(window: Extent<ReportOffset>, said: &[Said], sink: &mut Sink<'_>) {
-    if said.len() > FEW || said.iter().any(|(run, _)| run.as_extent().is_none()) {
-        let mut cover = Cover::new();
-        said.iter().for_each(|(run, outcome)| cover.add(*run, *outcome));
-        return cover.resolve(window).into_iter().for_each(|(run, said)| sink(run, said));
+/// The account of a device with pages that the event reached from below.
+#[derive(Debug)]
+pub(crate) struct PageAccount {
+    pub(crate) device: badrange_core::DeviceId,
+    /// Reported bytes and bytes of this device.
+    pub(crate) arrivals: SmallVec<[Link; 2]>,
+    pub(crate) account: Account,
+}
+
+impl PageAccount {
+    pub(crate) fn new(device: &Device) -> Self {
+        let (arrivals, account) = (SmallVec::new(), Account::default());
+        Self { device: device.id, arrivals, account }
     }
-    if let [] | [_] = said {
-        return one_state(window, said.first(), sink);
+
+    /// Notes bytes that arrived, and that nobody has answered for.
+    pub(crate) fn arrive(&mut self, link: &Link) {
+        self.arrivals.push(*link);
+        self.account.enter(link.upper(), Outcome::Nothing);
     }
-    // Every start and end, and the window's own.
-    let mut cuts: SmallVec<[ReportOffset; 2 * FEW + 2]> = SmallVec::new();
-    let spans = said.iter().filter_map(|(run, _)| run.span().intersect(window));
-    spans.chain([window]).for_each(|span| cuts.extend([span.start(), span.end()]));
-    cuts.sort_unstable();
-    for (start, end) in cuts.iter().zip(cuts.iter().skip(1)) {
-        if let Ok(part) = Extent::from_bounds(*start, *end) {
-            let about = said.iter().filter(|(run, _)| run.contains(part.start()));
-            sink(part.into(), about.map(|(_, outcome)| *outcome).reduce(Join::join));
+
+    /// From the first byte that arrived to the last.
+    pub(crate) fn window(&self) -> Option<Extent> {
+        self.arrivals.iter().map(|link| link.upper().span()).reduce(Extent::hull)
+    }
+
+    /// The reported bytes that runs of this device stand for, which are disjoint and ordered by first
+    /// byte.
+    pub(crate) fn reported(&self, runs: &[Run], sink: &mut dyn FnMut(Run)) {
+        let plain = are_plain(runs);
+        for link in &self.arrivals {
+            let reach = reached(runs, plain, link.upper().span());
+            for part in reach.iter().flat_map(|run| run.overlaps(&link.upper())) {
+                let reported = link.of_upper(part);
+                debug_assert!(reported.is_some(), "an overlap lies in both runs");
+                reported.into_iter().for_each(|reported| sink(reported.lower()));
+            }
         }
     }
 }
 
-/// The same where at most one thing was said, about an extent: nearly every event.
-fn one_state(window: Extent<ReportOffset>, said: Option<&Said>, sink: &mut Sink<'_>) {
-    let about = said.and_then(|(run, outcome)| Some((run.span().intersect(window)?, *outcome)));
-    let Some((part, outcome)) = about else { return sink(window.into(), None) };
-    let (before, after) = window.without(part);
-    before.into_iter().for_each(|before| sink(before.into(), None));
-    sink(part.into(), Some(outcome));
-    after.into_iter().for_each(|after| sink(after.into(), None));
+/// Whether all are single extents.
+pub(crate) fn are_plain(runs: &[Run]) -> bool {
+    runs.iter().all(|run| run.count() == 1)
 }
 
-/// Two contiguous runs that overlap or touch, as one.
-fn joined(a: Run<ReportOffset>, b: Run<ReportOffset>) -> Option<Run<ReportOffset>> {
-    Some(a.as_extent()?.union(b.as_extent()?)?.into())
+/// Those of ordered and disjoint runs that may have bytes of `span`: exactly those that do where all
+/// are plain extents.
+pub(crate) fn reached(runs: &[Run], plain: bool, span: Extent) -> &[Run] {
+    let to = runs.partition_point(|run| run.first().start() < span.end());
+    let from = match plain {
+        true => runs.partition_point(|run| run.first().end() <= span.start()),
+        false => 0, // a run that begins early may reach far
+    };
+    runs.get(from..to).unwrap_or_default() // not reached: the first cut is not behind the second
 }
 
-/// The pages that the remainder of a report of `bad` touches: disjoint, ascending.
-pub(crate) fn remainder_pages(bad: Extent<PhysAddr>, states: &States, pages: &mut Pages) {
-    let remainder = states.iter().filter(|(_, s)| s.falls_back());
-    let remainder = remainder.filter_map(|(r, _)| r.rebase(ReportOffset::new(0), bad.start()));
-    if remainder.clone().any(|run| run.as_extent().is_none()) {
-        return pages.extend(strided_pages(bad, remainder));
+/// The unhandled bytes of `window`, and the pages that they touch: disjoint, ascending.
+pub(crate) fn fallen(
+    account: &Account,
+    window: Extent,
+    size: PageSize,
+) -> (SmallVec<[Run; 4]>, PageRuns) {
+    let mut runs = SmallVec::new();
+    account.unhandled(window, &mut runs);
+    let pages = pages_of(&runs, window, size);
+    (runs, pages)
+}
+
+/// The pages that runs touch, of which none lies outside of `window`: disjoint, ascending.
+pub(crate) fn pages_of(runs: &[Run], window: Extent, size: PageSize) -> PageRuns {
+    if runs.iter().any(|run| run.as_extent().is_none()) {
+        return strided_pages(runs, window, size);
     }
-    for next in remainder.map(|run| run.span().containing_pages()) {
-        // Ascending and disjoint bytes share a page at most with the neighbour.
-        match pages.last_mut().and_then(|last| Some((last.span().union(next)?, last))) {
-            Some((both, last)) => *last = both.into(),
-            None => pages.push(next.into()),
+    let mut pages = PageRuns::new();
+    let mut extents: SmallVec<[Extent; 4]> = runs.iter().map(Run::span).collect();
+    extents.sort_unstable();
+    for extent in extents {
+        let next = Granules::containing(extent, size);
+        let last = pages.last_mut();
+        let both =
+            last.and_then(|last| Some((last.frames().span().union(next.frames().span())?, last)));
+        match both {
+            Some((both, last)) => *last = Granules::new(both.into(), size),
+            None => pages.push(next),
         }
     }
+    pages
 }
 
-fn strided_pages(bad: Extent<PhysAddr>, remainder: impl Iterator<Item = Run<PhysAddr>>) -> Pages {
-    let mut cover = Cover::new();
-    remainder.for_each(|run| run.containing_pages(&mut |run| cover.add(run, ())));
-    let covered = cover.resolve(bad.containing_pages());
-    covered.into_iter().filter(|(_, said)| said.is_some()).map(|(run, _)| run).collect()
-}
-
-/// Bytes in all of these pages.
-pub(crate) fn page_bytes(pages: &Pages) -> u64 {
-    // NO-OVERFLOW: disjoint pages of a 64-bit space.
-    pages.iter().map(|run| run.total_len().wrapping_mul(PAGE_SIZE)).fold(0, u64::wrapping_add)
+fn strided_pages(runs: &[Run], window: Extent, size: PageSize) -> PageRuns {
+    let mut cover: Cover<(), Pfn> = Cover::new();
+    runs.iter().for_each(|run| run.containing_frames(size, &mut |run| cover.add(run, ())));
+    let all = Granules::containing(window, size).frames().span();
+    cover.within(all).into_iter().map(|frames| Granules::new(frames, size)).collect()
 }
 
 #[cfg(test)]
-#[cfg(not(any(loom, shuttle)))]
 mod tests;

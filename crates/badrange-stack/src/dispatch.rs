@@ -1,74 +1,49 @@
-//! One event on its way: from where it was reported to everybody above.
+//! One event: the walk, the calls on it, and the account of what they answered.
 
 use core::{cell::RefCell, ops::ControlFlow};
 
 use badrange_core::{
-    Context, Corruption, DevOffset, DeviceId, Extent, Fallback, Hop, Leg, MfFlags, Outcome,
-    PhysAddr, Piece, ReportOffset, Run, Space,
+    Context, Corruption, Cover, Extent, Flow, Granules, Hop, Link, MfFlags, Outcome, Run,
 };
 use smallvec::SmallVec;
 
 use crate::{
-    HolderId, Observer, Report, Step,
-    account::{Account, Saids, enter_next, page_bytes, remainder_pages},
+    Observer, Report, Step,
+    account::{Account, PageAccount, PageRuns, each_answer, fallen, pages_of},
     report::Counts,
     stack::Inner,
     sync::{Arc, InCallback, caught},
-    table::{Above, HolderSlot, Table},
-    topology::{Below, Device, Topology},
+    table::HolderSlot,
+    topology::{Device, Pages, Topology},
+    walk::{Frame, Unfollowed, Walk, Walker},
 };
 
-/// Where a failure enters the stack.
-pub(crate) enum Entrance<'a> {
-    Memory { bad: Extent<PhysAddr>, fallback: &'a dyn Fallback },
-    Device { device: DeviceId, bad: Extent<DevOffset> },
-}
-
-impl Entrance<'_> {
-    fn len(&self) -> u64 {
-        match self {
-            Self::Memory { bad, .. } => bad.len(),
-            Self::Device { bad, .. } => bad.len(),
-        }
-    }
-}
-
-/// Walks one event through one picture of the stack and settles the account.
+/// Walks one event through one snapshot of the stack and settles the accounts.
 pub(crate) fn run(
     inner: &Inner,
-    picture: &Topology,
-    entrance: Entrance<'_>,
+    topology: &Topology,
+    device: &Device,
+    asked: Extent,
     flags: MfFlags,
     observer: &mut dyn Observer,
 ) -> Report {
-    let _span = span(&entrance, flags);
-    let event = Event {
-        inner,
-        picture,
-        flags,
-        watched: observer.watches() || cfg!(feature = "tracing"),
-        state: RefCell::new(State {
-            account: Account::default(),
-            counts: Counts::default(),
-            observer,
-        }),
+    let _span = span(device, asked, flags);
+    let (inside, outside) = match device.extent.intersect(asked) {
+        Some(inside) if inside == asked => (Some(inside), None),
+        // Devices begin at zero, so that nothing lies before one.
+        inside => (inside, asked.split_at(device.extent.end()).1),
     };
-    // Filled in where it is: it is large.
-    let mut report = Report::new(entrance.len());
-    match entrance {
-        Entrance::Device { device, bad } => {
-            event.begin(|event| {
-                picture.device(device).map_or(ControlFlow::Continue(()), |on| {
-                    event.arrive(on, &Piece::report(bad), None)
-                })
-            });
-            event.settle(&mut report);
-        }
-        Entrance::Memory { bad, fallback } => {
-            event.begin(|event| event.climb(&picture.memory, &Piece::report(bad), None));
-            event.settle(&mut report);
-            event.fail_pages(bad, fallback, &mut report);
-        }
+    let mut report = Report::new(asked, outside);
+    if let Some(bad) = inside {
+        let event = Event {
+            inner,
+            flags,
+            nested: InCallback::depth(inner.key()),
+            watched: observer.watches() || cfg!(feature = "tracing"),
+            state: RefCell::new(State::new(observer)),
+        };
+        event.climb(topology, device, bad);
+        event.settle(topology, device, bad, &mut report);
     }
     log_end(&report);
     report
@@ -77,183 +52,158 @@ pub(crate) fn run(
 /// An event in flight.
 struct Event<'e> {
     inner: &'e Inner,
-    picture: &'e Topology,
     flags: MfFlags,
+    /// Callbacks of this stack that the event was reported from inside of.
+    nested: usize,
     /// Whether steps are made at all.
     watched: bool,
-    /// Borrowed for moments only, never while calling out.
+    /// Borrowed for moments only, never while calling a mapping, a holder or a fallback.
     state: RefCell<State<'e>>,
 }
 
 /// Who said what, what it cost, and who watches.
 struct State<'e> {
+    /// Of the device that the failure was reported on.
     account: Account,
+    /// Of the devices with pages above it.
+    above: SmallVec<[PageAccount; 1]>,
     counts: Counts,
     observer: &'e mut dyn Observer,
 }
 
-/// A device on the way of a piece, with the devices below it.
-#[derive(Clone, Copy)]
-struct Frame<'f> {
-    device: &'f Device,
-    piece: &'f Piece<DevOffset>,
-    below: Option<&'f Self>,
-    depth: usize,
-}
-
-/// A space in which a piece can climb: the two differ only in what the observer is shown.
-trait Level: Space {
-    fn told(holder: HolderId, piece: Piece<Self>, outcome: Outcome, depth: usize) -> Step;
-
-    /// Carries the piece through the device's mapping, from this level.
-    fn through(
-        device: &Device,
-        leg: Leg,
-        piece: &Piece<Self>,
-        sink: &mut dyn FnMut(Piece<DevOffset>) -> ControlFlow<()>,
-    ) -> ControlFlow<()>;
-}
-
-impl Level for DevOffset {
-    fn told(holder: HolderId, piece: Piece, outcome: Outcome, depth: usize) -> Step {
-        Step::Told { depth, holder, piece, outcome }
+impl<'e> State<'e> {
+    fn new(observer: &'e mut dyn Observer) -> Self {
+        let (account, above) = (Account::default(), SmallVec::new());
+        Self { account, above, counts: Counts::default(), observer }
     }
 
-    fn through(
-        device: &Device,
-        leg: Leg,
-        piece: &Piece<Self>,
-        sink: &mut dyn FnMut(Piece<Self>) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        match &device.below {
-            Below::Devices { mapping, .. } => mapping.rmap_run(leg, piece, sink),
-            Below::Nothing | Below::Memory(_) => ControlFlow::Continue(()),
+    /// Enters an answer for reported bytes that reached the device of a frame, in every account on
+    /// the way there.
+    fn enter(&mut self, on: &Frame<'_>, reported: Run, outcome: Outcome) -> Flow {
+        self.account.enter(reported, outcome);
+        for frame in on.way().filter(|frame| frame.depth > 0 && frame.device.pages.is_some()) {
+            let account = &mut self.page_account(frame.device).account;
+            // Reported bytes are kept joined, across elements that lie apart on the way.
+            reported.overlaps(&frame.link.lower()).try_for_each(|part| {
+                let Some(here) = frame.link.of_lower(part) else {
+                    return badrange_core::bug!("bytes above stem from the bytes below them");
+                };
+                account.enter(here.upper(), outcome);
+                ControlFlow::Continue(())
+            })?;
         }
-    }
-}
-
-impl Level for PhysAddr {
-    fn told(holder: HolderId, piece: Piece<Self>, outcome: Outcome, _: usize) -> Step {
-        Step::ToldMemory { holder, piece, outcome }
-    }
-
-    fn through(
-        device: &Device,
-        leg: Leg,
-        piece: &Piece<Self>,
-        sink: &mut dyn FnMut(Piece<DevOffset>) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        match &device.below {
-            Below::Memory(mapping) => mapping.rmap_run(leg, piece, sink),
-            Below::Nothing | Below::Devices { .. } => ControlFlow::Continue(()),
-        }
-    }
-}
-
-impl<'e> Event<'e> {
-    /// Climbs, unless callbacks report failures from inside callbacks too deeply.
-    fn begin(&self, climb: impl FnOnce(&Self) -> ControlFlow<()>) {
-        let nested = InCallback::depth(self.inner.key());
-        if nested > self.inner.limits.nesting || climb(self).is_break() {
-            self.state.borrow_mut().counts.cut_short = true;
-        }
-    }
-
-    /// Tells everything above an address space about a piece of it.
-    fn climb<S: Level>(
-        &self,
-        table: &Table<S>,
-        piece: &Piece<S>,
-        frame: Option<&Frame<'_>>,
-    ) -> ControlFlow<()> {
-        table.overlapping(piece.here().span(), &mut |entry| {
-            if entry.range.contains_extent(piece.here().span()) {
-                return self.go(&entry.above, piece, frame);
-            }
-            piece.clip(entry.range).try_for_each(|part| self.go(&entry.above, &part, frame))
-        })
-    }
-
-    fn go<S: Level>(
-        &self,
-        above: &Above<S>,
-        piece: &Piece<S>,
-        frame: Option<&Frame<'_>>,
-    ) -> ControlFlow<()> {
-        match above {
-            Above::Holder(slot) => self.tell(slot, *piece, frame),
-            Above::Device { index, leg } => self.enter(*index, *leg, piece, frame),
-        }
-    }
-
-    /// Carries a piece through a device's mapping, into the device.
-    fn enter<S: Level>(
-        &self,
-        index: u32,
-        leg: Leg,
-        piece: &Piece<S>,
-        frame: Option<&Frame<'_>>,
-    ) -> ControlFlow<()> {
-        let second = mutant!("load_twice").then(|| self.inner.picture());
-        let picture = second.as_deref().unwrap_or(self.picture);
-        let Some(device) = picture.slot(index) else { return ControlFlow::Continue(()) };
-        S::through(device, leg, piece, &mut |above| self.arrive(device, &above, frame))
-    }
-
-    fn arrive(
-        &self,
-        device: &Device,
-        piece: &Piece<DevOffset>,
-        below: Option<&Frame<'_>>,
-    ) -> ControlFlow<()> {
-        let depth = below.map_or(0, |f| f.depth.saturating_add(1));
-        self.spend(|counts| &mut counts.arrived)?;
-        self.show(|| {
-            let name = Arc::clone(&device.name);
-            Step::Arrived { depth, device: device.id, name, piece: *piece }
-        });
-        let frame = Frame { device, piece, below, depth };
-        self.climb(&device.table, piece, Some(&frame))
-    }
-
-    /// Calls one holder, unless its registration has ended meanwhile.
-    fn tell<S: Level>(
-        &self,
-        slot: &HolderSlot<S>,
-        piece: Piece<S>,
-        frame: Option<&Frame<'_>>,
-    ) -> ControlFlow<()> {
-        let Some(inside) = slot.gate.enter() else { return ControlFlow::Continue(()) };
-        self.spend(|counts| &mut counts.told)?;
-        let call = Call { frame, settled: RefCell::new(Saids::new()) };
-        let what = Corruption::new(piece, self.flags, &call);
-        let answer = caught(|| {
-            let _callback = InCallback::enter(self.inner.key());
-            slot.holder.corrupted_range(&what)
-        });
-        // Before the observer hears of it, who may well end this very registration.
-        drop(inside);
-        let outcome = answer.unwrap_or(Outcome::NotSupported);
-        let mut state = self.state.borrow_mut();
-        state.account.enter(piece.origin(), outcome, &call.settled.borrow());
-        state.counts.panicked = state.counts.panicked.saturating_add(u64::from(answer.is_none()));
-        drop(state);
-        if answer.is_none() {
-            self.show(|| Step::Panicked { holder: slot.id });
-        }
-        let depth = frame.map_or(0, |f| f.depth.saturating_add(1));
-        self.show(|| S::told(slot.id, piece, outcome, depth));
         ControlFlow::Continue(())
     }
 
-    /// Counts a piece; breaks off when the event has used up its pieces.
-    fn spend(&self, count: fn(&mut Counts) -> &mut u64) -> ControlFlow<()> {
-        let counts = &mut self.state.borrow_mut().counts;
-        if counts.arrived.saturating_add(counts.told) >= self.inner.limits.pieces {
-            return ControlFlow::Break(());
+    fn page_account(&mut self, device: &Device) -> &mut PageAccount {
+        // Depth first: mostly the last one.
+        let known = self.above.iter().rposition(|account| account.device == device.id);
+        let at = known.unwrap_or_else(|| {
+            self.above.push(PageAccount::new(device));
+            self.above.len().saturating_sub(1)
+        });
+        #[expect(clippy::indexing_slicing, reason = "found, or just pushed")]
+        &mut self.above[at]
+    }
+}
+
+impl Walker for Event<'_> {
+    fn arrived(&self, at: &Frame<'_>) -> Flow {
+        let mut state = self.state.borrow_mut();
+        state.counts.arrived = state.counts.arrived.saturating_add(1);
+        if at.depth > 0 && at.device.pages.is_some() {
+            state.page_account(at.device).arrive(at.link);
         }
-        let count = count(counts);
+        drop(state);
+        self.show(|| Step::Arrived {
+            depth: at.depth,
+            device: at.device.id,
+            name: Arc::clone(&at.device.name),
+            asked: at.link.lower(),
+            here: at.link.upper(),
+        });
+        ControlFlow::Continue(())
+    }
+
+    /// Calls one holder, unless its registration has ended meanwhile.
+    fn registered(&self, on: &Frame<'_>, slot: &HolderSlot, parts: &[Link]) -> Flow {
+        let Some(inside) = slot.gate.enter() else { return ControlFlow::Continue(()) };
+        let calls: SmallVec<[Call<'_>; 3]> = parts.iter().map(|part| Call::new(on, part)).collect();
+        let what: SmallVec<[Corruption<'_>; 3]> =
+            calls.iter().map(|call| Corruption::new(call.part.upper(), self.flags, call)).collect();
+        let mut answers: SmallVec<[Outcome; 3]> = SmallVec::new();
+        let ended = caught(|| {
+            let _callback = InCallback::enter(self.inner.key());
+            match what.as_slice() {
+                [one] => answers.push(slot.holder.corrupted_range(one)),
+                all => slot.holder.corrupted_ranges(all, &mut |answer| answers.push(answer)),
+            }
+        });
+        drop(what);
+        // Before the observer hears of it, who may well end this very registration.
+        drop(inside);
+        if ended.is_none() {
+            let mut state = self.state.borrow_mut();
+            state.counts.panicked = state.counts.panicked.saturating_add(1);
+            drop(state);
+            self.show(|| Step::Panicked { holder: slot.id });
+        }
+        // What got no answer is not supported: a holder that panicked said nothing of the rest.
+        let answers = answers.into_iter().chain(core::iter::repeat(Outcome::NotSupported));
+        calls
+            .into_iter()
+            .zip(answers)
+            .try_for_each(|(call, answer)| self.answered(call, slot, answer))
+    }
+
+    fn unfollowed(&self, on: &Frame<'_>, part: &Link, why: Unfollowed) -> Flow {
+        let mut state = self.state.borrow_mut();
+        let count = match why {
+            Unfollowed::Broken(_) => &mut state.counts.broken,
+            Unfollowed::Routes | Unfollowed::Pieces => &mut state.counts.overrouted,
+        };
         *count = count.saturating_add(1);
+        state.enter(on, part.lower(), Outcome::NotSupported)?;
+        drop(state);
+        self.show(|| Step::Unfollowed { depth: on.depth, here: part.upper(), why });
+        ControlFlow::Continue(())
+    }
+}
+
+impl Event<'_> {
+    /// Walks, unless callbacks report failures from inside callbacks too deeply. When the walk did
+    /// not come to its end, nobody knows who else has the bytes: none of them counts as handled.
+    fn climb(&self, topology: &Topology, device: &Device, bad: Extent) {
+        let walk = Walk::new(topology, &self.inner.limits, self);
+        let ended =
+            self.nested <= self.inner.limits.nesting && walk.from(device, bad.into()).is_continue();
+        if !ended {
+            let mut state = self.state.borrow_mut();
+            state.counts.cut_short = true;
+            state.account.enter(bad.into(), Outcome::NotSupported);
+            for above in &mut state.above {
+                let arrivals = above.arrivals.iter();
+                arrivals.for_each(|link| above.account.enter(link.upper(), Outcome::NotSupported));
+            }
+        }
+    }
+
+    /// Enters what a holder said of one part.
+    fn answered(&self, call: Call<'_>, slot: &HolderSlot, answer: Outcome) -> Flow {
+        let (on, part, settled) = (call.on, call.part, call.settled.into_inner());
+        let mut state = self.state.borrow_mut();
+        state.counts.notified = state.counts.notified.saturating_add(1);
+        each_answer(part.lower(), answer, &settled, &mut |(reported, outcome)| {
+            state.enter(on, reported, outcome)
+        })?;
+        drop(state);
+        self.show(|| Step::Notified {
+            depth: on.depth.saturating_add(1),
+            holder: slot.id,
+            asked: part.lower(),
+            here: part.upper(),
+            outcome: answer,
+        });
         ControlFlow::Continue(())
     }
 
@@ -266,70 +216,134 @@ impl<'e> Event<'e> {
         self.state.borrow_mut().observer.step(step);
     }
 
-    /// Every byte's final state.
-    fn settle(&self, report: &mut Report) {
-        let state = self.state.borrow();
-        if let Ok(window) = Extent::new(ReportOffset::new(0), report.len) {
-            state.account.settle(window, &mut report.states);
+    /// Every byte's final state; then the last resorts, the topmost device first.
+    fn settle(&self, topology: &Topology, device: &Device, bad: Extent, report: &mut Report) {
+        let mut above = core::mem::take(&mut self.state.borrow_mut().above);
+        self.state.borrow().account.states(bad, &mut report.states);
+        if above.len() > 1 {
+            // Several on one level: in the order in which the event reached them.
+            above.sort_by_cached_key(|pages| core::cmp::Reverse(topology.depth(pages.device)));
         }
-        report.counts = state.counts;
+        if self.has_last_resort() {
+            for account in &above {
+                let pages = topology.device(account.device).and_then(|d| d.pages.as_ref());
+                if let (Some(pages), Some(window)) = (pages, account.window()) {
+                    self.fail_pages_above(pages, account, window, report);
+                }
+            }
+            if let Some(pages) = &device.pages {
+                self.fail_own_pages(device, pages, bad, report);
+            }
+        }
+        report.counts = Counts { widened: report.counts.widened, ..self.state.borrow().counts };
     }
 
-    /// Fallback on the remainder's pages, then unmapping of all.
-    fn fail_pages(&self, bad: Extent<PhysAddr>, fallback: &dyn Fallback, report: &mut Report) {
-        if self.flags.contains(MfFlags::MEM_PRE_REMOVE) {
-            return;
+    /// A removal poisons nothing. And a fallback that reports failures from which it is called again
+    /// ends, too: one level after the holders.
+    fn has_last_resort(&self) -> bool {
+        !self.flags.contains(MfFlags::MEM_PRE_REMOVE)
+            && self.nested <= self.inner.limits.nesting.saturating_add(1)
+    }
+
+    /// The last resort of a device that the event reached.
+    fn fail_pages_above(
+        &self,
+        pages: &Pages,
+        account: &PageAccount,
+        window: Extent,
+        report: &mut Report,
+    ) {
+        let (runs, fallen) = fallen(&account.account, window, pages.size);
+        account.reported(&runs, &mut |reported| report.fell_back.add(reported, ()));
+        let arrived: SmallVec<[Run; 4]> = account.arrivals.iter().map(Link::upper).collect();
+        let all = pages_of(&arrived, window, pages.size);
+        self.fail_pages(account.device, pages, &runs, fallen, all, report);
+    }
+
+    /// The last resort of the device that the failure was reported on.
+    fn fail_own_pages(&self, device: &Device, pages: &Pages, bad: Extent, report: &mut Report) {
+        let runs: SmallVec<[Run; 4]> = report.remainder().collect();
+        let fallen = pages_of(&runs, bad, pages.size);
+        runs.iter().for_each(|run| report.fell_back.add(*run, ()));
+        let all = core::iter::once(Granules::containing(bad, pages.size)).collect();
+        self.fail_pages(device.id, pages, &runs, fallen, all, report);
+    }
+
+    /// Fallback on the pages of what nobody handled, then unmapping of all that failed.
+    fn fail_pages(
+        &self,
+        device: badrange_core::DeviceId,
+        pages: &Pages,
+        runs: &[Run],
+        fallen: PageRuns,
+        all: PageRuns,
+        report: &mut Report,
+    ) {
+        let bytes = runs.iter().map(Run::total_len).fold(0, u64::saturating_add);
+        let held = fallen.iter().map(Granules::bytes).fold(0, u64::saturating_add);
+        let widened = &mut report.counts.widened;
+        *widened = widened.saturating_add(held.saturating_sub(bytes));
+        for pages_run in fallen {
+            self.call(|| pages.fallback.memory_failure_run(pages_run, self.flags));
+            report.fallback.push((device, pages_run));
+            self.show(|| Step::FellBack { device, pages: pages_run });
         }
-        remainder_pages(bad, &report.states, &mut report.fallback);
-        let widened = page_bytes(&report.fallback).saturating_sub(report.remainder_bytes());
-        report.counts.widened = widened;
-        for pages in &report.fallback {
-            fallback.memory_failure_run(*pages, self.flags);
-            self.show(|| Step::FellBack { pages: *pages });
+        for pages_run in all {
+            self.call(|| pages.fallback.unmap(pages_run));
+            self.show(|| Step::Unmapped { device, pages: pages_run });
         }
-        let pages = Run::from(bad.containing_pages());
-        fallback.unmap(pages);
-        self.show(|| Step::Unmapped { pages });
+    }
+
+    /// Calls a fallback; one that panics is counted.
+    fn call(&self, call: impl FnOnce()) {
+        let call = || {
+            let _callback = InCallback::enter(self.inner.key());
+            call();
+        };
+        if caught(call).is_none() {
+            let panicked = &mut self.state.borrow_mut().counts.panicked;
+            *panicked = panicked.saturating_add(1);
+        }
     }
 }
 
-/// One call of one holder: collects what it settles and knows the way its bytes took.
+/// One range that one holder is notified of: collects what it settles and knows the way its bytes
+/// took.
 struct Call<'c> {
-    frame: Option<&'c Frame<'c>>,
-    settled: RefCell<Saids>,
+    on: &'c Frame<'c>,
+    part: &'c Link,
+    /// In the reported bytes, in which what a holder settles one by one joins again: a leg of a
+    /// stripe is in many places above, and was one range when it failed.
+    settled: RefCell<Cover<Outcome>>,
+}
+
+impl<'c> Call<'c> {
+    fn new(on: &'c Frame<'c>, part: &'c Link) -> Self {
+        Self { on, part, settled: RefCell::default() }
+    }
 }
 
 impl Context for Call<'_> {
-    fn settle(&self, origin: Run<ReportOffset>, outcome: Outcome) {
-        enter_next(&mut self.settled.borrow_mut(), origin, outcome);
-    }
-
-    fn trail(&self, origin: Run<ReportOffset>, sink: &mut dyn FnMut(Hop)) {
-        let way = core::iter::successors(self.frame, |frame| frame.below);
-        let mut frames: SmallVec<[&Frame<'_>; 8]> = way.collect();
-        frames.reverse();
-        for frame in frames {
-            let at = frame.piece.locate(origin);
-            debug_assert!(at.is_some(), "a piece above stems from the pieces below it");
-            if let Some(at) = at {
-                sink(Hop { device: frame.device.id, at });
+    fn settle(&self, part: Run, outcome: Outcome) {
+        // Elements that touch here may lie apart where they were reported.
+        for part in part.overlaps(&self.part.upper()) {
+            let reported = self.part.of_upper(part);
+            debug_assert!(reported.is_some(), "an overlap lies in both runs");
+            if let Some(reported) = reported {
+                self.settled.borrow_mut().add(reported.lower(), outcome);
             }
         }
+    }
+
+    fn trail(&self, part: Run, sink: &mut dyn FnMut(Hop)) {
+        self.on.trail(part, sink);
     }
 }
 
 /// One span per event, around everything that happens in it.
 #[cfg(feature = "tracing")]
-fn span(entrance: &Entrance<'_>, flags: MfFlags) -> tracing::span::EnteredSpan {
-    match entrance {
-        Entrance::Memory { bad, .. } => {
-            tracing::info_span!(target: "badrange", "memory_failure_range", %bad, %flags)
-        }
-        Entrance::Device { device, bad } => {
-            tracing::info_span!(target: "badrange", "notify_failure", %device, %bad, %flags)
-        }
-    }
-    .entered()
+fn span(device: &Device, asked: Extent, flags: MfFlags) -> tracing::span::EnteredSpan {
+    tracing::info_span!(target: "badrange", "fail", device = %device.name, %asked, %flags).entered()
 }
 
 /// What stands for the span where nobody asked for one.
@@ -337,7 +351,7 @@ fn span(entrance: &Entrance<'_>, flags: MfFlags) -> tracing::span::EnteredSpan {
 struct NoSpan;
 
 #[cfg(not(feature = "tracing"))]
-fn span(_: &Entrance<'_>, _: MfFlags) -> NoSpan {
+fn span(_: &Device, _: Extent, _: MfFlags) -> NoSpan {
     NoSpan
 }
 

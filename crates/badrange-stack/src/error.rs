@@ -2,14 +2,47 @@ use badrange_core::{DeviceId, Leg};
 
 use crate::sync::Arc;
 
+/// A device that a stack does not have.
+///
+/// # Examples
+/// ```
+/// use badrange_core::{DevOffset, Extent, MfFlags};
+/// use badrange_stack::{DeviceSpec, NoDevice, Stack};
+/// let all = Extent::new(DevOffset::new(0), 4096)?;
+/// let (one, other) = (Stack::new(), Stack::new());
+/// let disk = one.add_device(DeviceSpec::base("disk", all))?;
+/// assert_eq!(other.fail(disk, all, MfFlags::NONE).unwrap_err(), NoDevice::Foreign(disk));
+/// let _ = one.remove_device(disk)?;
+/// let gone = one.fail(disk, all, MfFlags::NONE).unwrap_err();
+/// assert_eq!(gone, NoDevice::Removed(disk));
+/// assert_eq!(gone.to_string(), "device 0.1 has been removed");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum NoDevice {
+    /// The id was given by another stack.
+    #[error("{0} belongs to another stack")]
+    Foreign(DeviceId),
+    /// The device was there and has been removed.
+    #[error("{0} has been removed")]
+    Removed(DeviceId),
+}
+
 /// Why a device could not be added, reloaded or removed.
+///
+/// # Examples
+/// See [`TopologyError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TopologyErrorKind {
     /// A device of this name is there already.
     DuplicateName,
-    /// No such device, or not any more.
-    UnknownDevice,
+    /// A device was there and has been removed.
+    Removed,
+    /// A device belongs to another stack.
+    Foreign,
+    /// The device does not begin at its byte 0.
+    NotAtZero,
     /// The mapping has another number of legs than devices were given for.
     LegCount,
     /// A leg reaches beyond its device.
@@ -28,21 +61,36 @@ pub enum TopologyErrorKind {
     InUse,
     /// The device is being removed.
     Dying,
-    /// The device has no table to reload: it is the bottom of the stack, or lies on memory.
-    NoTable,
     /// A registration on the device would no longer fit the reloaded table.
     Shrunk,
 }
 
-/// A device that could not be added, reloaded or removed.
+impl TopologyErrorKind {
+    pub(crate) const fn of(none: NoDevice) -> Self {
+        match none {
+            NoDevice::Foreign(_) => Self::Foreign,
+            NoDevice::Removed(_) => Self::Removed,
+        }
+    }
+}
+
+/// A device that could not be added, reloaded or removed, with the numbers that did not fit.
 ///
 /// # Examples
 /// ```
-/// use badrange_core::{DevOffset, DeviceId, Extent};
-/// use badrange_stack::{Stack, TopologyErrorKind};
-/// let err = Stack::new().remove_device(DeviceId::new(7, 1)).unwrap_err();
-/// assert_eq!(err.kind(), TopologyErrorKind::UnknownDevice);
-/// assert_eq!(err.to_string(), "device 7.1: no such device");
+/// use badrange_core::{DevOffset, Extent, Sector, Window};
+/// use badrange_stack::{DeviceSpec, Stack, TopologyErrorKind};
+/// use std::sync::Arc;
+/// let stack = Stack::new();
+/// let sda = stack.add_device(DeviceSpec::base("sda", Extent::new(DevOffset::new(0), 4096)?))?;
+/// let beyond = Window::new(Extent::new(Sector::new(4), 8)?.bytes()?);
+/// let err = stack.add_device(DeviceSpec::on("sda1", Arc::new(beyond), [sda])).unwrap_err();
+/// assert_eq!(err.kind(), TopologyErrorKind::LegOutside);
+/// assert_eq!(
+///     err.to_string(),
+///     "sda1: leg 0: device bytes [0x800..0x1800) reach beyond sda, which has device bytes [0x0..0x1000)",
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{device}: {}", self.reason())]
@@ -50,17 +98,13 @@ pub struct TopologyError {
     kind: TopologyErrorKind,
     device: Arc<str>,
     leg: Option<Leg>,
+    why: Box<str>,
 }
 
 impl TopologyError {
     #[cold]
-    pub(crate) fn new(kind: TopologyErrorKind, device: impl Into<Arc<str>>) -> Self {
-        Self { kind, device: device.into(), leg: None }
-    }
-
-    #[cold]
-    pub(crate) fn of_id(kind: TopologyErrorKind, id: DeviceId) -> Self {
-        Self::new(kind, id.to_string())
+    pub(crate) fn new(kind: TopologyErrorKind, device: impl AsRef<str>, why: String) -> Self {
+        Self { kind, device: device.as_ref().into(), leg: None, why: why.into() }
     }
 
     #[cold]
@@ -82,31 +126,21 @@ impl TopologyError {
     }
 
     fn reason(&self) -> String {
-        let what = match self.kind {
-            TopologyErrorKind::DuplicateName => "a device of this name exists",
-            TopologyErrorKind::UnknownDevice => "no such device",
-            TopologyErrorKind::LegCount => "the mapping has another number of legs than devices",
-            TopologyErrorKind::LegOutside => "reaches beyond its device",
-            TopologyErrorKind::Cycle => "the device would lie below itself",
-            TopologyErrorKind::TooDeep => "the stack would be too deep",
-            TopologyErrorKind::TooManyDevices => "too many devices",
-            TopologyErrorKind::TooManyLegs => "too many legs",
-            TopologyErrorKind::TooManyHolders => "too many holders on a lower device",
-            TopologyErrorKind::InUse => "another device lies on it",
-            TopologyErrorKind::Dying => "the device is being removed",
-            TopologyErrorKind::NoTable => "the device has no table to reload",
-            TopologyErrorKind::Shrunk => "a registration lies beyond the new table",
-        };
-        self.leg.map_or_else(|| what.to_owned(), |leg| format!("{leg}: {what}"))
+        self.leg.map_or_else(|| self.why.to_string(), |leg| format!("{leg}: {}", self.why))
     }
 }
 
 /// Why a holder could not be registered.
+///
+/// # Examples
+/// See [`RegisterError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RegisterErrorKind {
-    /// No such device, or not any more.
-    UnknownDevice,
+    /// The device was there and has been removed.
+    Removed,
+    /// The device belongs to another stack.
+    Foreign,
     /// The range reaches beyond the device.
     Outside,
     /// The device is being removed.
@@ -115,55 +149,51 @@ pub enum RegisterErrorKind {
     TooManyHolders,
 }
 
-/// A holder that could not be registered.
+impl RegisterErrorKind {
+    pub(crate) const fn of(none: NoDevice) -> Self {
+        match none {
+            NoDevice::Foreign(_) => Self::Foreign,
+            NoDevice::Removed(_) => Self::Removed,
+        }
+    }
+}
+
+/// A holder that could not be registered, with the numbers that did not fit.
 ///
 /// # Examples
 /// ```
 /// use std::sync::Arc;
-/// use badrange_core::{Corruption, DevOffset, Extent, Holder, Outcome};
+/// use badrange_core::{Corruption, DevOffset, Extent, HolderFn, Outcome};
 /// use badrange_stack::{DeviceSpec, RegisterErrorKind, Stack};
-/// struct Mine;
-/// impl Holder for Mine {
-///     fn corrupted_range(&self, _: &Corruption<'_>) -> Outcome { Outcome::Handled }
-/// }
+/// let mine = Arc::new(HolderFn(|_: &Corruption<'_>| Outcome::Handled));
 /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
 /// let stack = Stack::new();
 /// let disk = stack.add_device(DeviceSpec::base("disk", at(0, 4096))).unwrap();
-/// let err = stack.register(disk, at(4000, 512), Arc::new(Mine)).unwrap_err();
+/// let err = stack.register(disk, at(4000, 512), mine).unwrap_err();
 /// assert_eq!(err.kind(), RegisterErrorKind::Outside);
-/// assert_eq!(err.to_string(), "cannot register on disk: device bytes [0xfa0..0x11a0) reach beyond the device");
+/// assert_eq!(
+///     err.to_string(),
+///     "cannot register on disk: device bytes [0xfa0..0x11a0) reach beyond the device, which has device bytes [0x0..0x1000)",
+/// );
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot register on {on}: {}", self.reason())]
+#[error("cannot register on {on}: {why}")]
 pub struct RegisterError {
     kind: RegisterErrorKind,
     on: Arc<str>,
-    range: String,
+    why: Box<str>,
 }
 
 impl RegisterError {
     #[cold]
-    pub(crate) fn new(
-        kind: RegisterErrorKind,
-        on: impl Into<Arc<str>>,
-        range: impl core::fmt::Display,
-    ) -> Self {
-        Self { kind, on: on.into(), range: range.to_string() }
+    pub(crate) fn new(kind: RegisterErrorKind, on: impl AsRef<str>, why: String) -> Self {
+        Self { kind, on: on.as_ref().into(), why: why.into() }
     }
 
     /// What was wrong; the part of the error to match on.
     #[must_use]
     pub const fn kind(&self) -> RegisterErrorKind {
         self.kind
-    }
-
-    fn reason(&self) -> String {
-        match self.kind {
-            RegisterErrorKind::UnknownDevice => "no such device".to_owned(),
-            RegisterErrorKind::Outside => format!("{} reach beyond the device", self.range),
-            RegisterErrorKind::Dying => "the device is being removed".to_owned(),
-            RegisterErrorKind::TooManyHolders => "too many holders".to_owned(),
-        }
     }
 }
 

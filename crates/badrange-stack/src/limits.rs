@@ -16,17 +16,24 @@ pub struct Limits {
     pub depth: usize,
     /// Devices at a time. Adding more is refused.
     pub devices: usize,
-    /// Registrations and upper devices on one device, or on physical memory, at a time. More are
-    /// refused.
+    /// Registrations and upper devices on one device at a time. More are refused.
     pub holders: usize,
     /// Legs of one device. More are refused.
     pub legs: usize,
     /// Pieces one event may take through the stack (arrivals at devices and calls of holders).
-    /// When they are used up no further holder is called, every byte that has not been through
-    /// goes to the fallback, and the report says [`cut_short`](crate::Report::cut_short).
+    /// When they are used up no further holder is called, every byte of the report counts as not
+    /// supported, so that it falls back, and the report says
+    /// [`cut_short`](crate::Report::cut_short). A walk [down](crate::Snapshot::down) that has been
+    /// at so many further copies of bytes leaves out the others, and says where.
     pub pieces: u64,
+    /// Routes that one byte may take through the stack, counted in arrivals at devices. A device
+    /// that lies on another twice doubles them. Bytes with more (at most twice as many are
+    /// followed) count as not supported: they fall back, and are `Unfollowed` for whoever walks.
+    pub routes: u64,
     /// Failures reported from inside a callback, from inside a callback, and so on. At the limit
-    /// no holder is called and every byte goes to the fallback, as for `pieces`.
+    /// no holder is called and every byte falls back, as for `pieces`. Of what such a fallback
+    /// reports in turn nobody is told any more: that it is [`cut_short`](crate::Report::cut_short),
+    /// with all of it in the remainder, is the answer.
     pub nesting: usize,
 }
 
@@ -38,6 +45,7 @@ impl Limits {
         holders: 65_536,
         legs: 4096,
         pieces: 1 << 22,
+        routes: 1 << 14,
         nesting: 8,
     };
 }

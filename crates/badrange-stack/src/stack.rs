@@ -1,16 +1,12 @@
-use core::fmt;
+use core::{convert::Infallible, fmt};
 
-use badrange_core::{
-    DevOffset, DeviceId, Extent, Fallback, Holder, Mapping, MfFlags, PhysAddr, Space,
-};
+use badrange_core::{DevOffset, DeviceId, Extent, Holder, Mapping, MfFlags};
 
 use crate::{
-    BadRange, DeviceSpec, Failure, Limits, Observer, RegisterError, RegisterErrorKind, Report,
-    TopologyError, WouldDeadlock,
-    dispatch::{self, Entrance},
-    edit::{self, Numbers},
-    sync::{Arc, Gate, InCallback, Kept, Mutex, Snapshot},
-    table::{Above, Entry, HolderSlot, Key, Table},
+    DeviceSpec, Failure, Limits, NoDevice, Observer, RegisterError, Report, TopologyError,
+    WouldDeadlock, dispatch, edit,
+    edit::Writer,
+    sync::{Arc, Gate, InCallback, Mutex, Published, next_stack_number},
     topology::Topology,
 };
 
@@ -19,26 +15,27 @@ use crate::{
 /// A handle: clones are the same stack.
 ///
 /// # Concurrency
-/// * An event (a call of one of the reporting functions) walks through one picture of the stack,
-///   taken when it begins: all of what was registered, added or reloaded before, nothing of what
+/// * An event (a call of [`fail`](Self::fail)) walks through one snapshot of the stack, taken when
+///   it begins: all of what was registered, added or reloaded before, nothing of what
 ///   comes later, never a mix. It sees every registration that returned before the event began.
 /// * Events do not wait for one another, nor for registrations; a registration never waits for an
 ///   event. Only [`Registration::unregister`], [`Detached::wait`], dropping a [`Registration`] and
 ///   [`remove_device`](Self::remove_device) wait, for calls into the holders that they end.
 /// * Two events that overlap in time have no order between them, and may call one holder at the
 ///   same time. When one returned before the other began, so did all of its calls.
-/// * Holders are called with no lock held, and may use the stack freely. What the stack was given
+/// * Holders and fallbacks are called with no lock held, and may use the stack freely: a call of
+///   either is a callback, in which nobody waits. What the stack was given
 ///   it drops with no lock held either, on whichever thread lets go of it last.
 ///
 /// # Examples
-/// Whoever holds a part of a device is told its own bytes, and what nobody handles falls back:
+/// Whoever holds a part of a device is notified of its own bytes; the rest is the remainder:
 /// ```
 /// use std::sync::{Arc, Mutex};
 /// use badrange_core::*;
 /// use badrange_stack::{DeviceSpec, Stack};
 ///
 /// #[derive(Default)]
-/// struct Mine(Mutex<Vec<Extent<DevOffset>>>);
+/// struct Mine(Mutex<Vec<Extent>>);
 /// impl Holder for Mine {
 ///     fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
 ///         self.0.lock().unwrap().extend(what.range().elements());
@@ -52,11 +49,11 @@ use crate::{
 /// let mine = Arc::new(Mine::default());
 /// let _registration = stack.register(disk, at(4096, 8192), mine.clone())?;
 ///
-/// let report = stack.notify_failure(disk, at(0, 8192), MfFlags::NONE);
+/// let report = stack.fail(disk, at(0, 8192), MfFlags::NONE)?;
 /// assert_eq!(*mine.0.lock().unwrap(), [at(4096, 4096)]); // clipped to the registration
 /// assert_eq!(report.handled_bytes(), 4096);
 /// let rest: Vec<_> = report.remainder().collect();
-/// assert_eq!(rest, [Extent::new(ReportOffset::new(0), 4096)?.into()]);
+/// assert_eq!(rest, [at(0, 4096).into()]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
@@ -65,11 +62,13 @@ pub struct Stack {
 }
 
 pub(crate) struct Inner {
+    /// Which of all stacks of the process: ids of devices carry it.
+    pub(crate) number: u32,
     pub(crate) limits: Limits,
-    published: Snapshot<Topology>,
-    /// LOCKING: held while the next picture is made and published, never while calling out: not
+    published: Published<Topology>,
+    /// LOCKING: held while the next snapshot is made and published, never while calling out: not
     /// even for dropping what others gave us, who may edit the stack in turn.
-    writer: Mutex<Numbers>,
+    writer: Mutex<Writer>,
 }
 
 /// Identifies a registration; never given twice by the same stack.
@@ -107,8 +106,8 @@ impl Default for Stack {
 
 impl fmt::Debug for Stack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let picture = self.inner.picture();
-        let names: Vec<_> = picture.devices.iter().map(|(_, d)| &d.name).collect();
+        let topology = self.inner.topology();
+        let names: Vec<_> = topology.devices.iter().map(|(_, d)| &d.name).collect();
         f.debug_struct("Stack").field("devices", &names).finish_non_exhaustive()
     }
 }
@@ -123,9 +122,10 @@ impl Stack {
     /// An empty stack with limits of its own.
     #[must_use]
     pub fn with_limits(limits: Limits) -> Self {
-        let published = Snapshot::new(Topology::default());
-        let writer = Mutex::new(Numbers::default());
-        Self { inner: Arc::new(Inner { limits, published, writer }) }
+        let number = next_stack_number();
+        let published = Published::new(Topology::default());
+        let writer = Mutex::new(Writer::new(number));
+        Self { inner: Arc::new(Inner { number, limits, published, writer }) }
     }
 
     /// Adds a device on top of devices that are there, or at the bottom.
@@ -133,41 +133,40 @@ impl Stack {
     /// Cost: `O(devices + entries on the lower devices)`.
     ///
     /// # Errors
-    /// A [`TopologyError`] when the name is taken, a leg does not exist or does not fit, or a
-    /// limit is reached. The stack is then as it was.
+    /// A [`TopologyError`] when the name is taken, the device does not begin at its byte 0, a leg
+    /// does not exist or does not fit, or a limit is reached. The stack is then as it was.
     pub fn add_device(&self, spec: DeviceSpec) -> Result<DeviceId, TopologyError> {
-        self.inner
-            .edit(|picture, numbers| edit::add_device(picture, &spec, &self.inner.limits, numbers))
+        let (limits, uses) = (&self.inner.limits, spec.uses());
+        self.inner.edit(|topology, writer| edit::add_device(topology, &spec, &uses, limits, writer))
     }
 
     /// Replaces a device's table and legs, as `dmsetup suspend; load; resume` does: an event sees
-    /// the old table or the new one as a whole.
+    /// the old table or the new one as a whole. Registrations stay, and so do pages and fallback. A
+    /// device that had no table gets one: physical memory when a CXL region is added to it.
     ///
     /// # Errors
     /// As [`add_device`](Self::add_device), and when the new legs would lie on the device itself,
-    /// when the device has no table, and when a registration or an upper device lies beyond the
-    /// end of the new table.
+    /// and when a registration or an upper device lies beyond the end of the new table.
     pub fn reload(
         &self,
         device: DeviceId,
         mapping: Arc<dyn Mapping>,
         legs: impl Into<Arc<[DeviceId]>>,
     ) -> Result<(), TopologyError> {
-        let (limits, legs) = (&self.inner.limits, legs.into());
-        if mutant!("reload_in_two_steps") {
-            self.inner.edit(|picture, _| edit::take_out(picture, device).map(|next| (next, ())))?;
-        }
-        self.inner.edit(|picture, numbers| {
-            edit::reload(picture, device, &mapping, legs, limits, numbers).map(|next| (next, ()))
+        let table = DeviceSpec::on("", mapping, legs);
+        let (limits, uses) = (&self.inner.limits, table.uses());
+        self.inner.edit(|topology, writer| {
+            edit::reload(topology, device, &table, &uses, limits, writer).map(|next| (next, ()))
         })
     }
 
     /// Removes a device on which no other device lies.
     ///
-    /// From the first moment nothing can be registered on it any more. Then its holders are told
-    /// that all of it goes away ([`MfFlags::MEM_PRE_REMOVE`]), and they are detached. Returns when
-    /// no call into them is running; inside a callback it does not wait. The report says what
-    /// they answered.
+    /// From the first moment nothing can be registered on it any more. Then its holders are
+    /// notified that all of it goes away ([`MfFlags::MEM_PRE_REMOVE`]), and they are detached.
+    /// Returns when no call into any holder that was ever registered on it is running: those whose
+    /// registrations ended before are waited for, too. Inside a callback it does not wait. The
+    /// report says what the holders answered.
     ///
     /// # Errors
     /// A [`TopologyError`] when the device does not exist, is being removed already, or carries
@@ -176,150 +175,107 @@ impl Stack {
     /// # Kernel
     /// `kill_dax()`, which tells the holder `(0, U64_MAX, MF_MEM_PRE_REMOVE)`.
     pub fn remove_device(&self, device: DeviceId) -> Result<Report, TopologyError> {
-        self.inner.edit(|picture, _| Ok((edit::begin_removal(picture, device)?, ())))?;
-        let extent = self.device_extent(device);
-        let bad = extent
-            .ok_or_else(|| TopologyError::of_id(crate::TopologyErrorKind::UnknownDevice, device))?;
-        let report = self.notify_failure(device, bad, MfFlags::MEM_PRE_REMOVE);
-        let removed = self
-            .inner
-            .edit(|picture, _| Ok::<_, TopologyError>(edit::finish_removal(picture, device)))?;
-        let removed = removed.filter(|_| !mutant!("removal_leaves_gates_open"));
-        let gates: Vec<_> = removed.iter().flat_map(|d| gates(&d.table)).collect();
+        let inner = &self.inner;
+        let extent =
+            inner.edit(|topology, writer| edit::begin_removal(topology, device, writer))?;
+        let report = self.fail(device, extent, MfFlags::MEM_PRE_REMOVE);
+        let gates =
+            inner.edit_always(|topology, writer| edit::finish_removal(topology, device, writer));
         gates.iter().for_each(|gate| gate.close());
-        if InCallback::depth(self.inner.key()) == 0 {
+        if InCallback::depth(inner.key()) == 0 {
             gates.iter().for_each(|gate| gate.wait());
         }
-        Ok(report)
+        // Nobody else can remove the device while it is being removed.
+        report.map_err(|none| {
+            TopologyError::new(
+                crate::TopologyErrorKind::of(none),
+                device.to_string(),
+                none.to_string(),
+            )
+        })
     }
 
     /// Registers a holder on a part of a device.
     ///
-    /// Not exclusive: ranges may overlap, and each holder is told what is its own. Holders on one
-    /// device are told in the order of (start, registration).
+    /// Not exclusive: ranges may overlap, and each holder is notified of what is its own. Holders
+    /// on one device are notified in the order of (start, registration).
     ///
     /// # Errors
     /// A [`RegisterError`] when the device does not exist or goes away, the range reaches beyond
     /// it, or the limit is reached.
+    ///
+    /// # Kernel
+    /// `dax_register_holder()`, which is exclusive.
+    #[doc(alias = "dax_register_holder")]
     pub fn register(
         &self,
         device: DeviceId,
-        range: Extent<DevOffset>,
+        range: Extent,
         holder: Arc<dyn Holder>,
     ) -> Result<Registration, RegisterError> {
-        let place = Place::Device(device, range.start());
-        self.inner.edit(|mut picture, numbers| {
-            let on = edit::device_for(&picture, device, &range)?;
-            edit::check_range(&on.table, Some(on.extent), range, &self.inner.limits)
-                .map_err(|kind| RegisterError::new(kind, Arc::clone(&on.name), range))?;
-            let (entry, registration) = self.entry(range, &holder, place, numbers);
-            picture.edit_table(device, |table| table.with(entry));
-            Ok((picture, registration))
+        let limits = &self.inner.limits;
+        self.inner.edit(|mut topology, writer| {
+            edit::check_registration(&topology, device, range, limits, writer)?;
+            let (id, gate) = (HolderId(writer.order()), Arc::new(Gate::default()));
+            let entry = edit::holder_entry(range, id, Arc::clone(&holder), Arc::clone(&gate));
+            topology.edit_table(device, |table| table.with(entry));
+            let inner = Arc::clone(&self.inner);
+            let registration =
+                Registration { id, device, start: range.start(), inner, gate, ended: false };
+            Ok((topology, registration))
         })
     }
 
-    /// Registers an owner of a range of physical memory.
+    /// A range of a device failed: notifies everybody above, in their own bytes; then the
+    /// fallbacks of the devices with pages that the failure reached, this one's included, for the
+    /// pages with bytes that nobody above handled; and has every failed page of those unmapped.
+    ///
+    /// The one entrance, for disks, volumes and physical memory alike. With
+    /// [`MfFlags::MEM_PRE_REMOVE`] nothing is poisoned: neither fallback nor unmapping. What of the
+    /// range lies past the end of the device is [`Report::outside`].
     ///
     /// # Errors
-    /// A [`RegisterError`] when the limit is reached.
-    pub fn register_memory(
-        &self,
-        range: Extent<PhysAddr>,
-        holder: Arc<dyn Holder<PhysAddr>>,
-    ) -> Result<Registration, RegisterError> {
-        self.inner.edit(|mut picture, numbers| {
-            edit::check_range(&picture.memory, None, range, &self.inner.limits)
-                .map_err(|kind: RegisterErrorKind| RegisterError::new(kind, "memory", range))?;
-            let (entry, registration) =
-                self.entry(range, &holder, Place::Memory(range.start()), numbers);
-            picture.memory = picture.memory.with(entry);
-            Ok((picture, registration))
-        })
-    }
-
-    pub(crate) fn inner(&self) -> &Inner {
-        &self.inner
-    }
-
-    fn entry<S: Space>(
-        &self,
-        range: Extent<S>,
-        holder: &Arc<dyn Holder<S>>,
-        place: Place,
-        numbers: &mut Numbers,
-    ) -> (Entry<S>, Registration) {
-        let order = numbers.order();
-        let (id, gate) = (HolderId(order), Arc::new(Gate::default()));
-        let slot = HolderSlot { id, holder: Arc::clone(holder), gate: Arc::clone(&gate) };
-        let entry = Entry { range, order, above: Above::Holder(slot) };
-        let inner = Arc::clone(&self.inner);
-        (entry, Registration { id, place, inner, gate, ended: false })
-    }
-
-    /// A range of physical memory failed: tells every owner, lets `fallback` run page by page on
-    /// what nobody handled, and has every failed page unmapped.
-    ///
-    /// In this order: owners and holders, fallback, unmapping. With
-    /// [`MfFlags::MEM_PRE_REMOVE`] nothing is poisoned: neither fallback nor unmapping.
+    /// [`NoDevice`] for a device of another stack, and for one that has been removed.
     ///
     /// # Kernel
-    /// The ranged `memory_failure()` that was proposed (`memory_failure_range`,
-    /// `for_each_range_owner`, `notify_range_owner`, `fail_each_pfn`).
-    pub fn memory_failure_range(
+    /// `dax_holder_notify_failure()`, and on the memory device the ranged `memory_failure()` that
+    /// was proposed (`memory_failure_range`, `for_each_range_owner`, `notify_range_owner`,
+    /// `fail_each_pfn`).
+    #[doc(alias = "memory_failure_range")]
+    #[doc(alias = "memory_failure")]
+    #[doc(alias = "corrupted_range")]
+    #[doc(alias = "notify_failure")]
+    pub fn fail(
         &self,
-        bad: Extent<PhysAddr>,
+        device: DeviceId,
+        range: Extent,
         flags: MfFlags,
-        fallback: &dyn Fallback,
-    ) -> Report {
-        self.memory_failure_range_observed(bad, flags, fallback, &mut ())
+    ) -> Result<Report, NoDevice> {
+        self.fail_observed(device, range, flags, &mut ())
     }
 
-    /// [`memory_failure_range`](Self::memory_failure_range), step by step before the eyes of an
-    /// observer.
-    pub fn memory_failure_range_observed(
-        &self,
-        bad: Extent<PhysAddr>,
-        flags: MfFlags,
-        fallback: &dyn Fallback,
-        observer: &mut dyn Observer,
-    ) -> Report {
-        let picture = self.inner.published.peek();
-        dispatch::run(&self.inner, &picture, Entrance::Memory { bad, fallback }, flags, observer)
-    }
-
-    /// A range of a device failed: tells whoever is above. There are no pfns to fall back on; the
-    /// remainder is only reported. A device that does not exist (any more) has nobody above.
+    /// [`fail`](Self::fail), step by step before the eyes of an observer.
     ///
-    /// # Kernel
-    /// `dax_holder_notify_failure()`.
-    pub fn notify_failure(
+    /// # Errors
+    /// As [`fail`](Self::fail).
+    pub fn fail_observed(
         &self,
         device: DeviceId,
-        bad: Extent<DevOffset>,
-        flags: MfFlags,
-    ) -> Report {
-        self.notify_failure_observed(device, bad, flags, &mut ())
-    }
-
-    /// [`notify_failure`](Self::notify_failure), step by step before the eyes of an observer.
-    pub fn notify_failure_observed(
-        &self,
-        device: DeviceId,
-        bad: Extent<DevOffset>,
+        range: Extent,
         flags: MfFlags,
         observer: &mut dyn Observer,
-    ) -> Report {
-        let picture = self.inner.published.peek();
-        dispatch::run(&self.inner, &picture, Entrance::Device { device, bad }, flags, observer)
+    ) -> Result<Report, NoDevice> {
+        let topology = self.inner.published.peek();
+        let on = edit::known(&topology, self.inner.number, device)?;
+        Ok(dispatch::run(&self.inner, &topology, on, range, flags, observer))
     }
 
-    /// Reports a failure that waited in an [`EventQueue`](crate::EventQueue), in memory or on a
-    /// device; `fallback` runs for memory only.
-    pub fn report(&self, failure: Failure, fallback: &dyn Fallback) -> Report {
-        match failure.range {
-            BadRange::Memory(bad) => self.memory_failure_range(bad, failure.flags, fallback),
-            BadRange::Device(device, bad) => self.notify_failure(device, bad, failure.flags),
-        }
+    /// Reports a failure that waited in an [`EventQueue`](crate::EventQueue).
+    ///
+    /// # Errors
+    /// As [`fail`](Self::fail): a device may have been removed while the failure waited.
+    pub fn report(&self, failure: Failure) -> Result<Report, NoDevice> {
+        self.fail(failure.device, failure.range, failure.flags)
     }
 
     /// The device of this name.
@@ -336,8 +292,12 @@ impl Stack {
 
     /// The bytes that a device has.
     #[must_use]
-    pub fn device_extent(&self, device: DeviceId) -> Option<Extent<DevOffset>> {
+    pub fn device_extent(&self, device: DeviceId) -> Option<Extent> {
         self.inner.published.peek().device(device).map(|d| d.extent)
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 }
 
@@ -347,55 +307,32 @@ impl Inner {
         core::ptr::from_ref(self).addr()
     }
 
-    /// A place that keeps the picture of now.
-    pub(crate) fn keep(&self) -> Kept<Topology> {
-        self.published.keep()
-    }
-
-    /// The picture of now.
-    pub(crate) fn picture(&self) -> Arc<Topology> {
+    /// The snapshot of now.
+    pub(crate) fn topology(&self) -> Arc<Topology> {
         self.published.load()
     }
 
-    /// Makes the next picture and publishes it, unless `edit` fails.
+    /// Makes the next snapshot and publishes it, unless `edit` fails.
     fn edit<T, E>(
         &self,
-        edit: impl FnOnce(Topology, &mut Numbers) -> Result<(Topology, T), E>,
+        edit: impl FnOnce(Topology, &mut Writer) -> Result<(Topology, T), E>,
     ) -> Result<T, E> {
-        let early = mutant!("load_before_lock").then(|| self.picture());
-        let mut numbers = self.writer.lock();
-        let now = early.unwrap_or_else(|| self.picture());
-        let (next, value) = edit(Topology::clone(&now), &mut numbers)?;
+        let mut writer = self.writer.lock();
+        let now = self.topology();
+        let (next, value) = edit(Topology::clone(&now), &mut writer)?;
         let old = self.published.swap(next);
-        drop(numbers);
-        // Only now: with the last picture that knows a holder goes the holder, and whatever it
+        drop(writer);
+        // Only now: with the last snapshot that knows a holder goes the holder, and whatever it
         // does when it is dropped, edits of this stack included.
         drop((now, old));
         Ok(value)
     }
-}
 
-fn taken_out<S: Space>(table: &Table<S>, key: Key<S>) -> Table<S> {
-    if mutant!("end_clears_table") {
-        return Table::default();
+    fn edit_always<T>(&self, edit: impl FnOnce(Topology, &mut Writer) -> (Topology, T)) -> T {
+        let edited = self.edit(|topology, writer| Ok::<_, Infallible>(edit(topology, writer)));
+        let Ok(value) = edited;
+        value
     }
-    table.without(key)
-}
-
-fn gates<S: Space>(table: &Table<S>) -> Vec<Arc<Gate>> {
-    let mut gates = Vec::new();
-    table.each(&mut |entry| match &entry.above {
-        Above::Holder(slot) => gates.push(Arc::clone(&slot.gate)),
-        Above::Device { .. } => {}
-    });
-    gates
-}
-
-/// Where a registration's entry begins; with its age, that is its key.
-#[derive(Debug, Clone, Copy)]
-enum Place {
-    Memory(PhysAddr),
-    Device(DeviceId, DevOffset),
 }
 
 /// A holder's registration; ends when dropped.
@@ -422,14 +359,16 @@ enum Place {
 /// # let stack = Stack::new();
 /// # let disk = stack.add_device(DeviceSpec::base("disk", all)).unwrap();
 /// let registration = stack.register(disk, all, Arc::new(Mine)).unwrap();
-/// assert_eq!(stack.notify_failure(disk, all, MfFlags::NONE).counts().told, 1);
+/// assert_eq!(stack.fail(disk, all, MfFlags::NONE).unwrap().counts().notified, 1);
 /// registration.unregister().expect("not inside a callback");
-/// assert_eq!(stack.notify_failure(disk, all, MfFlags::NONE).counts().told, 0);
+/// assert_eq!(stack.fail(disk, all, MfFlags::NONE).unwrap().counts().notified, 0);
 /// ```
 #[must_use = "dropping a registration ends it"]
 pub struct Registration {
     id: HolderId,
-    place: Place,
+    device: DeviceId,
+    /// Where its row begins; with its age, that is the key.
+    start: DevOffset,
     inner: Arc<Inner>,
     gate: Arc<Gate>,
     ended: bool,
@@ -458,17 +397,11 @@ impl Registration {
 
     fn end(&mut self) -> Detached {
         self.ended = true;
-        // The gate first: from here on not even an event with an older picture gets in.
+        // The gate first: from here on not even an event with an older snapshot gets in.
         self.gate.close();
-        let order = self.id.0;
-        let _ = self.inner.edit(|mut picture, _| {
-            match self.place {
-                Place::Memory(start) => picture.memory = taken_out(&picture.memory, (start, order)),
-                Place::Device(id, start) => {
-                    picture.edit_table(id, |table| taken_out(table, (start, order)));
-                }
-            }
-            Ok::<_, core::convert::Infallible>((picture, ()))
+        let key = (self.start, self.id.0);
+        self.inner.edit_always(|topology, writer| {
+            (edit::unregister(topology, self.device, key, &self.gate, writer), ())
         });
         Detached { inner: Arc::clone(&self.inner), gate: Arc::clone(&self.gate) }
     }
@@ -518,7 +451,7 @@ impl Detached {
     /// # Errors
     /// [`WouldDeadlock`], at once, inside a callback of the same stack.
     pub fn wait(self) -> Result<(), WouldDeadlock> {
-        if InCallback::depth(self.inner.key()) > 0 && !mutant!("wait_in_callback") {
+        if InCallback::depth(self.inner.key()) > 0 {
             return Err(WouldDeadlock);
         }
         self.gate.wait();

@@ -1,9 +1,10 @@
 //! The only file of this crate that names a synchronisation primitive.
 //!
 //! Three backends: `std` with `arc-swap`; `loom`, whose models try every interleaving of a few
-//! threads; `shuttle`, whose models try random interleavings of many. A backend for models needs
-//! the feature and the cfg of its name, so that neither alone changes an ordinary build. What the
-//! doubles here promise, and what they hide, is in `docs/loom.md`.
+//! threads; `shuttle`, whose models try random interleavings of many. The feature `loom` or
+//! `shuttle` alone chooses a backend for models. Both together choose none: that is what
+//! `--all-features` says, whose tests are ordinary ones. What the doubles here promise, and what
+//! they hide, is in `docs/loom.md`.
 
 use core::{
     cell::{Cell, RefCell},
@@ -13,17 +14,31 @@ use core::{
 pub(crate) use std::sync::Arc;
 use std::sync::PoisonError;
 
+pub use self::backend::BACKEND;
 use self::backend::{AtomicUsize, fence};
-pub(crate) use self::backend::{Kept, MutexGuard, Snapshot, caught};
+pub(crate) use self::backend::{MutexGuard, Published, caught};
 
-#[cfg(not(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle"))))]
+#[cfg(any(
+    not(any(feature = "loom", feature = "shuttle")),
+    all(feature = "loom", feature = "shuttle")
+))]
 mod backend {
     use core::panic::AssertUnwindSafe;
     pub(super) use core::sync::atomic::{AtomicUsize, fence};
     pub(crate) use std::sync::MutexGuard;
     pub(super) use std::sync::{Arc, Condvar, Mutex};
 
-    use arc_swap::{ArcSwap, Cache, Guard};
+    use arc_swap::{ArcSwap, Guard};
+
+    /// Which synchronisation primitives this build of the engine stands on: `std`, `loom` or
+    /// `shuttle`. Whoever runs the engine under a scheduler from outside asserts it, because cargo
+    /// joins the features that all crates of one build ask for.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(badrange_stack::BACKEND, "std"); // neither feature, or both
+    /// ```
+    pub const BACKEND: &str = "std";
 
     /// Values of each thread that are there from the beginning: nothing to initialise later.
     macro_rules! per_thread {
@@ -34,11 +49,11 @@ mod backend {
     pub(super) use per_thread;
 
     /// A published immutable value: readers load it without waiting, a writer replaces it whole.
-    pub(crate) struct Snapshot<T>(Arc<ArcSwap<T>>);
+    pub(crate) struct Published<T>(ArcSwap<T>);
 
-    impl<T> Snapshot<T> {
+    impl<T> Published<T> {
         pub(crate) fn new(value: T) -> Self {
-            Self(Arc::new(ArcSwap::from_pointee(value)))
+            Self(ArcSwap::from_pointee(value))
         }
 
         /// The value of now, to keep.
@@ -52,11 +67,6 @@ mod backend {
             self.0.load()
         }
 
-        /// A place that keeps the value.
-        pub(crate) fn keep(&self) -> Kept<T> {
-            Kept(Cache::new(Arc::clone(&self.0)))
-        }
-
         /// Publishes the next value and gives back the one before.
         ///
         /// LOCKING: the caller holds the writer mutex.
@@ -65,23 +75,21 @@ mod backend {
         }
     }
 
-    /// The value of a snapshot when it was last asked for.
-    pub(crate) struct Kept<T>(Cache<Arc<ArcSwap<T>>, Arc<T>>);
-
-    impl<T> Kept<T> {
-        /// The value of now. One load when that has not changed.
-        pub(crate) fn now(&mut self) -> &T {
-            self.0.load()
-        }
-    }
-
-    /// Calls out; `None` when that panicked.
+    /// Calls out; `None` when that panicked. What it panicked with may panic in turn when it is
+    /// dropped; what that panics with is leaked, because it may do so, too, and so on.
     pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Option<T> {
-        std::panic::catch_unwind(AssertUnwindSafe(call)).ok()
+        let payload = match std::panic::catch_unwind(AssertUnwindSafe(call)) {
+            Ok(value) => return Some(value),
+            Err(payload) => payload,
+        };
+        if let Err(second) = std::panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            core::mem::forget(second);
+        }
+        None
     }
 }
 
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(all(feature = "loom", not(feature = "shuttle")))]
 mod backend {
     use core::sync::atomic::Ordering;
     use std::sync::PoisonError;
@@ -97,19 +105,22 @@ mod backend {
 
     use super::Arc;
 
+    /// The primitives of this build.
+    pub const BACKEND: &str = "loom";
+
     /// A double of an arc-swap that promises what arc-swap documents and no more: publish and
     /// acquire. A load that nothing orders after a swap may return any older value.
     ///
     /// Old values are kept until the snapshot goes. Their list is opaque to loom: the index alone
     /// decides what a load sees.
-    pub(crate) struct Snapshot<T>(Arc<Values<T>>);
+    pub(crate) struct Published<T>(Arc<Values<T>>);
 
     struct Values<T> {
         values: std::sync::Mutex<Vec<Arc<T>>>,
         current: AtomicUsize,
     }
 
-    impl<T> Snapshot<T> {
+    impl<T> Published<T> {
         pub(crate) fn new(value: T) -> Self {
             let values = std::sync::Mutex::new(vec![Arc::new(value)]);
             Self(Arc::new(Values { values, current: AtomicUsize::new(0) }))
@@ -123,45 +134,18 @@ mod backend {
             self.load()
         }
 
-        pub(crate) fn keep(&self) -> Kept<T> {
-            let index = self.0.index();
-            Kept { all: Arc::clone(&self.0), index, value: self.0.at(index) }
-        }
-
         pub(crate) fn swap(&self, value: T) -> Arc<T> {
             let mut values = self.0.values.lock().unwrap_or_else(PoisonError::into_inner);
             values.push(Arc::new(value));
             let index = values.len().saturating_sub(1);
             drop(values);
-            let order =
-                if mutant!("publish_relaxed") { Ordering::Relaxed } else { Ordering::AcqRel };
-            self.0.at(self.0.current.swap(index, order))
-        }
-    }
-
-    /// As arc-swap's cache does: the relaxed load only decides whether there is something newer.
-    pub(crate) struct Kept<T> {
-        all: Arc<Values<T>>,
-        index: usize,
-        value: Arc<T>,
-    }
-
-    impl<T> Kept<T> {
-        pub(crate) fn now(&mut self) -> &T {
-            let newest = self.all.current.load(Ordering::Relaxed);
-            if newest != self.index && !mutant!("kept_for_ever") {
-                let trusting = mutant!("kept_trusts_its_look");
-                self.index = if trusting { newest } else { self.all.index() };
-                self.value = self.all.at(self.index);
-            }
-            &self.value
+            self.0.at(self.0.current.swap(index, Ordering::AcqRel))
         }
     }
 
     impl<T> Values<T> {
         fn index(&self) -> usize {
-            let order = if mutant!("load_relaxed") { Ordering::Relaxed } else { Ordering::Acquire };
-            self.current.load(order)
+            self.current.load(Ordering::Acquire)
         }
 
         fn at(&self, index: usize) -> Arc<T> {
@@ -176,7 +160,7 @@ mod backend {
     }
 }
 
-#[cfg(all(shuttle, feature = "shuttle", not(all(loom, feature = "loom"))))]
+#[cfg(all(feature = "shuttle", not(feature = "loom")))]
 mod backend {
     use std::sync::PoisonError;
 
@@ -191,21 +175,20 @@ mod backend {
 
     use super::Arc;
 
+    /// The primitives of this build.
+    pub const BACKEND: &str = "shuttle";
+
     /// A double of an arc-swap. Shuttle interleaves sequentially consistent steps, so that a lock
     /// hides nothing; old values are let go when arc-swap would.
-    pub(crate) struct Snapshot<T>(Arc<RwLock<Arc<T>>>);
+    pub(crate) struct Published<T>(Arc<RwLock<Arc<T>>>);
 
-    impl<T> Snapshot<T> {
+    impl<T> Published<T> {
         pub(crate) fn new(value: T) -> Self {
             Self(Arc::new(RwLock::new(Arc::new(value))))
         }
 
         pub(crate) fn peek(&self) -> Arc<T> {
             self.load()
-        }
-
-        pub(crate) fn keep(&self) -> Kept<T> {
-            Kept { of: Self(Arc::clone(&self.0)), value: self.load() }
         }
 
         pub(crate) fn load(&self) -> Arc<T> {
@@ -218,22 +201,18 @@ mod backend {
         }
     }
 
-    pub(crate) struct Kept<T> {
-        of: Snapshot<T>,
-        value: Arc<T>,
-    }
-
-    impl<T> Kept<T> {
-        pub(crate) fn now(&mut self) -> &T {
-            self.value = self.of.load();
-            &self.value
-        }
-    }
-
     /// In a model a panic is a failure of the model.
     pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Option<T> {
         Some(call())
     }
+}
+
+/// A number that no other stack of this process has. Of the real primitives in models, too: it is no
+/// part of any.
+pub(crate) fn next_stack_number() -> u32 {
+    static NEXT: core::sync::atomic::AtomicU32 = core::sync::atomic::AtomicU32::new(0);
+    // NO-OVERFLOW: an id could only be mistaken after 2^32 stacks were made.
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// A mutex whose lock cannot fail: state guarded here is whole whenever a panic can happen, so
@@ -261,20 +240,26 @@ impl Condvar {
         self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same for a limited time; whether that has passed. In a model there is no time: it never
+    /// passes, so that a wake which is missing is a deadlock.
+    pub(crate) fn wait_timeout<'m, T>(
+        &self,
+        guard: MutexGuard<'m, T>,
+        limit: core::time::Duration,
+    ) -> (MutexGuard<'m, T>, bool) {
+        let (guard, timeout) =
+            self.0.wait_timeout(guard, limit).unwrap_or_else(PoisonError::into_inner);
+        (guard, timeout.timed_out())
+    }
+
     pub(crate) fn wake_all(&self) {
         self.0.notify_all();
     }
 }
 
-impl<T> fmt::Debug for Kept<T> {
+impl<T> fmt::Debug for Published<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Kept")
-    }
-}
-
-impl<T> fmt::Debug for Snapshot<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Snapshot")
+        f.write_str("Published")
     }
 }
 
@@ -306,15 +291,11 @@ pub(crate) struct Inside<'g>(&'g Gate);
 impl Gate {
     /// Begins a call, unless the gate is closed.
     pub(crate) fn enter(&self) -> Option<Inside<'_>> {
-        let early = mutant!("gate_looks_first").then(|| self.state.load(Ordering::SeqCst));
         // Count first, look second: whoever closes after this add sees the call and waits for it.
         // NO-OVERFLOW: as many calls at a time as half of the address space has bytes.
         let before = self.state.fetch_add(1, Ordering::Acquire);
         let inside = Inside(self);
-        if mutant!("gate_unchecked") {
-            return Some(inside);
-        }
-        (early.unwrap_or(before) & CLOSED == 0).then_some(inside)
+        (before & CLOSED == 0).then_some(inside)
     }
 
     /// Lets nobody in any more.
@@ -322,29 +303,29 @@ impl Gate {
         self.state.fetch_or(CLOSED, Ordering::Release);
     }
 
+    /// Whether it is closed and the last call has left: then nobody has to wait for it any more, and
+    /// whoever sees that also sees what the calls did.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.load(Ordering::Acquire) == CLOSED
+    }
+
     /// Waits until every call that was inside has left. The gate must be closed.
     pub(crate) fn wait(&self) {
-        if mutant!("unregister_does_not_wait") {
-            return;
-        }
         let mut guard = self.lock.lock();
         while self.state.load(Ordering::Relaxed) != CLOSED {
             guard = self.last_left.wait(guard);
         }
-        if !mutant!("wait_without_fence") {
-            fence(Ordering::Acquire);
-        }
+        fence(Ordering::Acquire);
     }
 }
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        let order = if mutant!("leave_relaxed") { Ordering::Relaxed } else { Ordering::Release };
-        let before = self.0.state.fetch_sub(1, order);
+        let before = self.0.state.fetch_sub(1, Ordering::Release);
         if before == CLOSED.wrapping_add(1) {
             // The last one out of a closed gate. The lock orders this with a waiter that has
             // looked but not yet slept.
-            let guard = (!mutant!("wake_without_lock")).then(|| self.0.lock.lock());
+            let guard = self.0.lock.lock();
             self.0.last_left.wake_all();
             drop(guard);
         }
@@ -367,6 +348,45 @@ backend::per_thread! {
     static INNERMOST: Cell<Row> = Cell::new(NONE);
     /// The rows around it, outermost first: only where registries call into one another.
     static AROUND: RefCell<Vec<Row>> = RefCell::new(Vec::new());
+    /// What waits to be released on this thread, while something is: see [`release`].
+    static RELEASED: RefCell<Option<Vec<Box<dyn core::any::Any>>>> = RefCell::new(None);
+}
+
+/// Drops a value that may hold what others gave us. Their drops may come back here, with the last
+/// snapshot that knew the next holder, and so on: a chain of any length is released one link after
+/// the other, not one inside the other. A drop that panics is caught, as a call is: whoever happens
+/// to be the last to know a holder is not to blame for it, and the rest is released all the same.
+pub(crate) fn release<T: 'static>(value: T) {
+    let mut value = Some(value);
+    let is_first = RELEASED.try_with(|released| match &mut *released.borrow_mut() {
+        Some(waiting) => {
+            waiting.push(Box::new(value.take()));
+            false
+        }
+        none => {
+            *none = Some(Vec::new());
+            true
+        }
+    });
+    // A thread that is past its own end has no place to wait: there it is dropped at once.
+    let _ = caught(|| drop(value));
+    if matches!(is_first, Ok(true)) {
+        while let Some(next) = next_released() {
+            let _ = caught(|| drop(next));
+        }
+    }
+}
+
+/// What is released next on this thread; nothing waits any more when there is none.
+fn next_released() -> Option<Box<dyn core::any::Any>> {
+    RELEASED.with(|released| {
+        let mut released = released.borrow_mut();
+        let next = released.as_mut().and_then(Vec::pop);
+        if next.is_none() {
+            *released = None;
+        }
+        next
+    })
 }
 
 /// Marks this thread as being inside a callback of a registry until dropped.
@@ -418,3 +438,6 @@ impl Drop for InCallback {
 fn with_around<T: Default>(edit: impl FnOnce(&mut Vec<Row>) -> T) -> T {
     AROUND.try_with(|around| edit(&mut around.borrow_mut())).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

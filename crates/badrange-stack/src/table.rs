@@ -1,8 +1,6 @@
-//! What lies on one address space: holders and upper devices, by range.
+//! What lies on one device: holders and upper devices, by range.
 
-use core::ops::ControlFlow;
-
-use badrange_core::{Extent, Holder, Leg, Space};
+use badrange_core::{DevOffset, Extent, Flow, Holder, Leg};
 
 use smallvec::SmallVec;
 
@@ -12,17 +10,16 @@ use crate::{
 };
 
 #[cfg(test)]
-#[cfg(not(any(loom, shuttle)))]
 mod tests;
 
 /// A holder in the registry. By value in its row: whoever has found the row has it all.
-pub(crate) struct HolderSlot<S: Space> {
+pub(crate) struct HolderSlot {
     pub(crate) id: HolderId,
-    pub(crate) holder: Arc<dyn Holder<S>>,
+    pub(crate) holder: Arc<dyn Holder>,
     pub(crate) gate: Arc<Gate>,
 }
 
-impl<S: Space> Clone for HolderSlot<S> {
+impl Clone for HolderSlot {
     fn clone(&self) -> Self {
         Self { id: self.id, holder: Arc::clone(&self.holder), gate: Arc::clone(&self.gate) }
     }
@@ -30,8 +27,8 @@ impl<S: Space> Clone for HolderSlot<S> {
 
 /// What an entry stands for.
 #[derive(Clone)]
-pub(crate) enum Above<S: Space> {
-    Holder(HolderSlot<S>),
+pub(crate) enum Above {
+    Holder(HolderSlot),
     /// The device in this slot, which uses the range as this leg.
     Device {
         index: u32,
@@ -41,17 +38,17 @@ pub(crate) enum Above<S: Space> {
 
 /// Somebody above a range, or (as `T`) a node of entries with the range that holds them all.
 #[derive(Clone)]
-pub(crate) struct Entry<S: Space, T = Above<S>> {
-    pub(crate) range: Extent<S>,
+pub(crate) struct Entry<T = Above> {
+    pub(crate) range: Extent,
     pub(crate) order: u64,
     pub(crate) above: T,
 }
 
 /// The place of an entry among all: by start, then by age.
-pub(crate) type Key<S> = (S, u64);
+pub(crate) type Key = (DevOffset, u64);
 
-impl<S: Space, T> Entry<S, T> {
-    pub(crate) fn key(&self) -> Key<S> {
+impl<T> Entry<T> {
+    pub(crate) fn key(&self) -> Key {
         (self.range.start(), self.order)
     }
 }
@@ -60,7 +57,7 @@ impl<S: Space, T> Entry<S, T> {
 /// one node per level are copied.
 const ROWS: usize = 16;
 
-/// The entries of one address space, in the order in which they are told: by start, then by age.
+/// The entries of one device, in the order in which they are notified: by start, then by age.
 ///
 /// A tree of immutable nodes. Tables share what they have in common, so that a copy costs nothing
 /// and a change copies one node per level. Nodes that lose entries are not filled up again; empty
@@ -70,45 +67,45 @@ const ROWS: usize = 16;
 /// All leaves are equally deep. A node below the root has 1 to [`ROWS`] rows. The key of a row above
 /// a node is the least key in it, its range the hull of all ranges in it.
 #[derive(Clone)]
-pub(crate) struct Table<S: Space> {
-    root: Node<S>,
+pub(crate) struct Table {
+    root: Node,
     len: usize,
 }
 
 #[derive(Clone)]
-enum Node<S: Space> {
-    Leaf(Rows<S, Above<S>>),
-    Inner(Rows<S, Self>),
+enum Node {
+    Leaf(Rows<Above>),
+    Inner(Rows<Self>),
 }
 
 /// Entries in order, each with the furthest end of all up to it. Shared: a copy is the same rows.
-struct Rows<S: Space, T>(Arc<[(S, Entry<S, T>)]>);
+struct Rows<T>(Arc<[(DevOffset, Entry<T>)]>);
 
-impl<S: Space, T> Clone for Rows<S, T> {
+impl<T> Clone for Rows<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<S: Space> Default for Table<S> {
+impl Default for Table {
     fn default() -> Self {
         Self { root: Node::Leaf(Rows::of(core::iter::empty())), len: 0 }
     }
 }
 
-impl<S: Space> Table<S> {
+impl Table {
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// A copy with one entry more. Cost: `O(log n)`.
-    pub(crate) fn with(&self, entry: Entry<S>) -> Self {
+    pub(crate) fn with(&self, entry: Entry) -> Self {
         let nodes = self.root.with(entry);
         Self { root: Self::root_of(nodes), len: self.len.saturating_add(1) }
     }
 
     /// A copy without the entry that has this key. Cost: `O(log n)`.
-    pub(crate) fn without(&self, key: Key<S>) -> Self {
+    pub(crate) fn without(&self, key: Key) -> Self {
         match self.root.without(key) {
             Without::Unknown => self.clone(),
             Without::Left(nodes) => {
@@ -118,7 +115,7 @@ impl<S: Space> Table<S> {
     }
 
     /// A copy with the entries that `keep` wants. Cost: `O(n)`.
-    pub(crate) fn retain(&self, keep: impl Fn(&Entry<S>) -> bool) -> Self {
+    pub(crate) fn retain(&self, keep: impl Fn(&Entry) -> bool) -> Self {
         let mut kept = Vec::new();
         self.each(&mut |entry| {
             if keep(entry) {
@@ -128,9 +125,9 @@ impl<S: Space> Table<S> {
         if kept.len() == self.len { self.clone() } else { Self::of_sorted(kept) }
     }
 
-    fn of_sorted(entries: Vec<Entry<S>>) -> Self {
+    fn of_sorted(entries: Vec<Entry>) -> Self {
         let len = entries.len();
-        let mut nodes: Nodes<S> = in_nodes(entries).map(Node::Leaf).collect();
+        let mut nodes: Nodes = in_nodes(entries).map(Node::Leaf).collect();
         while nodes.len() > 1 {
             let rows = nodes.into_iter().filter_map(Node::row).collect();
             nodes = in_nodes(rows).map(Node::Inner).collect();
@@ -138,36 +135,39 @@ impl<S: Space> Table<S> {
         Self { root: Self::root_of(nodes), len }
     }
 
-    /// Calls `sink` for all entries, in order.
-    pub(crate) fn each(&self, sink: &mut dyn FnMut(&Entry<S>)) {
-        self.root.each(sink);
+    /// Checks the invariants of the tree.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        let mut keys = Vec::new();
+        self.each(&mut |entry| keys.push(entry.key()));
+        if keys.len() != self.len || !keys.is_sorted_by(|a, b| a < b) {
+            return Err(format!("{} entries of {} in order", keys.len(), self.len));
+        }
+        self.root.validate().map(|_| ())
     }
 
-    pub(crate) fn any(&self, which: impl Fn(&Entry<S>) -> bool) -> bool {
-        let mut any = false;
-        self.each(&mut |entry| any |= which(entry));
-        any
+    /// Calls `sink` for all entries, in order.
+    pub(crate) fn each(&self, sink: &mut dyn FnMut(&Entry)) {
+        self.root.each(sink);
     }
 
     /// The entries that overlap `range`, in order; stops when `sink` does.
     ///
     /// Cost: of each level at most the rows of two nodes, besides those that lead to an entry. No
     /// entry slows it down by being long.
-    pub(crate) fn overlapping(
-        &self,
-        range: Extent<S>,
-        sink: &mut impl FnMut(&Entry<S>) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    pub(crate) fn overlapping(&self, range: Extent, sink: &mut impl FnMut(&Entry) -> Flow) -> Flow {
         self.root.overlapping(range, sink)
     }
 
     /// The root above all these nodes, which are of one level.
-    fn root_of(mut nodes: Nodes<S>) -> Node<S> {
+    fn root_of(mut nodes: Nodes) -> Node {
         match (nodes.pop(), nodes.is_empty()) {
             (None, _) => Self::default().root,
             // One row is no reason for a level.
             (Some(Node::Inner(rows)), true) if rows.0.len() == 1 => {
-                rows.get(0).map_or_else(|| Self::default().root, |row| row.above.clone())
+                Self::root_of(rows.0.iter().map(|(_, row)| row.above.clone()).collect())
             }
             (Some(only), true) => only,
             (Some(last), false) => {
@@ -179,19 +179,19 @@ impl<S: Space> Table<S> {
 }
 
 /// The nodes that a change makes of one: none, one or two, but for a table that is made at once.
-type Nodes<S> = SmallVec<[Node<S>; 2]>;
+type Nodes = SmallVec<[Node; 2]>;
 
 /// What is left of a node without an entry.
-enum Without<S: Space> {
+enum Without {
     /// The entry is not there.
     Unknown,
     /// One node, or none.
-    Left(Nodes<S>),
+    Left(Nodes),
 }
 
-impl<S: Space> Node<S> {
+impl Node {
     /// The row that stands for this node a level above; none for an empty one.
-    fn row(self) -> Option<Entry<S, Self>> {
+    fn row(self) -> Option<Entry<Self>> {
         let (range, order) = match &self {
             Self::Leaf(rows) => rows.summary(),
             Self::Inner(rows) => rows.summary(),
@@ -200,7 +200,7 @@ impl<S: Space> Node<S> {
     }
 
     /// This node with one entry more: as one node, or as two.
-    fn with(&self, entry: Entry<S>) -> Nodes<S> {
+    fn with(&self, entry: Entry) -> Nodes {
         match self {
             Self::Leaf(rows) => {
                 let at = rows.place_of(entry.key());
@@ -208,14 +208,16 @@ impl<S: Space> Node<S> {
             }
             Self::Inner(rows) => {
                 let at = rows.place_of(entry.key()).saturating_sub(1);
-                let Some(below) = rows.get(at) else { return Nodes::new() };
+                // INVARIANT: an inner node has rows.
+                #[expect(clippy::indexing_slicing, reason = "losing the entry would be worse")]
+                let below = &rows.0[at].1;
                 let nodes = below.above.with(entry).into_iter().filter_map(Self::row);
                 rows.replaced(at, 1, nodes).into_iter().map(Self::Inner).collect()
             }
         }
     }
 
-    fn without(&self, key: Key<S>) -> Without<S> {
+    fn without(&self, key: Key) -> Without {
         match self {
             Self::Leaf(rows) => {
                 // The place after all keys up to this one.
@@ -237,18 +239,29 @@ impl<S: Space> Node<S> {
         }
     }
 
-    fn each(&self, sink: &mut dyn FnMut(&Entry<S>)) {
+    /// Levels from here down, all leaves being equally deep.
+    fn validate(&self) -> Result<usize, String> {
+        match self {
+            Self::Leaf(rows) => rows.validate(|_| Ok(0)),
+            Self::Inner(rows) if rows.0.is_empty() => Err("an inner node without rows".to_owned()),
+            Self::Inner(rows) => rows.validate(|row| {
+                let depth = row.above.validate()?;
+                match row.above.clone().row().map(|below| (below.range, below.order)) {
+                    Some(summary) if summary == (row.range, row.order) => Ok(depth),
+                    Some(_) | None => Err(format!("the row at {} is not its node's", row.range)),
+                }
+            }),
+        }
+    }
+
+    fn each(&self, sink: &mut dyn FnMut(&Entry)) {
         match self {
             Self::Leaf(rows) => rows.0.iter().for_each(|(_, entry)| sink(entry)),
             Self::Inner(rows) => rows.0.iter().for_each(|(_, row)| row.above.each(sink)),
         }
     }
 
-    fn overlapping(
-        &self,
-        range: Extent<S>,
-        sink: &mut impl FnMut(&Entry<S>) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn overlapping(&self, range: Extent, sink: &mut impl FnMut(&Entry) -> Flow) -> Flow {
         match self {
             Self::Leaf(rows) => rows.overlapping(range).try_for_each(sink),
             Self::Inner(rows) => {
@@ -259,7 +272,7 @@ impl<S: Space> Node<S> {
 }
 
 /// Rows in full nodes, but for the last.
-fn in_nodes<S: Space, T>(rows: Vec<Entry<S, T>>) -> impl Iterator<Item = Rows<S, T>> {
+fn in_nodes<T>(rows: Vec<Entry<T>>) -> impl Iterator<Item = Rows<T>> {
     let mut rows = rows.into_iter();
     core::iter::from_fn(move || {
         let node: Vec<_> = rows.by_ref().take(ROWS).collect();
@@ -267,9 +280,9 @@ fn in_nodes<S: Space, T>(rows: Vec<Entry<S, T>>) -> impl Iterator<Item = Rows<S,
     })
 }
 
-impl<S: Space, T> Rows<S, T> {
-    fn of(entries: impl Iterator<Item = Entry<S, T>>) -> Self {
-        let mut reach = S::from_raw(0);
+impl<T> Rows<T> {
+    fn of(entries: impl Iterator<Item = Entry<T>>) -> Self {
+        let mut reach = DevOffset::new(0);
         let with_reach = entries.map(|entry| {
             reach = reach.max(entry.range.end());
             (reach, entry)
@@ -277,26 +290,51 @@ impl<S: Space, T> Rows<S, T> {
         Self(with_reach.collect())
     }
 
-    fn get(&self, at: usize) -> Option<&Entry<S, T>> {
+    /// One more than the depth of every row, which is the same for all.
+    fn validate(
+        &self,
+        depth: impl Fn(&Entry<T>) -> Result<usize, String>,
+    ) -> Result<usize, String> {
+        if self.0.len() > ROWS {
+            return Err(format!("{} rows in a node", self.0.len()));
+        }
+        let mut reach = DevOffset::new(0);
+        let mut depths = Vec::new();
+        for (said, entry) in &*self.0 {
+            reach = reach.max(entry.range.end());
+            if *said != reach {
+                return Err(format!("the row at {} says the wrong reach", entry.range));
+            }
+            depths.push(depth(entry)?);
+        }
+        depths.dedup();
+        match depths.as_slice() {
+            [] => Ok(1),
+            [same] => Ok(same.saturating_add(1)),
+            _ => Err("leaves of different depth".to_owned()),
+        }
+    }
+
+    fn get(&self, at: usize) -> Option<&Entry<T>> {
         self.0.get(at).map(|(_, entry)| entry)
     }
 
     /// After all rows whose key is not greater.
-    fn place_of(&self, key: Key<S>) -> usize {
+    fn place_of(&self, key: Key) -> usize {
         self.0.partition_point(|(_, entry)| entry.key() <= key)
     }
 
     /// The hull of all ranges and the age of the least key.
-    fn summary(&self) -> Option<(Extent<S>, u64)> {
+    fn summary(&self) -> Option<(Extent, u64)> {
         let (first, last) = (self.get(0)?, self.0.last()?);
         let hull = Extent::from_bounds(first.range.start(), last.0).ok()?;
         Some((hull, first.order))
     }
 
     /// The rows that overlap `range`, in order.
-    fn overlapping(&self, range: Extent<S>) -> impl Iterator<Item = &Entry<S, T>> {
+    fn overlapping(&self, range: Extent) -> impl Iterator<Item = &Entry<T>> {
         let first = self.0.partition_point(|(reach, _)| *reach <= range.start());
-        #[cfg(all(test, not(any(loom, shuttle))))]
+        #[cfg(test)]
         tests::visited(self.0.len());
         let rest = self.0.get(first..).unwrap_or_default().iter().map(|(_, entry)| entry);
         rest.take_while(move |entry| entry.range.start() < range.end())
@@ -304,18 +342,18 @@ impl<S: Space, T> Rows<S, T> {
     }
 }
 
-impl<S: Space, T: Clone> Rows<S, T> {
+impl<T: Clone> Rows<T> {
     /// A copy with `new` in place of `gone` rows from `at` on: no node, one, or two.
     fn replaced(
         &self,
         at: usize,
         gone: usize,
-        new: impl IntoIterator<Item = Entry<S, T>>,
+        new: impl IntoIterator<Item = Entry<T>>,
     ) -> SmallVec<[Self; 2]> {
         let (before, rest) = self.0.split_at(at.min(self.0.len()));
         let after = rest.get(gone..).unwrap_or_default();
-        let copies = |rows| <[(S, Entry<S, T>)]>::iter(rows).map(|(_, entry)| entry.clone());
-        let mut all: Vec<Entry<S, T>> = Vec::with_capacity(ROWS.saturating_add(1));
+        let copies = |rows| <[(DevOffset, Entry<T>)]>::iter(rows).map(|(_, entry)| entry.clone());
+        let mut all: Vec<Entry<T>> = Vec::with_capacity(ROWS.saturating_add(1));
         all.extend(copies(before));
         all.extend(new);
         all.extend(copies(after));

@@ -1,57 +1,70 @@
-//! The immutable picture of a stack that events walk through.
+//! The immutable snapshot of a stack that events walk through.
 
 use std::collections::HashMap;
 
-use badrange_core::{DevOffset, DeviceId, Extent, Leg, Mapping, PhysAddr};
+use badrange_core::{DeviceId, Extent, Fallback, Leg, Mapping, PageSize};
 use slab::Slab;
 
 use crate::{
-    sync::Arc,
+    sync::{Arc, release},
     table::{Above, Table},
 };
 
-/// What a device lies on.
+/// How a device lies on others: one per leg of the mapping.
 #[derive(Clone)]
-pub(crate) enum Below {
-    /// Nothing: a disk.
-    Nothing,
-    /// Physical memory: a persistent-memory namespace.
-    Memory(Arc<dyn Mapping<PhysAddr, DevOffset>>),
-    /// Other devices, one per leg.
-    Devices { mapping: Arc<dyn Mapping>, legs: Arc<[DeviceId]> },
+pub(crate) struct Below {
+    pub(crate) mapping: Arc<dyn Mapping>,
+    pub(crate) legs: Arc<[DeviceId]>,
+}
+
+/// The last resort of a device: how long its pages are, and what is called for them.
+#[derive(Clone)]
+pub(crate) struct Pages {
+    pub(crate) size: PageSize,
+    pub(crate) fallback: Arc<dyn Fallback>,
 }
 
 #[derive(Clone)]
 pub(crate) struct Device {
     pub(crate) id: DeviceId,
     pub(crate) name: Arc<str>,
-    pub(crate) extent: Extent<DevOffset>,
-    pub(crate) below: Below,
+    pub(crate) extent: Extent,
+    pub(crate) below: Option<Below>,
+    pub(crate) pages: Option<Pages>,
     pub(crate) dying: bool,
-    pub(crate) table: Table<DevOffset>,
+    pub(crate) table: Table,
 }
 
 impl Device {
-    /// The devices under the legs, in order; none for devices at the bottom.
+    /// The devices under the legs, in order; none for a device at the bottom.
     pub(crate) fn legs(&self) -> &[DeviceId] {
-        match &self.below {
-            Below::Devices { legs, .. } => legs,
-            Below::Nothing | Below::Memory(_) => &[],
-        }
+        self.below.as_ref().map_or(&[], |below| &below.legs)
+    }
+
+    /// The mapping, and what is under its legs with their numbers.
+    pub(crate) fn numbered_legs(&self) -> impl Iterator<Item = (Leg, DeviceId)> + '_ {
+        (0_u32..).map(Leg::new).zip(self.legs().iter().copied())
     }
 }
 
-/// Devices by slot, and who owns physical memory. Cheap to copy: the devices are shared.
+/// Devices by slot. Cheap to copy: the devices are shared.
 #[derive(Clone, Default)]
 pub(crate) struct Topology {
     pub(crate) devices: Slab<Arc<Device>>,
-    pub(crate) memory: Table<PhysAddr>,
+}
+
+/// With the last snapshot that knows a holder goes the holder, whoever lets go of it: a change, an
+/// event, a [`Snapshot`](crate::Snapshot), the last handle of the stack.
+impl Drop for Topology {
+    fn drop(&mut self) {
+        release(core::mem::take(&mut self.devices));
+    }
 }
 
 impl Topology {
     /// The device with this id, if that is still the one in its slot.
     pub(crate) fn device(&self, id: DeviceId) -> Option<&Arc<Device>> {
-        self.slot(id.index()).filter(|d| d.id == id || mutant!("generation_unchecked"))
+        self.slot(id.index()).filter(|device| device.id == id)
     }
 
     pub(crate) fn slot(&self, index: u32) -> Option<&Arc<Device>> {
@@ -62,20 +75,18 @@ impl Topology {
         self.devices.iter().map(|(_, d)| d).find(|d| &*d.name == name)
     }
 
-    /// Replaces the device in its slot.
+    /// Replaces the device in its slot. INVARIANT of the caller: it is there.
     pub(crate) fn put(&mut self, device: Device) {
         let slot = usize::try_from(device.id.index()).ok();
-        if let Some(place) = slot.and_then(|at| self.devices.get_mut(at)) {
-            *place = Arc::new(device);
+        match slot.and_then(|at| self.devices.get_mut(at)) {
+            Some(slot) => *slot = Arc::new(device),
+            None => debug_assert!(false, "a device that is replaced is there"),
         }
     }
 
     /// Changes the table of a device.
-    pub(crate) fn edit_table(
-        &mut self,
-        id: DeviceId,
-        edit: impl FnOnce(&Table<DevOffset>) -> Table<DevOffset>,
-    ) {
+    pub(crate) fn edit_table(&mut self, id: DeviceId, edit: impl FnOnce(&Table) -> Table) {
+        // A registration may outlive its device: then there is no table to change.
         if let Some(device) = self.device(id) {
             let table = edit(&device.table);
             self.put(Device { table, ..Device::clone(device) });
@@ -135,33 +146,35 @@ fn longest(
 
 /// A new device, before it is added to a [`Stack`](crate::Stack).
 ///
+/// A device may be anything that has bytes: a disk, a volume, physical memory, a guest's memory, a
+/// process's address space, a file that is a disk image.
+///
 /// # Examples
 /// ```
-/// use badrange_core::{DevOffset, Extent};
-/// use badrange_stack::DeviceSpec;
+/// use badrange_core::{DevOffset, Extent, Sector, Window};
+/// use badrange_stack::{DeviceSpec, Stack};
+/// use std::sync::Arc;
+/// let stack = Stack::new();
 /// let disk = DeviceSpec::base("sda", Extent::new(DevOffset::new(0), 1 << 30)?);
 /// assert_eq!(disk.name(), "sda");
-/// # Ok::<(), badrange_core::RangeError>(())
+/// let sda = stack.add_device(disk)?;
+/// let partition = Window::new(Extent::new(Sector::new(2048), 8192)?.bytes()?);
+/// stack.add_device(DeviceSpec::on("sda1", Arc::new(partition), [sda]))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct DeviceSpec {
     pub(crate) name: Arc<str>,
-    pub(crate) extent: Extent<DevOffset>,
-    pub(crate) below: Below,
+    pub(crate) extent: Extent,
+    pub(crate) below: Option<Below>,
+    pub(crate) pages: Option<Pages>,
 }
 
 impl DeviceSpec {
-    /// A device at the bottom: failures are reported on it directly.
-    pub fn base(name: impl Into<Arc<str>>, extent: Extent<DevOffset>) -> Self {
-        Self { name: name.into(), extent, below: Below::Nothing }
-    }
-
-    /// A device that is a part of physical memory.
-    pub fn on_memory(
-        name: impl Into<Arc<str>>,
-        mapping: Arc<dyn Mapping<PhysAddr, DevOffset>>,
-    ) -> Self {
-        Self { name: name.into(), extent: mapping.extent(), below: Below::Memory(mapping) }
+    /// A device at the bottom: failures are reported on it directly. A [table](crate::Stack::reload)
+    /// may be given to it later.
+    pub fn base(name: impl Into<Arc<str>>, extent: Extent) -> Self {
+        Self { name: name.into(), extent, below: None, pages: None }
     }
 
     /// A device that lies on other devices, one per leg of the mapping.
@@ -171,7 +184,38 @@ impl DeviceSpec {
         legs: impl Into<Arc<[DeviceId]>>,
     ) -> Self {
         let extent = mapping.extent();
-        Self { name: name.into(), extent, below: Below::Devices { mapping, legs: legs.into() } }
+        let below = Some(Below { mapping, legs: legs.into() });
+        Self { name: name.into(), extent, below, pages: None }
+    }
+
+    /// The same device with pages of this size, and a last resort: it is called for the pages with
+    /// bytes that arrived at the device and that nobody above handled. Physical memory has one.
+    ///
+    /// # Kernel
+    /// The per-pfn `memory_failure()`.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{DevOffset, Extent, Fallback, Granule, MfFlags, PageSize};
+    /// use badrange_stack::{DeviceSpec, Stack};
+    /// use std::sync::Arc;
+    /// struct Users; // whatever finds the users of a page
+    /// impl Fallback for Users {
+    ///     fn memory_failure(&self, page: Granule, _: MfFlags) {
+    ///         println!("{page} failed and nobody handled it");
+    ///     }
+    /// }
+    /// let all = Extent::new(DevOffset::new(0), 1 << 46)?;
+    /// let stack = Stack::new();
+    /// let memory = DeviceSpec::base("mem", all).fallback(PageSize::K64, Arc::new(Users));
+    /// let memory = stack.add_device(memory)?;
+    /// let report = stack.fail(memory, Extent::new(DevOffset::new(0x1_0040), 64)?, MfFlags::NONE)?;
+    /// assert_eq!(report.fallback()[0].1.to_string(), "pfns [0x1..0x2)");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn fallback(self, size: PageSize, fallback: Arc<dyn Fallback>) -> Self {
+        Self { pages: Some(Pages { size, fallback }), ..self }
     }
 
     /// The name, unique in a stack.
@@ -180,26 +224,34 @@ impl DeviceSpec {
         &self.name
     }
 
-    /// What the device will use of the leg's device.
-    pub(crate) fn leg_extents(&self) -> Vec<(Leg, DeviceId, Option<Extent<DevOffset>>)> {
-        let Below::Devices { mapping, legs } = &self.below else { return Vec::new() };
+    /// What the device will use of the devices under its legs. Calls the mapping: with no lock held,
+    /// and once, so that what was checked is what is used.
+    pub(crate) fn uses(&self) -> Uses {
+        let Some(Below { mapping, legs }) = &self.below else { return Uses::default() };
         let numbered = (0_u32..).map(Leg::new).zip(legs.iter());
-        numbered.map(|(leg, id)| (leg, *id, mapping.leg_extent(leg))).collect()
+        let extents = numbered.map(|(leg, id)| (leg, *id, mapping.leg_extent(leg)));
+        Uses { legs: mapping.legs(), extents: extents.collect() }
     }
+}
+
+/// What a mapping says that it uses.
+#[derive(Default)]
+pub(crate) struct Uses {
+    /// How many legs it has.
+    pub(crate) legs: u32,
+    /// Of every device that was given for a leg.
+    pub(crate) extents: Vec<(Leg, DeviceId, Option<Extent>)>,
 }
 
 impl core::fmt::Debug for DeviceSpec {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let mut out = f.debug_struct("DeviceSpec");
         out.field("name", &self.name).field("extent", &self.extent);
-        match &self.below {
-            Below::Nothing => {}
-            Below::Memory(mapping) => {
-                out.field("memory", mapping);
-            }
-            Below::Devices { mapping, legs } => {
-                out.field("mapping", mapping).field("legs", legs);
-            }
+        if let Some(Below { mapping, legs }) = &self.below {
+            out.field("mapping", mapping).field("legs", legs);
+        }
+        if let Some(pages) = &self.pages {
+            out.field("pages", &pages.size);
         }
         out.finish()
     }

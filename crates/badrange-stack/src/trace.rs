@@ -1,23 +1,25 @@
 use core::fmt;
 
-use badrange_core::{DevOffset, DeviceId, Outcome, Pfn, PhysAddr, Piece, Run};
+use badrange_core::{DeviceId, Granules, Outcome, Run};
 
-use crate::{HolderId, sync::Arc};
+use crate::{HolderId, Unfollowed, sync::Arc};
 
 /// One thing that happened to a failure on its way through the stack.
 ///
 /// # Examples
 /// ```
-/// use badrange_core::{Extent, Pfn};
+/// use badrange_core::{DeviceId, DevOffset, Extent, Granules, PageSize};
 /// use badrange_stack::Step;
-/// let step = Step::Unmapped { pages: Extent::new(Pfn::new(0x2415ab), 1)?.into() };
+/// let bad = Extent::new(DevOffset::new(0x2_415a_b000), 64)?;
+/// let pages = Granules::containing(bad, PageSize::K4);
+/// let step = Step::Unmapped { device: DeviceId::new(0, 0, 1), pages };
 /// assert_eq!(step.to_string(), "unmapped pfns [0x2415ab..0x2415ac)");
 /// # Ok::<(), badrange_core::RangeError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
-    /// A piece arrived at a device.
+    /// Bytes arrived at a device.
     Arrived {
         /// Devices below it on this way.
         depth: usize,
@@ -25,26 +27,21 @@ pub enum Step {
         device: DeviceId,
         /// Its name.
         name: Arc<str>,
-        /// The piece, in the device's space.
-        piece: Piece<DevOffset>,
+        /// The bytes, as they were reported.
+        asked: Run,
+        /// The same bytes on this device.
+        here: Run,
     },
-    /// A holder on a device was called.
-    Told {
+    /// A holder was notified.
+    Notified {
         /// Devices on this way, the holder's included.
         depth: usize,
         /// The holder.
         holder: HolderId,
-        /// What it was told, in its device's space.
-        piece: Piece<DevOffset>,
-        /// What it answered for the bytes that it did not settle.
-        outcome: Outcome,
-    },
-    /// An owner of physical memory was called.
-    ToldMemory {
-        /// The holder.
-        holder: HolderId,
-        /// What it was told.
-        piece: Piece<PhysAddr>,
+        /// The bytes, as they were reported.
+        asked: Run,
+        /// The same bytes on the holder's device.
+        here: Run,
         /// What it answered for the bytes that it did not settle.
         outcome: Outcome,
     },
@@ -53,39 +50,46 @@ pub enum Step {
         /// The holder.
         holder: HolderId,
     },
-    /// The per-pfn fallback ran on these pages.
-    FellBack {
-        /// The pages.
-        pages: Run<Pfn>,
+    /// Bytes were not followed into a device above.
+    Unfollowed {
+        /// Devices below the one that they are on.
+        depth: usize,
+        /// The bytes there.
+        here: Run,
+        /// Why.
+        why: Unfollowed,
     },
-    /// These pages were unmapped.
-    Unmapped {
+    /// The fallback of a device ran on these pages.
+    FellBack {
+        /// The device.
+        device: DeviceId,
         /// The pages.
-        pages: Run<Pfn>,
+        pages: Granules,
+    },
+    /// These pages of a device were unmapped.
+    Unmapped {
+        /// The device.
+        device: DeviceId,
+        /// The pages.
+        pages: Granules,
     },
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Arrived { depth, name, piece, .. } => {
-                write!(f, "{:width$}{name}: {}", "", piece.here(), width = indent(*depth))
+            Self::Arrived { depth, name, here, .. } => {
+                write!(f, "{:width$}{name}: {here}", "", width = indent(*depth))
             }
-            Self::Told { depth, holder, piece, outcome } => {
-                write!(
-                    f,
-                    "{:width$}{holder}: {}: {outcome}",
-                    "",
-                    piece.here(),
-                    width = indent(*depth)
-                )
-            }
-            Self::ToldMemory { holder, piece, outcome } => {
-                write!(f, "{holder}: {}: {outcome}", piece.here())
+            Self::Notified { depth, holder, here, outcome, .. } => {
+                write!(f, "{:width$}{holder}: {here}: {outcome}", "", width = indent(*depth))
             }
             Self::Panicked { holder } => write!(f, "{holder} panicked"),
-            Self::FellBack { pages } => write!(f, "fell back on {pages}"),
-            Self::Unmapped { pages } => write!(f, "unmapped {pages}"),
+            Self::Unfollowed { depth, here, why } => {
+                write!(f, "{:width$}{here} not followed: {why}", "", width = indent(*depth))
+            }
+            Self::FellBack { pages, .. } => write!(f, "fell back on {pages}"),
+            Self::Unmapped { pages, .. } => write!(f, "unmapped {pages}"),
         }
     }
 }
@@ -105,7 +109,7 @@ fn indent(depth: usize) -> usize {
 /// struct Calls(u32);
 /// impl Observer for Calls {
 ///     fn step(&mut self, step: Step) {
-///         if matches!(step, Step::Told { .. }) { self.0 += 1; }
+///         if matches!(step, Step::Notified { .. }) { self.0 += 1; }
 ///     }
 /// }
 /// ```
@@ -136,13 +140,13 @@ impl Observer for () {
 /// use badrange_stack::{DeviceSpec, Stack, Trace};
 /// let stack = Stack::new();
 /// let disk = DeviceSpec::base("disk", Extent::new(DevOffset::new(0), 4096)?);
-/// let disk = stack.add_device(disk).unwrap();
+/// let disk = stack.add_device(disk)?;
 /// let mut trace = Trace::new();
 /// let bad = Extent::new(DevOffset::new(512), 512)?;
-/// let report = stack.notify_failure_observed(disk, bad, MfFlags::NONE, &mut trace);
+/// let report = stack.fail_observed(disk, bad, MfFlags::NONE, &mut trace)?;
 /// assert_eq!(report.remainder_bytes(), 512);
 /// assert_eq!(trace.to_string(), "disk: device bytes [0x200..0x400)\n");
-/// # Ok::<(), badrange_core::RangeError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trace {

@@ -2,7 +2,6 @@
 //! conservation checked on every event.
 //!
 //! The number of notifications comes from `BADRANGE_STRESS_EVENTS`; a few thousand if not set.
-#![cfg(not(any(loom, shuttle)))]
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::unwrap_used,
@@ -23,7 +22,7 @@ fn events() -> u64 {
     asked.unwrap_or(if cfg!(miri) { 40 } else { 20_000 })
 }
 
-fn at(start: u64, len: u64) -> Extent<DevOffset> {
+fn at(start: u64, len: u64) -> Extent {
     Extent::new(DevOffset::new(start), len).unwrap()
 }
 
@@ -49,13 +48,13 @@ fn check(report: &Report) {
     assert_eq!(report.counts().panicked, 0);
     let sum = report.handled_bytes() + report.failed_bytes() + report.remainder_bytes();
     assert_eq!(sum, report.len());
-    let mut end = 0;
+    let mut end = report.asked().start().get();
     for (run, _) in report.states() {
         let extent = run.as_extent().unwrap();
         assert_eq!(extent.start().get(), end, "a gap or an overlap");
         end = extent.end().get();
     }
-    assert_eq!(end, report.len());
+    assert_eq!(end, report.asked().end().get());
 }
 
 #[test]
@@ -75,7 +74,7 @@ fn notifications_against_continuous_registration() {
             // A page on one side of the middle, one on the other, or across.
             let start = (i * 7 + thread * 131) % (DISK / PAGE - 1) * PAGE + (i % 3) * 512;
             let bad = at(start, PAGE);
-            let report = stack.notify_failure(disk, bad, MfFlags::NONE);
+            let report = stack.fail(disk, bad, MfFlags::NONE).unwrap();
             check(&report);
             let sure = bad.intersect(half).map_or(0, |part| part.len());
             assert!(report.handled_bytes() >= sure, "the owner that stays is always told");
@@ -112,21 +111,25 @@ fn notifications_against_continuous_registration() {
 /// Reports from several threads through the queue into a stack, while pages are repaired.
 #[test]
 fn reports_through_the_queue_are_all_accounted_for() {
+    #[derive(Default)]
     struct Pages(AtomicU64);
     impl Fallback for Pages {
-        fn memory_failure(&self, _: Pfn, _: MfFlags) {
+        fn memory_failure(&self, _: Granule, _: MfFlags) {
             self.0.fetch_add(1, Relaxed);
         }
     }
     let each = events() / 4;
-    let (stack, queue, ledger) = (Stack::new(), EventQueue::with_bound(8), PoisonLedger::new());
+    let (stack, queue) = (Stack::new(), EventQueue::with_bound(8));
+    let (ledger, fallback) = (Arc::new(PoisonLedger::new()), Arc::new(Pages::default()));
+    let accounting = Arc::new(ledger.accounting(fallback.clone()));
+    let memory = DeviceSpec::base("mem", at(0, PAGE << 20)).fallback(PageSize::K4, accounting);
+    let device = stack.add_device(memory).unwrap();
     let all = Extent::new(Pfn::new(0), 1 << 20).unwrap();
-    let (fallback, repaired) = (Pages(AtomicU64::new(0)), AtomicU64::new(0));
+    let repaired = AtomicU64::new(0);
     let push = |thread: u64| {
         for i in 0..each {
-            let page = PhysAddr::new((thread * 1000 + i % 700) * PAGE);
-            let range = BadRange::Memory(Extent::new(page, PAGE).unwrap());
-            queue.push(Failure { range, flags: MfFlags::NONE });
+            let range = at((thread * 1000 + i % 700) * PAGE, PAGE);
+            queue.push(Failure { device, range, flags: MfFlags::NONE });
         }
     };
     let work = || {
@@ -134,10 +137,12 @@ fn reports_through_the_queue_are_all_accounted_for() {
         while let Some(batch) = queue.wait() {
             for record in &batch {
                 reports += record.reports();
-                let (Record::Failed { failure, .. } | Record::Lost { failure, .. }) = record else {
-                    panic!("one space needs one LOST record");
+                let (QueueRecord::Failed { failure, .. } | QueueRecord::Lost { failure, .. }) =
+                    record
+                else {
+                    panic!("one device needs one LOST record");
                 };
-                let report = stack.report(*failure, &ledger.accounting(&fallback));
+                let report = stack.report(*failure).unwrap();
                 assert_eq!(report.remainder_bytes(), failure.range.len());
             }
             let cleared = ledger.clear(all, ledger.token());

@@ -7,8 +7,8 @@
 use core::error::Error;
 use std::{env, fs, panic};
 
-use arbitrary::Arbitrary;
 use badrange_testkit::{
+    arbitrary::{self, Arbitrary},
     case::{DrawnExtent, TestCase},
     fuzz,
 };

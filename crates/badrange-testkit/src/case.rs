@@ -25,7 +25,10 @@ mod tests;
 
 pub use self::{
     badblocks::{BadblocksOp, BadblocksOps},
-    build::{Answer, GroundPlan, HolderPlan, LayerPlan, SettlePlan, StackPlan},
+    build::{
+        DrawnAnswer, DrawnPage, DrawnPiece, GroundPlan, HolderPlan, LayerPlan, LayerShape,
+        SettlePlan, StackPlan,
+    },
     fsmap::FsMap,
     interleave::Interleaves,
     ranges::{DrawnExtent, DrawnRun, Ranges},
@@ -43,8 +46,7 @@ use arbitrary::{Arbitrary, Unstructured};
 ///
 /// # Examples
 /// ```
-/// use arbitrary::Arbitrary;
-/// use badrange_testkit::case::TestCase;
+/// use badrange_testkit::{arbitrary::{self, Arbitrary}, case::TestCase};
 /// #[derive(Debug, Arbitrary)]
 /// struct Doubled(u8);
 /// impl TestCase for Doubled {

@@ -12,9 +12,9 @@
 //! let disk = stack.add_device(DeviceSpec::base("disk", all))?;
 //! let recorder = Arc::new(Recorder::new(Outcome::Handled));
 //! let _r = stack.register(disk, all, Arc::new(Countdown::new(recorder.clone(), 1)))?;
-//! assert_eq!(stack.notify_failure(disk, all, MfFlags::NONE).handled_bytes(), 4096);
-//! assert_eq!(stack.notify_failure(disk, all, MfFlags::NONE).handled_bytes(), 0); // refuses now
-//! assert_eq!(recorder.told().len(), 1);
+//! assert_eq!(stack.fail(disk, all, MfFlags::NONE)?.handled_bytes(), 4096);
+//! assert_eq!(stack.fail(disk, all, MfFlags::NONE)?.handled_bytes(), 0); // refuses now
+//! assert_eq!(recorder.notices().len(), 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -25,7 +25,7 @@ use core::{
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use badrange_core::{
-    Corruption, DevOffset, Fallback, Holder, MfFlags, Outcome, Pfn, Piece, Run, Space,
+    Corruption, Fallback, Granule, Granules, Holder, MfFlags, Notice, Outcome, Run,
 };
 
 /// What is guarded here is only appended to, so that a panic elsewhere leaves it whole.
@@ -33,7 +33,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A holder that records what it is told and always says the same.
+/// A holder that records what it is notified of and always says the same.
 ///
 /// # Examples
 /// ```
@@ -41,47 +41,50 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// use badrange_testkit::fake::Recorder;
 /// let at = |start, len| Extent::new(DevOffset::new(start), len).unwrap();
 /// let recorder = Recorder::new(Outcome::Handled).settling(at(512, 512).into(), Outcome::NotSupported);
-/// let what = Corruption::new(Piece::report(at(0, 1024)), MfFlags::ACTION_REQUIRED, &());
+/// let what = Corruption::new(at(0, 1024).into(), MfFlags::ACTION_REQUIRED, &());
 /// assert_eq!(recorder.corrupted_range(&what), Outcome::Handled);
-/// assert_eq!(recorder.told(), [(Piece::report(at(0, 1024)), MfFlags::ACTION_REQUIRED)]);
+/// assert_eq!(recorder.notices()[0].range, at(0, 1024).into());
+/// assert_eq!(recorder.notices()[0].flags, MfFlags::ACTION_REQUIRED);
 /// ```
 #[derive(Debug)]
-pub struct Recorder<S: Space = DevOffset> {
-    told: Mutex<Vec<(Piece<S>, MfFlags)>>,
-    settles: Vec<(Run<S>, Outcome)>,
+pub struct Recorder {
+    notices: Mutex<Vec<Notice>>,
+    settles: Vec<(Run, Outcome)>,
     answer: Outcome,
 }
 
-impl<S: Space> Recorder<S> {
+impl Recorder {
     /// Says `answer` for everything.
     #[must_use]
     pub fn new(answer: Outcome) -> Self {
-        Self { told: Mutex::new(Vec::new()), settles: Vec::new(), answer }
+        Self { notices: Mutex::new(Vec::new()), settles: Vec::new(), answer }
     }
 
-    /// Settles `part` whenever it is told anything, before it answers.
+    /// Settles `part` whenever it is notified of anything, before it answers.
     #[must_use]
-    pub fn settling(mut self, part: Run<S>, outcome: Outcome) -> Self {
+    pub fn settling(mut self, part: Run, outcome: Outcome) -> Self {
         self.settles.push((part, outcome));
         self
     }
 
-    /// Everything it was told so far, in order.
+    /// Everything it was notified of so far, in order, with the way that the bytes took.
     #[must_use]
-    pub fn told(&self) -> Vec<(Piece<S>, MfFlags)> {
-        lock(&self.told).clone()
+    pub fn notices(&self) -> Vec<Notice> {
+        lock(&self.notices).clone()
     }
 
     /// The same, and forgets it.
     #[must_use]
-    pub fn take(&self) -> Vec<(Piece<S>, MfFlags)> {
-        core::mem::take(&mut *lock(&self.told))
+    pub fn take(&self) -> Vec<Notice> {
+        core::mem::take(&mut *lock(&self.notices))
     }
 }
 
-impl<S: Space> Holder<S> for Recorder<S> {
-    fn corrupted_range(&self, what: &Corruption<'_, S>) -> Outcome {
-        lock(&self.told).push((what.piece(), what.flags()));
+impl Holder for Recorder {
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+        // Before the lock is taken: whoever is asked for the way may call in again.
+        let notice = what.to_notice();
+        lock(&self.notices).push(notice);
         for (part, outcome) in &self.settles {
             what.settle(*part, *outcome);
         }
@@ -96,8 +99,8 @@ impl<S: Space> Holder<S> for Recorder<S> {
 /// use badrange_core::*;
 /// use badrange_testkit::fake::{Countdown, Recorder};
 /// let holder = Countdown::new(Recorder::new(Outcome::Handled), 1);
-/// let bad = Piece::report(Extent::new(DevOffset::new(0), 1)?);
-/// let what = Corruption::new(bad, MfFlags::NONE, &());
+/// let bad = Extent::new(DevOffset::new(0), 1)?;
+/// let what = Corruption::new(bad.into(), MfFlags::NONE, &());
 /// assert_eq!(holder.corrupted_range(&what), Outcome::Handled);
 /// assert_eq!(holder.corrupted_range(&what), Outcome::NotSupported);
 /// # Ok::<(), RangeError>(())
@@ -117,8 +120,8 @@ impl<H> Countdown<H> {
     }
 }
 
-impl<S: Space, H: Holder<S>> Holder<S> for Countdown<H> {
-    fn corrupted_range(&self, what: &Corruption<'_, S>) -> Outcome {
+impl<H: Holder> Holder for Countdown<H> {
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
         match self.calls.count() < self.passes {
             true => self.inner.corrupted_range(what),
             false => Outcome::NotSupported,
@@ -139,9 +142,9 @@ impl<S: Space, H: Holder<S>> Holder<S> for Countdown<H> {
 /// let disk = stack.add_device(DeviceSpec::base("disk", all))?;
 /// let holder = Panics::new(Recorder::new(Outcome::Handled), 0);
 /// let _r = stack.register(disk, all, Arc::new(holder))?;
-/// let report = stack.notify_failure(disk, all, MfFlags::NONE);
+/// let report = stack.fail(disk, all, MfFlags::NONE)?;
 /// assert_eq!((report.counts().panicked, report.remainder_bytes()), (1, 4096));
-/// assert_eq!(stack.notify_failure(disk, all, MfFlags::NONE).handled_bytes(), 4096);
+/// assert_eq!(stack.fail(disk, all, MfFlags::NONE)?.handled_bytes(), 4096);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -164,9 +167,10 @@ impl<H> Panics<H> {
     /// ```
     /// use badrange_core::{DevOffset, Extent, Outcome};
     /// use badrange_testkit::{conformance::{self, Config, Law}, fake::{Panics, Recorder}};
+    /// use std::sync::Arc;
     /// let holder = Panics::always(Recorder::new(Outcome::Handled));
     /// let on = Extent::new(DevOffset::new(0), 4096)?;
-    /// let violation = conformance::holder(&holder, on, &Config::default()).unwrap_err();
+    /// let violation = conformance::holder(Arc::new(holder), on, &Config::default()).unwrap_err();
     /// assert_eq!(violation.law(), Law::Survives);
     /// # Ok::<(), badrange_core::RangeError>(())
     /// ```
@@ -176,17 +180,39 @@ impl<H> Panics<H> {
     }
 }
 
-impl<S: Space, H: Holder<S>> Holder<S> for Panics<H> {
-    /// # Panics
-    /// At that one call, or at each: it is made to.
-    fn corrupted_range(&self, what: &Corruption<'_, S>) -> Outcome {
-        let answer = self.inner.corrupted_range(what);
+impl<H> Panics<H> {
+    /// How often it was called so far.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.calls.so_far()
+    }
+
+    /// Ends a call, of which `answer` is what is said if it is not one to panic at.
+    fn end<T>(&self, answer: T) -> T {
         let call = self.calls.count();
         if self.at.is_none_or(|at| at == call) {
             // Past the panic hook: a panic that is wanted needs no message.
             std::panic::resume_unwind(Box::new("a holder made to panic"));
         }
         answer
+    }
+}
+
+impl<H: Holder> Holder for Panics<H> {
+    /// # Panics
+    /// At that one call, or at each: it is made to.
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+        self.end(self.inner.corrupted_range(what))
+    }
+
+    /// Several ranges are one call: `inner` is notified of all before the panic, and answers none.
+    ///
+    /// # Panics
+    /// As above.
+    fn corrupted_ranges(&self, what: &[Corruption<'_>], answer: &mut dyn FnMut(Outcome)) {
+        let mut answers = Vec::new();
+        self.inner.corrupted_ranges(what, &mut |said| answers.push(said));
+        self.end(answers).into_iter().for_each(answer);
     }
 }
 
@@ -205,12 +231,12 @@ impl<S: Space, H: Holder<S>> Holder<S> for Panics<H> {
 /// let recorder = Arc::new(Recorder::new(Outcome::Handled));
 /// let inside = stack.clone();
 /// let holder = Reenters::new(recorder.clone(), 2, move |what: &Corruption<'_>| {
-///     let _nested = inside.notify_failure(disk, what.range().first(), MfFlags::NONE);
+///     let _nested = inside.fail(disk, what.range().first(), MfFlags::NONE);
 /// });
 /// let _r = stack.register(disk, all, Arc::new(holder))?;
-/// let report = stack.notify_failure(disk, all, MfFlags::NONE);
+/// let report = stack.fail(disk, all, MfFlags::NONE)?;
 /// assert_eq!(report.handled_bytes(), 4096);
-/// assert_eq!(recorder.told().len(), 3); // the event, one inside it, and one inside that
+/// assert_eq!(recorder.notices().len(), 3); // the event, one inside it, and one inside that
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Reenters<H, F> {
@@ -228,13 +254,8 @@ impl<H, F> Reenters<H, F> {
     }
 }
 
-impl<S, H, F> Holder<S> for Reenters<H, F>
-where
-    S: Space,
-    H: Holder<S>,
-    F: Fn(&Corruption<'_, S>) + Send + Sync,
-{
-    fn corrupted_range(&self, what: &Corruption<'_, S>) -> Outcome {
+impl<H: Holder, F: Fn(&Corruption<'_>) + Send + Sync> Holder for Reenters<H, F> {
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
         if self.calls.count() < self.times {
             (self.action)(what);
         }
@@ -256,21 +277,29 @@ impl Calls {
     fn count(&self) -> u64 {
         self.0.fetch_add(1, Ordering::Relaxed)
     }
+
+    fn so_far(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A fallback that records the pages it is given.
 ///
 /// # Examples
 /// ```
-/// use badrange_core::{Extent, MfFlags, PhysAddr};
-/// use badrange_stack::Stack;
+/// use badrange_core::{DevOffset, Extent, MfFlags, PageSize};
+/// use badrange_stack::{DeviceSpec, Stack};
 /// use badrange_testkit::fake::PageLog;
-/// let pages = PageLog::default();
-/// let bad = Extent::new(PhysAddr::new(0x1fff), 2)?; // touches two pages
-/// let _report = Stack::new().memory_failure_range(bad, MfFlags::NONE, &pages);
+/// use std::sync::Arc;
+/// let pages = Arc::new(PageLog::default());
+/// let stack = Stack::new();
+/// let memory = DeviceSpec::base("mem", Extent::new(DevOffset::new(0), 1 << 30)?);
+/// let memory = stack.add_device(memory.fallback(PageSize::K4, pages.clone()))?;
+/// let bad = Extent::new(DevOffset::new(0x1fff), 2)?; // touches two pages
+/// let _report = stack.fail(memory, bad, MfFlags::NONE)?;
 /// assert_eq!(pages.failed(), [1, 2]);
 /// assert_eq!(pages.unmapped(), [1, 2]);
-/// # Ok::<(), badrange_core::RangeError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
 pub struct PageLog {
@@ -279,28 +308,31 @@ pub struct PageLog {
 }
 
 impl PageLog {
-    /// Page frame numbers that the fallback ran on, in order, each as often as it did.
+    /// Numbers of the pages that the fallback ran on, in order, each as often as it did.
     #[must_use]
     pub fn failed(&self) -> Vec<u64> {
         lock(&self.failed).clone()
     }
 
-    /// Page frame numbers that were unmapped, in order, each as often as it was.
+    /// Numbers of the pages that were unmapped, in order, each as often as it was.
     #[must_use]
     pub fn unmapped(&self) -> Vec<u64> {
         lock(&self.unmapped).clone()
     }
+
+    /// Both, the failed and the unmapped ones, and forgets them.
+    #[must_use]
+    pub fn take(&self) -> (Vec<u64>, Vec<u64>) {
+        (core::mem::take(&mut *lock(&self.failed)), core::mem::take(&mut *lock(&self.unmapped)))
+    }
 }
 
 impl Fallback for PageLog {
-    fn memory_failure(&self, pfn: Pfn, _: MfFlags) {
-        lock(&self.failed).push(pfn.get());
+    fn memory_failure(&self, page: Granule, _: MfFlags) {
+        lock(&self.failed).push(page.pfn().get());
     }
 
-    fn unmap(&self, pages: Run<Pfn>) {
-        let mut unmapped = lock(&self.unmapped);
-        for extent in pages.elements() {
-            unmapped.extend(extent.start().get()..extent.end().get());
-        }
+    fn unmap(&self, pages: Granules) {
+        lock(&self.unmapped).extend(pages.iter().map(|page| page.pfn().get()));
     }
 }

@@ -7,6 +7,8 @@
 //! target.check(b"bytes as a fuzzer finds them, of which a few ranges are drawn");
 //! assert_eq!(target.reproduction(b""), None); // nothing fails here
 //! ```
+//! A fuzz target of your own is a [`TestCase`] and a line: `docs/testing-your-layer.md` has a whole
+//! one.
 
 use core::{any::type_name, fmt, panic::AssertUnwindSafe};
 use std::panic::catch_unwind;
@@ -19,7 +21,7 @@ use crate::case::{
 };
 #[cfg(feature = "text")]
 use crate::text::{
-    AnyFormat, BadRanges, Badblocks, Dmsetup, FileMaps, Fsmaps, Lvm, MdExamine, ScenarioJson,
+    AnyFormat, BadRanges, BadblocksText, Dmsetup, FileMaps, Fsmaps, Lvm, MdExamine, ScenarioJson,
     Sfdisk, StackArchive, Text, TextFormat, ThinDumps,
 };
 
@@ -31,12 +33,12 @@ use crate::text::{
 pub struct FuzzTarget {
     name: &'static str,
     check: fn(&[u8]),
-    reproduction: fn(&[u8]) -> Option<String>,
+    small: fn(&[u8]) -> Option<Small>,
     words: &'static [&'static str],
 }
 
 const fn of<T: TestCase>(name: &'static str) -> FuzzTarget {
-    FuzzTarget { name, check: check_bytes::<T>, reproduction: reproduction::<T>, words: &[] }
+    FuzzTarget { name, check: check_bytes::<T>, small: Small::of::<T>, words: &[] }
 }
 
 #[cfg(feature = "text")]
@@ -66,7 +68,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     #[cfg(feature = "text")]
     text::<FileMaps>("text_file_maps"),
     #[cfg(feature = "text")]
-    text::<Badblocks>("text_badblocks"),
+    text::<BadblocksText>("text_badblocks"),
     #[cfg(feature = "text")]
     text::<BadRanges>("text_ranges"),
     #[cfg(feature = "text")]
@@ -102,10 +104,14 @@ impl FuzzTarget {
         (self.check)(bytes);
     }
 
-    /// Code that shows the failure again on the smallest input found; see [`reproduction()`].
+    /// Code that fails again on the smallest input found; see [`reproduction()`]. `None` when the input
+    /// does not fail.
     #[must_use]
     pub fn reproduction(&self, bytes: &[u8]) -> Option<String> {
-        (self.reproduction)(bytes)
+        let Small { bytes, shown } = (self.small)(bytes)?;
+        let (name, bytes) = (self.name, bytes.escape_ascii());
+        let check = format!("fuzz::target(\"{name}\").unwrap().check(b\"{bytes}\");");
+        Some(format!("{shown}use badrange_testkit::fuzz;\n\n{check}"))
     }
 
     /// Words that its inputs consist of; none for cases that are drawn from bytes.
@@ -157,8 +163,7 @@ const STEPS: u32 = 20_000;
 ///
 /// # Examples
 /// ```
-/// use arbitrary::Arbitrary;
-/// use badrange_testkit::{case::TestCase, fuzz};
+/// use badrange_testkit::{arbitrary::{self, Arbitrary}, case::TestCase, fuzz};
 /// #[derive(Debug, Arbitrary)]
 /// struct Small(Vec<u8>);
 /// impl TestCase for Small {
@@ -210,13 +215,28 @@ fn candidates(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     cuts.chain(lowered)
 }
 
-/// The smallest input found that fails, as code that shows it, with the case that is drawn from it
-/// as a comment. `None` when the input does not fail.
+/// The smallest input found that fails, and the case that is drawn from it as a comment.
+struct Small {
+    bytes: Vec<u8>,
+    shown: String,
+}
+
+impl Small {
+    fn of<T: TestCase>(bytes: &[u8]) -> Option<Self> {
+        let bytes = minimise::<T>(bytes)?;
+        let case = T::arbitrary_take_rest(Unstructured::new(&bytes)).ok()?;
+        let shown = format!("{case:#?}").lines().map(|line| format!("// {line}\n")).collect();
+        Some(Self { bytes, shown })
+    }
+}
+
+/// The smallest input found that fails, as code to paste into a test where the case is in scope: it
+/// fails as long as the bug is there. The case that is drawn from the input is a comment. `None` when
+/// the input does not fail.
 ///
 /// # Examples
 /// ```
-/// use arbitrary::Arbitrary;
-/// use badrange_testkit::{case::TestCase, fuzz};
+/// use badrange_testkit::{arbitrary::{self, Arbitrary}, case::TestCase, fuzz};
 /// #[derive(Debug, Arbitrary)]
 /// struct Never(u8);
 /// impl TestCase for Never {
@@ -225,20 +245,54 @@ fn candidates(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
 ///     }
 /// }
 /// let code = fuzz::reproduction::<Never>(&[3, 4]).unwrap();
-/// assert!(code.contains("check_bytes::<Never>"), "{code}");
+/// let due = "// Never(\n//     0,\n// )\n\
+///            use badrange_testkit::case::check_bytes;\n\ncheck_bytes::<Never>(b\"\\x00\");";
+/// assert_eq!(code, due);
+///
+/// // Pasted:
+/// let again = std::panic::catch_unwind(|| {
+///     use badrange_testkit::case::check_bytes;
+///
+///     check_bytes::<Never>(b"\x00");
+/// });
+/// assert!(again.is_err());
 /// ```
 #[must_use]
 pub fn reproduction<T: TestCase>(bytes: &[u8]) -> Option<String> {
-    let small = minimise::<T>(bytes)?;
-    let case = T::arbitrary_take_rest(Unstructured::new(&small)).ok()?;
-    let shown: String = format!("{case:#?}").lines().map(|line| format!("// {line}\n")).collect();
-    let name = short(type_name::<T>());
-    let bytes = small.escape_ascii();
-    Some(format!("{shown}badrange_testkit::case::check_bytes::<{name}>(b\"{bytes}\");"))
+    let Small { bytes, shown } = Small::of::<T>(bytes)?;
+    let (name, bytes) = (short(type_name::<T>()), bytes.escape_ascii());
+    let check = format!("check_bytes::<{name}>(b\"{bytes}\");");
+    Some(format!("{shown}use badrange_testkit::case::check_bytes;\n\n{check}"))
 }
 
-/// A type's name without the modules: what a test writes that imports it.
+/// A type's name without the modules: what a test writes that has it in scope.
 fn short(name: &str) -> String {
     let words = name.split_inclusive(['<', ',', ' ', '>']);
     words.map(|word| word.rsplit("::").next().unwrap_or(word)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails on any three.
+    #[derive(Debug, arbitrary::Arbitrary)]
+    struct NoThree(Vec<u8>);
+
+    impl TestCase for NoThree {
+        fn check(&self) {
+            assert!(!self.0.contains(&3));
+        }
+    }
+
+    /// Whatever is printed of a target names it and the input, and nothing that is not in scope.
+    #[test]
+    fn what_a_target_prints_is_its_name_and_the_smallest_input() {
+        let code = of::<NoThree>("no_three").reproduction(&[1, 7, 1, 3]).unwrap();
+        let (comment, code): (Vec<&str>, Vec<&str>) =
+            code.lines().partition(|line| line.starts_with("//"));
+        assert_eq!(comment.join("\n"), "// NoThree(\n//     [\n//         3,\n//     ],\n// )");
+        let check = r#"fuzz::target("no_three").unwrap().check(b"\x01\x03");"#;
+        assert_eq!(code, ["use badrange_testkit::fuzz;", "", check]);
+    }
 }

@@ -5,7 +5,7 @@
 //! at the end of a leg, across two chunks, at the end of the 64-bit scale.
 //!
 //! # A layer of your own
-//! Here is a layer that shows a device backwards, in blocks of 4 KiB. [`conformance::mapping`]
+//! Here is a layer that shows a device backwards, in blocks of 4 KiB. [`conformance::mapping()`]
 //! says whether it keeps the laws; it needs nothing but the layer itself.
 //! ```
 //! use badrange_core::*;
@@ -18,42 +18,31 @@
 //! #[derive(Debug)]
 //! struct Backwards;
 //!
-//! /// Block `i` above, and where it is below (and the other way round: it is the same formula).
-//! fn block(i: u64) -> (Extent<DevOffset>, DevOffset) {
-//!     let at = Extent::new(DevOffset::new(i * BLOCK), BLOCK).unwrap();
-//!     (at, DevOffset::new((BLOCKS - 1 - i) * BLOCK))
+//! /// Block `i` below, and where it is above.
+//! fn block(i: u64) -> Link {
+//!     let below = Extent::new(DevOffset::new(i * BLOCK), BLOCK).unwrap();
+//!     Link::at(below, DevOffset::new((BLOCKS - 1 - i) * BLOCK)).unwrap()
 //! }
 //!
 //! impl Mapping for Backwards {
 //!     fn legs(&self) -> u32 { 1 }
-//!     fn extent(&self) -> Extent<DevOffset> {
+//!     fn extent(&self) -> Extent {
 //!         Extent::new(DevOffset::new(0), BLOCKS * BLOCK).unwrap()
 //!     }
-//!     fn leg_extent(&self, leg: Leg) -> Option<Extent<DevOffset>> {
+//!     fn leg_extent(&self, leg: Leg) -> Option<Extent> {
 //!         (leg.index() == 0).then(|| self.extent())
 //!     }
-//!     fn map(&self, upper: Extent<DevOffset>, sink: &mut dyn FnMut(Mapped) -> ControlFlow<()>)
-//!         -> ControlFlow<()>
-//!     {
-//!         for (at, to) in (0..BLOCKS).map(block) {
-//!             let Some(upper) = upper.intersect(at) else { continue }; // clip first
-//!             let Some(lower) = upper.rebase(at.start(), to) else { continue }; // then translate
-//!             sink(Mapped::To { leg: Leg::new(0), upper, lower })?;
+//!     fn map(&self, upper: Extent, sink: Sink<'_, Mapped>) -> Flow {
+//!         for block in (0..BLOCKS).rev().map(block) { // ascending above
+//!             for link in block.clip_upper(upper) {
+//!                 sink(Mapped::To { leg: Leg::new(0), link })?;
+//!             }
 //!         }
-//!         match upper.split_at(self.extent().end()).1 {
-//!             Some(upper) => sink(Mapped::Hole { kind: HoleKind::Unmapped, upper }),
-//!             None => ControlFlow::Continue(()),
-//!         }
+//!         beyond(self.extent(), upper, sink)
 //!     }
-//!     fn rmap(&self, leg: Leg, lower: Extent<DevOffset>, sink: &mut dyn FnMut(Rmapped) -> ControlFlow<()>)
-//!         -> ControlFlow<()>
-//!     {
-//!         for (at, to) in (0..BLOCKS).map(block).filter(|_| leg.index() == 0) {
-//!             let Some(lower) = lower.intersect(at) else { continue };
-//!             let Some(upper) = lower.rebase(at.start(), to) else { continue };
-//!             sink(Rmapped { lower, upper })?;
-//!         }
-//!         ControlFlow::Continue(())
+//!     fn rmap(&self, leg: Leg, lower: Run, sink: Sink<'_, Link>) -> Flow {
+//!         if leg.index() != 0 { return ControlFlow::Continue(()) }
+//!         (0..BLOCKS).try_for_each(|i| block(i).rmap(lower, sink))
 //!     }
 //! }
 //!
@@ -67,17 +56,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //! What a layer with a bug gets is a [`Violation`](conformance::Violation): the law, what was wrong
-//! in one sentence, and the smallest case as code to paste into a test:
+//! in one sentence, and the smallest case as code that fails when it is pasted into a test:
 //! ```text
 //! law 2: rmap gives back what map gave, and nothing else
-//! map puts 0x3f8+0x1 of leg 0 at 0x30; rmap of device bytes [0x3f7..0x3f9) of leg 0
-//! gives [0x3f7+0x2 of leg 0 at 0xf]
+//! map puts 0x3f8+0x1 of leg 0 at 0x30; rmap of device bytes [0x3f7..0x3f9) of leg 0 gives [..]
 //!
-//! let bad = Extent::new(DevOffset::new(1015), 2)?;
-//! let _ = layer.rmap(Leg::new(0), bad, &mut |part| {
-//!     println!("{part:?}");
-//!     ControlFlow::Continue(())
-//! });
+//! use badrange_testkit::conformance::{Case, Config, RawRun};
+//!
+//! let case = Case::Rmap { leg: 0, run: RawRun::extent(1015, 2) };
+//! case.check_mapping(&layer, &Config::DEFAULT).unwrap();
 //! ```
 //!
 //! # Overview
@@ -96,10 +83,15 @@
 //! The kit bounds its work, not the device: on a large one it looks at both ends and at places
 //! between. The twins cost one entry per slot and are for small devices. Both are for tests: they
 //! panic, and they do not hurry.
+//!
+//! The crate [`arbitrary`] is re-exported: with `use badrange_testkit::arbitrary::{self, Arbitrary};`
+//! a [`TestCase`](case::TestCase) can derive what it needs.
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/testing-your-layer.md")]
 struct TestingYourLayer;
+
+pub use arbitrary;
 
 pub mod case;
 pub mod conformance;

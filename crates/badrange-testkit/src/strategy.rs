@@ -4,27 +4,27 @@
 //! with the twins to compare with ([`twin`](crate::twin)).
 //!
 //! ```
-//! use badrange_testkit::{strategy, twin::{Target, Twin}};
+//! use badrange_testkit::{strategy, twin::{DrawnTarget, Twin}};
 //! use proptest::prelude::*;
 //!
 //! proptest!(ProptestConfig::with_cases(16), |(
 //!     targets in strategy::targets(), asked in strategy::drawn_extent(),
 //! )| {
-//!     let table = Target::build_table(&targets).unwrap();
+//!     let table = DrawnTarget::build_table(&targets).unwrap();
 //!     Twin::table(&targets).check_map(&table, 512, asked.start, asked.len);
 //! });
 //! ```
 
 use arbitrary::Unstructured;
 use badrange_block::dm::Table;
-use badrange_core::{Extent, PAGE_SIZE, Run, Space};
+use badrange_core::{Extent, PageSize, Pfn, Run, Space};
 use badrange_fs::Record;
 use badrange_pmem::{Mode, Namespace};
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
     case::{DrawnExtent, DrawnRun, Event, StackPlan, TestCase, WholeStack},
-    twin::{FsRecord, Place, Target},
+    twin::{DrawnPlace, DrawnTarget, FsRecord},
 };
 
 /// An extent in plain numbers, in a space of 60 units and 60 more.
@@ -90,21 +90,21 @@ pub fn run<S: Space>(unit: u64) -> impl Strategy<Value = Run<S>> {
     drawn_run().prop_filter_map("beyond 64 bits", move |drawn| drawn.build(unit))
 }
 
-fn place() -> impl Strategy<Value = Place> {
-    (0..8_u64, 0..41_u64).prop_map(|(device, start)| Place { device, start })
+fn place() -> impl Strategy<Value = DrawnPlace> {
+    (0..8_u64, 0..41_u64).prop_map(|(device, start)| DrawnPlace { device, start })
 }
 
 /// One to four targets of a table in plain numbers.
 ///
 /// # Examples
 /// See the [module](self).
-pub fn targets() -> impl Strategy<Value = Vec<Target>> {
+pub fn targets() -> impl Strategy<Value = Vec<DrawnTarget>> {
     let target = prop_oneof![
-        2 => (place(), 1..16_u64).prop_map(|(on, len)| Target::Linear { on, len }),
+        2 => (place(), 1..16_u64).prop_map(|(on, len)| DrawnTarget::Linear { on, len }),
         3 => (1..5_u64, 1..5_u64, vec(place(), 1..5))
-            .prop_map(|(chunk, rows, legs)| Target::Striped { chunk, rows, legs }),
-        1 => (1..6_u64).prop_map(|len| Target::Error { len }),
-        1 => (1..6_u64).prop_map(|len| Target::Zero { len }),
+            .prop_map(|(chunk, rows, legs)| DrawnTarget::Striped { chunk, rows, legs }),
+        1 => (1..6_u64).prop_map(|len| DrawnTarget::Error { len }),
+        1 => (1..6_u64).prop_map(|len| DrawnTarget::Zero { len }),
     ];
     vec(target, 1..5)
 }
@@ -121,7 +121,7 @@ pub fn targets() -> impl Strategy<Value = Vec<Target>> {
 /// });
 /// ```
 pub fn table() -> impl Strategy<Value = Table> {
-    targets().prop_filter_map("no table", |targets| Target::build_table(&targets))
+    targets().prop_filter_map("no table", |targets| DrawnTarget::build_table(&targets))
 }
 
 /// The text of a table.
@@ -136,7 +136,7 @@ pub fn table() -> impl Strategy<Value = Table> {
 /// });
 /// ```
 pub fn table_text() -> impl Strategy<Value = String> {
-    targets().prop_map(|targets| Target::table_text(&targets))
+    targets().prop_map(|targets| DrawnTarget::table_text(&targets))
 }
 
 /// A namespace in the first pages of memory, with or without metadata.
@@ -153,8 +153,8 @@ pub fn namespace() -> impl Strategy<Value = Namespace> {
     (0..60_u64, 0..3_u64, 512..60 * 512_u64).prop_filter_map(
         "no namespace",
         |(page, below, len)| {
-            let start = badrange_core::Pfn::new(page).phys()?;
-            let offset = below.checked_mul(PAGE_SIZE)?;
+            let start = Pfn::new(page).phys(PageSize::K4)?;
+            let offset = below.checked_mul(PageSize::K4.bytes())?;
             let whole = Extent::new(start, offset.checked_add(len)?).ok()?;
             Namespace::new(whole, offset, Mode::Fsdax).ok()
         },

@@ -10,9 +10,9 @@
 //! are in order where order is promised; an error names a line that there is.
 //!
 //! ```
-//! use badrange_testkit::{case::check_bytes, text::{Badblocks, Text}};
-//! check_bytes::<Text<Badblocks>>(b"8 1\n4294967296 8\n");
-//! check_bytes::<Text<Badblocks>>(b"8 0\n\xff\n"); // refused, and refused in the same way in pieces
+//! use badrange_testkit::{case::check_bytes, text::{BadblocksText, Text}};
+//! check_bytes::<Text<BadblocksText>>(b"8 1\n4294967296 8\n");
+//! check_bytes::<Text<BadblocksText>>(b"8 0\n\xff\n"); // refused, and refused in the same way in pieces
 //! ```
 
 mod arrays;
@@ -25,7 +25,7 @@ mod tests;
 
 pub use self::{
     arrays::{MdExamine, ThinDumps},
-    formats::{AnyFormat, BadRanges, Badblocks, Dmsetup, FileMaps, Fsmaps, Lvm, Sfdisk},
+    formats::{AnyFormat, BadRanges, BadblocksText, Dmsetup, FileMaps, Fsmaps, Lvm, Sfdisk},
     scenario::ScenarioJson,
     stackfile::StackArchive,
 };

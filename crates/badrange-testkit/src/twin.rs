@@ -24,6 +24,6 @@ mod target;
 pub use self::{
     device::{Slot, Twin},
     fs::{FsRecord, FsTwin},
-    stack::{Below, Fate, Settle, Space, TwinHolder, TwinStack},
-    target::{DEVICE_NAMES, Place, Target},
+    stack::{Descent, Fate, FatePages, Settle, TwinHolder, TwinStack},
+    target::{DEVICE_NAMES, DrawnPlace, DrawnTarget},
 };

@@ -19,7 +19,8 @@ use allocation_counter::measure;
 use badrange::{attach_table, explain::Explainer};
 use badrange_block::dm::{MAX_LEGS_PER_TARGET, MAX_TARGETS, Table, TableErrorKind};
 use badrange_core::{
-    DevOffset, Extent, Fallback, Leg, Mapping, MfFlags, Outcome, Pfn, PhysAddr, Piece, Run,
+    DevOffset, Extent, Fallback, Granule, Granules, Leg, Link, Mapping, MfFlags, Outcome, PageSize,
+    Run, Window,
 };
 use badrange_input::{
     Filefrag, Fsmap, InodePaths, MAX_LINE_BYTES, MAX_TEXT_BYTES, MemoryFiles, ParseError,
@@ -268,17 +269,18 @@ fn a_stack_is_as_deep_as_its_limit_and_no_deeper() {
     let whole = Extent::new(DevOffset::new(0), 4096).unwrap();
     let mut below = stack.add_device(DeviceSpec::base("d0", whole)).unwrap();
     for depth in 2..=Limits::DEFAULT.depth {
-        let layer = Arc::new(badrange_block::Partition::new(whole));
+        let layer = Arc::new(Window::new(whole));
         below = stack.add_device(DeviceSpec::on(format!("d{depth}"), layer, [below])).unwrap();
     }
-    let layer = Arc::new(badrange_block::Partition::new(whole));
+    let layer = Arc::new(Window::new(whole));
     let err = stack.add_device(DeviceSpec::on("one more", layer, [below])).unwrap_err();
     assert_eq!(err.kind(), TopologyErrorKind::TooDeep);
     let recorder = Arc::new(Recorder::new(Outcome::Handled));
     let _registration = stack.register(below, whole, recorder.clone()).unwrap();
     let bottom = stack.device("d0").unwrap();
-    assert_eq!(stack.notify_failure(bottom, whole, MfFlags::NONE).handled_bytes(), 4096);
-    assert_eq!(recorder.told().len(), 1);
+    let report = stack.fail(bottom, whole, MfFlags::NONE).unwrap();
+    assert_eq!(report.handled_bytes(), 4096);
+    assert_eq!(recorder.notices().len(), 1);
 }
 
 #[test]
@@ -295,9 +297,9 @@ fn a_table_of_a_million_targets_is_read_and_one_more_is_refused() {
     // The last target is found, and what lies behind it is not.
     let last = Leg::new(u32::try_from(MAX_TARGETS - 1).unwrap());
     let at = |sector: u64| Extent::new(DevOffset::new(sector * 512), 512).unwrap();
-    let count = |asked| {
+    let count = |asked: Extent| {
         let mut found = 0;
-        let _ = table.rmap(last, asked, &mut |_| {
+        let _ = table.rmap(last, asked.into(), &mut |_| {
             found += 1;
             ControlFlow::Continue(())
         });
@@ -345,23 +347,25 @@ fn lengths_of_2_to_the_64_are_refused_by_name() {
 struct Counts(std::sync::Mutex<(u64, u64)>);
 
 impl Fallback for Counts {
-    fn memory_failure(&self, _: Pfn, _: MfFlags) {
+    fn memory_failure(&self, _: Granule, _: MfFlags) {
         panic!("page by page would take years");
     }
 
-    fn memory_failure_run(&self, pages: Run<Pfn>, _: MfFlags) {
+    fn memory_failure_run(&self, pages: Granules, _: MfFlags) {
         let mut counts = self.0.lock().unwrap();
         counts.0 += 1;
-        counts.1 += pages.total_len();
+        counts.1 += pages.count();
     }
 }
 
 #[test]
 fn all_of_memory_fails_in_fixed_memory() {
     let stack = Stack::new();
-    let all = Extent::new(PhysAddr::new(0), u64::MAX).unwrap();
-    let fallback = Counts::default();
-    let (report, bytes) = peak(|| stack.memory_failure_range(all, MfFlags::NONE, &fallback));
+    let all = Extent::new(DevOffset::new(0), u64::MAX).unwrap();
+    let fallback = Arc::new(Counts::default());
+    let memory = DeviceSpec::base("mem", all).fallback(PageSize::K4, fallback.clone());
+    let memory = stack.add_device(memory).unwrap();
+    let (report, bytes) = peak(|| stack.fail(memory, all, MfFlags::NONE).unwrap());
     assert_eq!(report.remainder_bytes(), u64::MAX);
     // The last page has a byte that belongs to no range; it fails with the others.
     assert_eq!(*fallback.0.lock().unwrap(), (1, 1 << 52));
@@ -381,11 +385,11 @@ fn all_of_a_striped_device_fails_in_fixed_memory() {
     let top = Extent::new(DevOffset::new(0), 8 * width * 512).unwrap();
     let recorder = Arc::new(Recorder::new(Outcome::Handled));
     let _registration = stack.register(lv, top, recorder.clone()).unwrap();
-    let (report, bytes) = peak(|| stack.notify_failure(disk, whole, MfFlags::NONE));
+    let (report, bytes) = peak(|| stack.fail(disk, whole, MfFlags::NONE).unwrap());
     assert!(!report.cut_short());
     assert_eq!(report.handled_bytes(), top.len());
-    let told: u64 = recorder.told().iter().map(|(piece, _)| piece.here().total_len()).sum();
-    assert_eq!(told, top.len());
+    let notified: u64 = recorder.notices().iter().map(|notice| notice.range.total_len()).sum();
+    assert_eq!(notified, top.len());
     assert!(bytes <= MIB, "held {bytes}");
 }
 
@@ -398,8 +402,15 @@ fn a_run_of_2_to_the_64_elements_is_cut_without_visiting_them() {
     let (parts, bytes) = peak(|| every.clip(window).count() + every.overlaps(&second).count());
     assert!(parts <= 6, "{parts}");
     assert!(bytes <= 64 * KIB, "held {bytes}");
-    let origin =
-        Run::new(Extent::new(badrange_core::ReportOffset::new(0), 1).unwrap(), 1, u64::MAX);
-    let piece = Piece::new(every, origin.unwrap()).unwrap();
-    assert_eq!(piece.clip(window).map(|part| part.here().total_len()).sum::<u64>(), window.len());
+    // The same as a leg, every second byte of the device above.
+    let link = Link::new(Run::new(one, 1, u64::MAX / 2).unwrap(), second).unwrap();
+    let mut bytes_above = 0;
+    let (flow, bytes) = peak(|| {
+        link.rmap(window.into(), &mut |link| {
+            bytes_above += link.upper().total_len();
+            ControlFlow::Continue(())
+        })
+    });
+    assert_eq!((flow, bytes_above), (ControlFlow::Continue(()), window.len()));
+    assert!(bytes <= 64 * KIB, "held {bytes}");
 }

@@ -4,12 +4,12 @@
 //! extents and runs are all of a few units, at the beginning and at the end of the 64-bit scale.
 #![expect(clippy::arithmetic_side_effects, reason = "small numbers")]
 
-use badrange_block::{Partition, dm::Table};
-use badrange_core::DevOffset;
+use badrange_block::dm::Table;
+use badrange_core::{DevOffset, Window};
 use badrange_testkit::{
-    case::{Answer, DrawnExtent, DrawnRun, Ranges, TestCase},
+    case::{DrawnAnswer, DrawnExtent, DrawnRun, Ranges, TestCase},
     conformance::{self, Config},
-    twin::{Place, Target, Twin},
+    twin::{DrawnPlace, DrawnTarget, Twin},
 };
 
 fn extents(space: u64) -> Vec<DrawnExtent> {
@@ -53,7 +53,11 @@ fn every_pair_of_small_runs() {
         for (j, b) in (0..).zip(&all) {
             // Windows and ends of the scale take turns: each run meets each of them often.
             let window = DrawnExtent { start: (i + j) % 5, len: 1 + (i * 7 + j) % 9 };
-            let said = vec![(*a, Answer::Handled), (*b, Answer::Eio), (ONE, Answer::NotSupported)];
+            let said = vec![
+                (*a, DrawnAnswer::Handled),
+                (*b, DrawnAnswer::Eio),
+                (ONE, DrawnAnswer::NotSupported),
+            ];
             let at_the_end = (i + j) % 2 == 1;
             Ranges { at_the_end, extents: (window, window), runs: (*a, *b), said }.check();
         }
@@ -61,17 +65,21 @@ fn every_pair_of_small_runs() {
 }
 
 /// Every stripe with its legs apart, and the second leg right behind the first on one device.
-fn stripes() -> Vec<Target> {
+fn stripes() -> Vec<DrawnTarget> {
     let mut all = Vec::new();
     for count in 1..=4_u64 {
         for chunk in 1..=4_u64 {
             for rows in 1..=24 / (count * chunk) {
                 let width = chunk * rows;
                 let place = |i| match i {
-                    1 => Place { device: 0, start: 1 + width },
-                    _ => Place { device: i, start: 1 + i },
+                    1 => DrawnPlace { device: 0, start: 1 + width },
+                    _ => DrawnPlace { device: i, start: 1 + i },
                 };
-                all.push(Target::Striped { chunk, rows, legs: (0..count).map(place).collect() });
+                all.push(DrawnTarget::Striped {
+                    chunk,
+                    rows,
+                    legs: (0..count).map(place).collect(),
+                });
             }
         }
     }
@@ -83,7 +91,7 @@ fn every_range_of_every_small_stripe() {
     let all = stripes();
     assert_eq!(all.len(), 24 + 12 + 8 + 6 + 12 + 6 + 4 + 3 + 8 + 4 + 2 + 2 + 6 + 3 + 2 + 1);
     for target in all {
-        let table = Target::build_table(core::slice::from_ref(&target)).unwrap();
+        let table = DrawnTarget::build_table(core::slice::from_ref(&target)).unwrap();
         let twin = target.twin();
         for asked in extents(twin.len() + 2) {
             twin.check_map(&table, 512, asked.start, asked.len);
@@ -98,9 +106,9 @@ fn every_range_of_every_small_stripe() {
 
 #[test]
 fn every_run_over_some_small_stripes() {
-    let odd = |target: &Target| matches!(target, Target::Striped { chunk: 2 | 3, .. });
+    let odd = |target: &DrawnTarget| matches!(target, DrawnTarget::Striped { chunk: 2 | 3, .. });
     for target in stripes().iter().filter(|target| odd(target) && target.width() > 4) {
-        let table = Target::build_table(core::slice::from_ref(target)).unwrap();
+        let table = DrawnTarget::build_table(core::slice::from_ref(target)).unwrap();
         let twin = target.twin();
         for run in runs() {
             let quad = (run.start, run.len, run.len + run.gap, run.count);
@@ -113,7 +121,7 @@ fn every_run_over_some_small_stripes() {
 #[test]
 fn every_small_partition() {
     for on in extents(6) {
-        let partition = Partition::new(on.build::<DevOffset>(512).unwrap());
+        let partition = Window::new(on.build::<DevOffset>(512).unwrap());
         let twin = Twin::partition(on.start, on.len);
         for asked in extents(9) {
             twin.check_map(&partition, 512, asked.start, asked.len);
@@ -127,7 +135,7 @@ fn every_small_partition() {
 fn every_small_stripe_keeps_the_laws() {
     let config = Config::default().with_random_ranges(8).with_edges(9);
     for target in stripes() {
-        let text = Target::table_text(core::slice::from_ref(&target));
+        let text = DrawnTarget::table_text(core::slice::from_ref(&target));
         let table = Table::parse(&text).unwrap();
         assert_eq!(conformance::mapping(&table, &config), Ok(()), "{text}");
     }

@@ -84,25 +84,26 @@ impl AttachedPmem {
     }
 }
 
-/// Puts a persistent-memory device on physical memory.
+/// Puts a persistent-memory device on the device that is physical memory.
 ///
 /// # Errors
-/// An [`AttachError`] when the name is taken or a limit is reached.
+/// An [`AttachError`] when the name is taken, the memory does not exist or is too short, or a limit
+/// is reached.
 ///
 /// # Examples
 /// ```
 /// use std::sync::Arc;
-/// use badrange::{attach_pmem, core::*, pmem::{Mode, Namespace, PmemDevice}, stack::Stack};
+/// use badrange::{attach_pmem, core::*, pmem::{Mode, Namespace, PmemDevice}, stack::{DeviceSpec, Stack}};
 ///
-/// # struct NoPages;
-/// # impl Fallback for NoPages { fn memory_failure(&self, _: Pfn, _: MfFlags) {} }
 /// let whole = Extent::new(PhysAddr::new(0x1_0000_0000), 0x1000_0000)?;
 /// let pmem = Arc::new(PmemDevice::new(Namespace::new(whole, 0x20_0000, Mode::Fsdax)?));
 /// let stack = Stack::new();
-/// let attached = attach_pmem(&stack, "pmem0", pmem.clone())?;
+/// let memory = DeviceSpec::base("mem", Extent::new(DevOffset::new(0), 1 << 46)?);
+/// let memory = stack.add_device(memory)?;
+/// let attached = attach_pmem(&stack, "pmem0", memory, pmem.clone())?;
 ///
 /// let bad = Extent::new(PhysAddr::new(0x1_0020_1000), 4096)?; // byte 4096 of pmem0
-/// let report = stack.memory_failure_range(bad, MfFlags::NONE, &NoPages);
+/// let report = stack.fail(memory, bad.on_memory(), MfFlags::NONE)?;
 /// assert_eq!(report.remainder_bytes(), 4096, "nobody holds pmem0");
 /// assert_eq!(pmem.badblocks().to_string(), "8 8");
 /// # drop(attached);
@@ -111,13 +112,14 @@ impl AttachedPmem {
 pub fn attach_pmem(
     stack: &Stack,
     name: &str,
+    memory: DeviceId,
     pmem: Arc<PmemDevice>,
 ) -> Result<AttachedPmem, AttachError> {
     let namespace = pmem.namespace();
-    let device = stack.add_device(DeviceSpec::on_memory(name, Arc::new(namespace)))?;
+    let device = stack.add_device(DeviceSpec::on(name, Arc::new(namespace), [memory]))?;
     let mut registrations = vec![stack.register(device, namespace.capacity(), pmem)?];
     if let Some(area) = namespace.metadata() {
-        registrations.push(stack.register_memory(area, Arc::new(MetadataArea))?);
+        registrations.push(stack.register(memory, area.on_memory(), Arc::new(MetadataArea))?);
     }
     Ok(AttachedPmem { device, _registrations: registrations })
 }

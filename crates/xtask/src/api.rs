@@ -13,7 +13,7 @@ use crate::command::{Budget, Cmd};
 use crate::failure::{Doing, Failure, Outcome};
 use crate::steps::NIGHTLY;
 use crate::toolchain;
-use crate::workspace::{Package, Workspace};
+use crate::workspace::{Package, Workspace, all_features};
 
 /// The version of rustdoc's JSON that the pinned `public-api` reads.
 const FORMAT: u32 = 57;
@@ -64,8 +64,9 @@ fn document(
     budget: &Budget,
 ) -> Result<PathBuf, Failure> {
     let target = workspace.scratch("nightly");
-    Cmd::new(["rustup", "run", nightly, "cargo", "rustdoc", "--quiet", "--lib", "--all-features"])
+    Cmd::new(["rustup", "run", nightly, "cargo", "rustdoc", "--quiet", "--lib"])
         .args(["-p", &package.name])
+        .args(all_features([package]))
         .args(["--", "-Z", "unstable-options", "--output-format", "json", "--cap-lints", "allow"])
         .env("CARGO_TARGET_DIR", target.to_string_lossy())
         .run(budget)?;

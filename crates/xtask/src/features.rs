@@ -11,11 +11,16 @@ type Set = BTreeSet<String>;
 /// Every combination worth a check, each as a sorted list for `--features`.
 ///
 /// `default` is not a feature of its own here: it only names a set of others.
+/// A feature for models is combined with no other: each is there for itself.
 /// Two combinations that turn on the same features of the package count once, by their smaller name.
-pub(crate) fn combinations(features: &Features) -> Vec<Vec<String>> {
-    let names: Vec<&str> =
-        features.keys().map(String::as_str).filter(|&name| name != "default").collect();
+pub(crate) fn combinations(
+    features: &Features,
+    is_for_models: impl Fn(&str) -> bool,
+) -> Vec<Vec<String>> {
+    let names = features.keys().map(String::as_str).filter(|&name| name != "default");
+    let (alone, names): (Vec<&str>, Vec<&str>) = names.partition(|name| is_for_models(name));
     let mut picks = if names.len() > POWERSET_LIMIT { corners(&names) } else { powerset(&names) };
+    picks.extend(alone.into_iter().map(|name| Set::from([name.to_owned()])));
     picks.sort_by_key(|pick| (pick.len(), pick.clone()));
     let mut seen: BTreeSet<Set> = BTreeSet::new();
     picks.retain(|pick| seen.insert(closure(pick, features)));
@@ -59,6 +64,10 @@ fn closure(pick: &Set, features: &Features) -> Set {
 mod tests {
     use super::*;
 
+    fn combinations(features: &Features) -> Vec<Vec<String>> {
+        super::combinations(features, |name| name == "loom" || name == "shuttle")
+    }
+
     fn features(list: &[(&str, &[&str])]) -> Features {
         let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
         list.iter().map(|&(name, on)| (name.to_owned(), owned(on))).collect()
@@ -88,6 +97,12 @@ mod tests {
         let found = combinations(&features(&[("a", &[]), ("b", &[]), ("c", &[])]));
         assert_eq!(found.len(), 8);
         assert!(found.contains(&vec!["a".to_owned(), "c".to_owned()]));
+    }
+
+    #[test]
+    fn features_for_models_are_combined_with_no_other() {
+        let found = combinations(&features(&[("a", &[]), ("loom", &[]), ("shuttle", &[])]));
+        assert_eq!(found, [vec![], vec!["a"], vec!["loom"], vec!["shuttle"]]);
     }
 
     #[test]

@@ -1,112 +1,76 @@
 //! `cargo xtask loom`: the models of the crates that share state between threads, and the proof
 //! that they can fail.
 //!
-//! A mutant is such a crate with one hand-made mistake, chosen by a cfg that only its own code asks
-//! for (`mutant!`, in models only). It is given to rustc for that one crate: the models are compiled
-//! into its test harness, so that nothing else has to be built again.
+//! A mutant is a copy of such a crate with one hand-made mistake: a patch of
+//! `crates/xtask/mutants/`, which says what it does and which model has to notice. The copy of the
+//! workspace lies in the target directory, so that nothing here is touched; only the crate with the
+//! mistake is built again.
+
+use core::time::Duration;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::command::{Budget, Cmd};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Doing, Failure, Outcome};
 use crate::workspace::Workspace;
+
+mod patch;
+
+use patch::Patch;
 
 /// Loom tries every interleaving with at most so many switches that no thread asked for.
 const PREEMPTIONS: &str = "5";
+/// Interleavings that shuttle tries with a mistake: half of them random, half chosen by depth.
+const MISTAKEN_STORMS: &str = "2000";
+/// The same for a proof that nothing fails without one.
+const SOUND_STORMS: &str = "200";
+
+/// More than all models of a crate take on a machine that has much else to do.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// The engine.
 const STACK: &str = "badrange-stack";
 /// Persistent memory.
 const PMEM: &str = "badrange-pmem";
 
-/// The crates with models: each has `tests/loom.rs` and a feature `loom`.
-const CRATES: [&str; 2] = [STACK, PMEM];
+/// The models: crate, and the file in `tests/` that has them, which is also the feature they need.
+const HARNESSES: [(&str, &str); 3] = [(STACK, "loom"), (STACK, "shuttle"), (PMEM, "loom")];
 
-/// One mistake, and the model that has to notice it.
-struct Mutant {
-    package: &'static str,
-    name: &'static str,
-    model: &'static str,
-}
+/// Where the mistakes are, one directory for each crate.
+const MUTANTS: &str = "crates/xtask/mutants";
 
-const fn mutant(name: &'static str, model: &'static str) -> Mutant {
-    Mutant { package: STACK, name, model }
-}
-
-const fn pmem(name: &'static str, model: &'static str) -> Mutant {
-    Mutant { package: PMEM, name, model }
-}
-
-/// Every mistake that the sources can be built with; what each does is in `docs/loom.md`.
-const MUTANTS: &[Mutant] = &[
-    mutant("gate_unchecked", "unregister_against_notify"),
-    mutant("gate_looks_first", "unregister_against_notify"),
-    mutant("unregister_does_not_wait", "unregister_against_notify"),
-    mutant("leave_relaxed", "unregister_against_notify"),
-    mutant("wait_without_fence", "unregister_against_two_notifications"),
-    mutant("wake_without_lock", "unregister_against_two_notifications"),
-    mutant("publish_relaxed", "register_against_notify"),
-    mutant("load_relaxed", "register_against_notify"),
-    mutant("kept_for_ever", "register_against_a_reporter"),
-    mutant("kept_trusts_its_look", "register_against_a_reporter"),
-    mutant("visit_leaves_first", "unregister_against_a_visit"),
-    mutant("load_before_lock", "register_against_register"),
-    mutant("end_clears_table", "put_then_register_by_another_against_notify"),
-    mutant("generation_unchecked", "a_stale_id_never_hits_the_next_device"),
-    mutant("dying_unchecked", "removal_against_register"),
-    mutant("removal_leaves_gates_open", "removal_against_notify"),
-    mutant("load_twice", "reload_against_event"),
-    mutant("reload_in_two_steps", "reload_against_event"),
-    mutant("count_outside_lock", "two_overlapping_events"),
-    mutant("clear_ignores_token", "clear_against_new_failure"),
-    mutant("wait_in_callback", "a_callback_that_unregisters_itself"),
-    mutant("wait_in_callback", "two_callbacks_that_unregister_each_other"),
-    mutant("overflow_drops", "queue_producers_against_consumer_against_overflow"),
-    mutant("lost_keeps_its_range", "queue_producers_against_consumer_against_overflow"),
-    mutant("drain_looks_then_clears", "queue_producers_against_consumer_against_overflow"),
-    mutant("merge_passes_overlaps", "queue_keeps_the_order_of_one_range"),
-    mutant("push_wakes_nobody", "queue_wakes_its_consumer"),
-    mutant("close_wakes_nobody", "queue_that_closes_lets_nobody_wait"),
-    mutant("storm_has_two_workers", "storm_of_two_reporters"),
-    mutant("storm_leaves_after_a_look", "storm_of_two_reporters"),
-    pmem("badblocks_cleared_first", "a_read_sees_all_of_a_repair_or_nothing"),
-    pmem("repair_is_no_change", "a_read_that_began_before_the_failure_sees_no_mixture"),
-    pmem("reader_looks_once", "a_read_that_began_before_the_failure_sees_no_mixture"),
-    pmem("second_look_without_fence", "a_read_that_began_before_the_failure_sees_no_mixture"),
-    pmem("change_begins_without_fence", "a_read_that_began_before_the_failure_sees_no_mixture"),
-    pmem("change_ends_relaxed", "a_read_that_began_before_the_failure_sees_no_mixture_of_lines"),
-    pmem("first_look_relaxed", "a_read_that_began_before_the_failure_sees_no_mixture_of_lines"),
-    pmem("poison_learned_late", "poison_that_a_read_met_is_not_remembered_after_its_repair"),
-    pmem("plain_write_without_lock", "a_plain_write_and_a_repair_come_one_after_the_other"),
-];
-
-/// Runs every model against the crates as they are.
+/// Runs every loom model against the crates as they are.
 pub(crate) fn models(workspace: &Workspace, budget: &Budget) -> Result<Outcome, Failure> {
-    for package in CRATES {
-        let command = Cmd::parse("cargo test --release --features loom --test loom -p");
-        model(command.arg(package), workspace).run(budget)?;
+    for (package, harness) in HARNESSES.iter().filter(|(_, harness)| *harness == "loom") {
+        test(package, harness, workspace).run(budget)?;
     }
     Ok(Outcome::Done)
 }
 
-/// Runs, for every mistake, the model that has to fail; first of all, that none does without.
+/// Runs every storm of whole stacks in so many random interleavings.
+pub(crate) fn storms(
+    interleavings: &str,
+    workspace: &Workspace,
+    budget: &Budget,
+) -> Result<Outcome, Failure> {
+    let command = test(STACK, "shuttle", workspace).args(["--", "--nocapture"]);
+    command.env("BADRANGE_SHUTTLE_ITERATIONS", interleavings).run(budget)?;
+    Ok(Outcome::Done)
+}
+
+/// Runs, for every mistake, the models that have to fail; first of all, that none does without.
 pub(crate) fn mutants(workspace: &Workspace, budget: &Budget) -> Result<Outcome, Failure> {
-    for package in CRATES {
-        harness(package, "none", workspace, budget)?.arg("models::").run(budget)?;
+    let copy = Copy::of(workspace)?;
+    for (package, harness) in HARNESSES {
+        copy.build(package, harness, workspace, budget)?
+            .env("BADRANGE_SHUTTLE_ITERATIONS", SOUND_STORMS)
+            .run_quietly(budget)?;
     }
     let mut survivors = Vec::new();
-    let mut built: Option<(&str, Cmd)> = None;
-    for mutant in MUTANTS {
-        let harness = match built.take() {
-            Some((name, harness)) if name == mutant.name => harness,
-            Some(_) | None => harness(mutant.package, mutant.name, workspace, budget)?,
-        };
-        let test = format!("models::{}", mutant.model);
-        let survived = harness.clone().args(["--exact".to_owned(), test]).ends_well(budget)?;
-        let word = if survived { "SURVIVED" } else { "caught by" };
-        println!("  {:<26} {word} {}", mutant.name, mutant.model);
-        if survived {
-            survivors.push(mutant.name);
+    for package in [STACK, PMEM] {
+        for patch in patch::of_package(&workspace.root.join(MUTANTS), package)? {
+            survivors.extend(copy.survived(&patch, workspace, budget)?);
         }
-        built = Some((mutant.name, harness));
     }
     if survivors.is_empty() {
         return Ok(Outcome::Done);
@@ -114,32 +78,96 @@ pub(crate) fn mutants(workspace: &Workspace, budget: &Budget) -> Result<Outcome,
     Err(Failure::new(format!("no model noticed: {}", survivors.join(", "))))
 }
 
-/// Builds the test harness of a crate with a mistake; the command that runs it.
-fn harness(
-    package: &str,
-    mistake: &str,
-    workspace: &Workspace,
-    budget: &Budget,
-) -> Result<Cmd, Failure> {
-    // The profile `bench` is `release` with the test harness. The crate itself is not optimised: a
-    // model that fails does so soon, so that building it is all that costs.
-    let build = Cmd::parse("cargo rustc --quiet --features loom --lib -p")
-        .arg(package)
-        .args(["--profile", "bench", "--message-format", "json", "--", "--cfg"])
-        .arg(format!("badrange_mutant=\"{mistake}\""))
-        .args(["-C", "opt-level=0"]);
-    let build = model(build, workspace);
-    let path = build.output(budget).and_then(|messages| executable(&messages));
-    path.map(|path| model(Cmd::new([path]), workspace))
-        .ok_or_else(|| Failure::new("the models do not build").repeat_with(build.to_string()))
+/// A copy of the sources of the workspace, to make mistakes in.
+struct Copy {
+    root: PathBuf,
 }
 
-/// The cfg reaches every crate, so models have a target directory of their own.
-fn model(command: Cmd, workspace: &Workspace) -> Cmd {
-    command
-        .env("RUSTFLAGS", "--cfg loom -C debug-assertions=on")
-        .env("LOOM_MAX_PREEMPTIONS", PREEMPTIONS)
-        .env("CARGO_TARGET_DIR", workspace.target.join("loom").to_string_lossy())
+impl Copy {
+    fn of(workspace: &Workspace) -> Result<Self, Failure> {
+        let copy = Self { root: workspace.scratch("models") };
+        if copy.root.exists() {
+            fs::remove_dir_all(&copy.root).doing("cannot remove an older copy of the workspace")?;
+        }
+        fs::create_dir_all(&copy.root).doing("cannot make a copy of the workspace")?;
+        for part in ["Cargo.toml", "Cargo.lock", "crates", "examples"] {
+            copy_all(&workspace.root.join(part), &copy.root.join(part))
+                .doing(&format!("cannot copy {part}"))?;
+        }
+        Ok(copy)
+    }
+
+    /// The models that did not notice a mistake, as `mistake (model)`.
+    fn survived(
+        &self,
+        patch: &Patch,
+        workspace: &Workspace,
+        budget: &Budget,
+    ) -> Result<Vec<String>, Failure> {
+        let before = patch.apply(&self.root.join("crates").join(&patch.package))?;
+        let mut survived = Vec::new();
+        for model in &patch.caught_by {
+            let harness = self
+                .build(&patch.package, &model.harness, workspace, budget)
+                .map_err(|why| Failure::new(format!("with the mistake {}: {why}", patch.name)))?;
+            // That a model aborts is noticed, too: a mistake may panic inside of a panic.
+            let ended_well = harness
+                .args(["--exact", &model.test])
+                .env("BADRANGE_SHUTTLE_ITERATIONS", MISTAKEN_STORMS)
+                .ends_well(budget)?;
+            let word = if ended_well { "SURVIVED" } else { "caught by" };
+            println!("  {:<26} {word} {}", patch.name, model.test);
+            survived.extend(ended_well.then(|| format!("{} ({})", patch.name, model.test)));
+        }
+        before.restore()?;
+        Ok(survived)
+    }
+
+    /// Builds the models of a crate of the copy; the command that runs them. The crate itself is not
+    /// optimised: a model that fails does so soon, so that building it is all that costs.
+    fn build(
+        &self,
+        package: &str,
+        harness: &str,
+        workspace: &Workspace,
+        budget: &Budget,
+    ) -> Result<Cmd, Failure> {
+        let fast = format!("profile.models.package.{package}.opt-level=0");
+        let build = test(package, harness, workspace)
+            .args(["--no-run", "--quiet", "--message-format", "json", "--config", &fast])
+            .dir(&self.root);
+        let path = build.output(budget).and_then(|messages| executable(&messages));
+        path.map(|path| model(Cmd::new([path])).limit(LIMIT))
+            .ok_or_else(|| Failure::new("the models do not build").repeat_with(build.to_string()))
+    }
+}
+
+/// Copies a file, or a directory with all that is in it.
+fn copy_all(from: &Path, to: &Path) -> std::io::Result<()> {
+    if !from.is_dir() {
+        return fs::copy(from, to).map(|_| ());
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        copy_all(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+/// The test of a crate's models. They have a target directory of their own, so that they do not wait
+/// for other builds, nor these for them.
+fn test(package: &str, harness: &str, workspace: &Workspace) -> Cmd {
+    let command = Cmd::parse("cargo test --profile models -p")
+        .args([package, "--features", harness, "--test", harness])
+        .env("CARGO_TARGET_DIR", workspace.target.join("models").to_string_lossy());
+    model(command)
+}
+
+/// Without a backtrace: the threads of a model have stacks that printing one overflows, and then the
+/// model hangs instead of failing.
+fn model(command: Cmd) -> Cmd {
+    command.env("LOOM_MAX_PREEMPTIONS", PREEMPTIONS).env("RUST_BACKTRACE", "0")
 }
 
 /// The executable that cargo says it made, from its messages.
@@ -154,49 +182,65 @@ fn executable(messages: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
-    use std::fs;
-    use std::path::{Path, PathBuf};
 
-    fn dir(package: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(package)
+    fn root() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
     }
 
-    /// Every source of a crate, as one text.
-    fn sources(dir: &Path) -> String {
-        let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-        let texts = entries.map(|path| match path.is_dir() {
-            true => sources(&path),
-            false => fs::read_to_string(&path).unwrap(),
-        });
-        texts.collect()
+    fn all() -> Vec<Patch> {
+        let of = |package| patch::of_package(&root().join(MUTANTS), package).unwrap();
+        [STACK, PMEM].into_iter().flat_map(of).collect()
+    }
+
+    fn models(package: &str, harness: &str) -> String {
+        let path = root().join(format!("crates/{package}/tests/{harness}.rs"));
+        fs::read_to_string(path).unwrap()
+    }
+
+    /// So that it is known at once, and not when the mutants are run.
+    #[test]
+    fn every_mistake_applies_and_every_model_is_there() {
+        for patch in all() {
+            let dir = root().join("crates").join(&patch.package);
+            let copy = tempfile::tempdir().unwrap();
+            copy_all(&dir.join("src"), &copy.path().join("src")).unwrap();
+            patch.apply(copy.path()).unwrap().restore().unwrap();
+            for model in &patch.caught_by {
+                assert!(HARNESSES.contains(&(&*patch.package, &*model.harness)), "{}", patch.name);
+                let models = models(&patch.package, &model.harness);
+                assert!(models.contains(&format!("fn {}()", model.test)), "{}", model.test);
+            }
+        }
     }
 
     #[test]
-    fn the_table_names_every_mistake_and_every_model_is_there() {
-        for package in CRATES {
-            let sources = sources(&dir(package).join("src"));
-            let known: BTreeSet<&str> = sources
-                .split("mutant!(\"")
-                .skip(1)
-                .filter_map(|rest| rest.split('"').next())
-                .collect();
-            let of_package = || MUTANTS.iter().filter(|mutant| mutant.package == package);
-            let listed: BTreeSet<&str> = of_package().map(|mutant| mutant.name).collect();
-            assert_eq!(known, listed, "{package}");
-            let models = fs::read_to_string(dir(package).join("tests/loom.rs")).unwrap();
-            for mutant in of_package() {
-                assert!(models.contains(&format!("fn {}()", mutant.model)), "{}", mutant.model);
+    fn every_model_but_a_few_has_a_mistake_that_it_notices() {
+        // What it holds is held by the model beside it, in another setting.
+        const WITHOUT: [&str; 2] = [
+            "a_read_sees_all_of_a_repair_by_lines_or_nothing",
+            "two_repairs_come_one_after_the_other",
+        ];
+        let patches = all();
+        for (package, harness) in HARNESSES.iter().filter(|(_, harness)| *harness == "loom") {
+            let text = models(package, harness);
+            let tests =
+                text.split("#[test]\nfn ").skip(1).filter_map(|rest| rest.split('(').next());
+            for test in tests.filter(|test| !WITHOUT.contains(test)) {
+                let caught = patches.iter().flat_map(|patch| &patch.caught_by);
+                assert!(
+                    caught.into_iter().any(|model| model.test == test),
+                    "{test} has no mistake"
+                );
             }
         }
     }
 
     #[test]
     fn the_documents_explain_every_mistake() {
-        let text = fs::read_to_string(dir("../docs/loom.md")).unwrap();
-        for mutant in MUTANTS {
-            let row = text.lines().find(|line| line.contains(&format!("`{}`", mutant.name)));
-            assert!(row.is_some(), "docs/loom.md lacks {}", mutant.name);
+        let text = fs::read_to_string(root().join("docs/loom.md")).unwrap();
+        for patch in all() {
+            let row = text.lines().find(|line| line.contains(&format!("`{}`", patch.name)));
+            assert!(row.is_some(), "docs/loom.md lacks {}", patch.name);
         }
     }
 

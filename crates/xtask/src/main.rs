@@ -43,9 +43,9 @@ enum Task {
     Ci(ci::Options),
     /// Check the rules of the workspace that no compiler knows.
     Tidy,
-    /// Run the models of the engine: every interleaving of a few threads.
+    /// Run the models of the engine and of pmem: every interleaving of a few threads.
     Loom {
-        /// Instead, build the engine with one mistake at a time and require that a model fails.
+        /// Instead, build a copy with one mistake at a time and require that its models fail.
         #[arg(long)]
         mutants: bool,
     },

@@ -6,7 +6,7 @@ use std::fs;
 use crate::command::{Budget, Cmd};
 use crate::failure::{Failure, Outcome};
 use crate::features;
-use crate::workspace::{Package, Workspace};
+use crate::workspace::{Package, Workspace, all_features};
 use crate::{api, browser, fuzz, loom, mutants, package, tidy, toolchain};
 
 /// What every step is given, beside its budget.
@@ -86,14 +86,15 @@ fn tidy(context: &Context, _: &Budget) -> Result<Outcome, Failure> {
     tidy::check(&context.workspace).map(|()| Outcome::Done)
 }
 
-fn clippy(_: &Context, budget: &Budget) -> Result<Outcome, Failure> {
-    run(Cmd::parse("cargo clippy --workspace --all-targets --all-features -- -D warnings"), budget)
+fn clippy(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    let command = Cmd::parse("cargo clippy --workspace --all-targets");
+    run(command.args(context.workspace.all_features()).args(["--", "-D", "warnings"]), budget)
 }
 
 /// Clippy rather than check: code that only one combination leaves unused is a failure too.
 fn feature_sets(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
     for package in context.workspace.published() {
-        for set in features::combinations(&package.features) {
+        for set in features::combinations(&package.features, |name| package.is_for_models(name)) {
             Cmd::parse("cargo clippy --quiet --no-default-features -p")
                 .arg(&package.name)
                 .args(["--features".to_owned(), set.join(",")])
@@ -106,8 +107,8 @@ fn feature_sets(context: &Context, budget: &Budget) -> Result<Outcome, Failure> 
 
 /// All features at once here and the default ones in [`test_release`], so that both are tested
 /// without compiling everything a third time; `soak` has everything without debug assertions.
-fn test(_: &Context, budget: &Budget) -> Result<Outcome, Failure> {
-    run(Cmd::parse("cargo test --workspace --all-features"), budget)
+fn test(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    run(Cmd::parse("cargo test --workspace").args(context.workspace.all_features()), budget)
 }
 
 /// The layers that embedders build.
@@ -147,9 +148,9 @@ fn mutations(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
 }
 
 /// Libraries only: the binary `badrange` would write over the library of that name.
-fn doc(_: &Context, budget: &Budget) -> Result<Outcome, Failure> {
-    let command =
-        Cmd::parse("cargo doc --workspace --exclude xtask --lib --no-deps --all-features");
+fn doc(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    let command = Cmd::parse("cargo doc --workspace --exclude xtask --lib --no-deps");
+    let command = command.args(context.workspace.all_features());
     run(command.env("RUSTDOCFLAGS", "-D warnings"), budget)
 }
 
@@ -191,9 +192,8 @@ fn msrv(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
         return Ok(Outcome::Skipped(why));
     };
     let names = libraries.iter().flat_map(|package| ["-p".to_owned(), package.name.clone()]);
-    let check =
-        Cmd::new(["rustup", "run", &toolchain, "cargo", "check", "--lib", "--all-features"]);
-    run(check.args(names), budget)
+    let check = Cmd::new(["rustup", "run", &toolchain, "cargo", "check", "--lib"]);
+    run(check.args(names).args(all_features(libraries.iter().copied())), budget)
 }
 
 fn examples(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
@@ -229,25 +229,17 @@ fn stranger(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
 /// The cases per property that `--full` asks for; the default is 256.
 const SOAK_CASES: &str = "4096";
 
-fn soak(_: &Context, budget: &Budget) -> Result<Outcome, Failure> {
-    let command =
-        Cmd::parse("cargo test --workspace --exclude xtask --all-features --profile testrelease");
+fn soak(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
+    let command = Cmd::parse("cargo test --workspace --exclude xtask --profile testrelease");
+    let command = command.args(context.workspace.all_features());
     run(command.args(["--lib", "--tests"]).env("PROPTEST_CASES", SOAK_CASES), budget)
 }
 
-/// The cfg of the models' backend reaches every crate, so they have a target directory of their own.
+/// Interleavings of each storm that `--full` asks for.
+const INTERLEAVINGS: &str = "200000";
+
 fn shuttle(context: &Context, budget: &Budget) -> Result<Outcome, Failure> {
-    let command = Cmd::parse(
-        "cargo test --release -p badrange-stack --features shuttle --test shuttle -- --nocapture",
-    );
-    let target = context.workspace.target.join("shuttle");
-    run(
-        command
-            .env("RUSTFLAGS", "--cfg shuttle -C debug-assertions=on")
-            .env("BADRANGE_SHUTTLE_ITERATIONS", "200000")
-            .env("CARGO_TARGET_DIR", target.to_string_lossy()),
-        budget,
-    )
+    loom::storms(INTERLEAVINGS, &context.workspace, budget)
 }
 
 fn stress(_: &Context, budget: &Budget) -> Result<Outcome, Failure> {

@@ -9,6 +9,7 @@ mod functions;
 mod links;
 mod lock_words;
 mod masked;
+mod names;
 mod size;
 mod tree;
 mod words;
@@ -48,6 +49,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     let mut offences = directions::offences(workspace);
     offences.extend(documented::offences(workspace, &tree)?);
     offences.extend(links::offences(&tree));
+    let mut masked_files = Vec::new();
     for file in tree.texts() {
         offences.extend(words::offences(file));
         if file.is_rust() {
@@ -55,8 +57,10 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
             offences.extend(words::code_offences(file, &code));
             offences.extend(lock_words::offences(file, &code));
             offences.extend(size::offences(file, &code));
+            masked_files.push((file, code));
         }
     }
+    offences.extend(names::offences(masked_files));
     offences.sort();
     for offence in &offences {
         println!("  {offence}");

@@ -1,7 +1,7 @@
 //! The workspace as `cargo metadata` describes it.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,21 @@ pub(crate) struct Package {
     pub(crate) targets: Vec<Target>,
     #[serde(default)]
     pub(crate) features: BTreeMap<String, Vec<String>>,
+    metadata: Option<Metadata>,
+}
+
+/// `[package.metadata]`.
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    badrange: Option<Own>,
+}
+
+/// `[package.metadata.badrange]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Own {
+    /// Features that put the package on other primitives, for models: never on in ordinary checks.
+    model_features: BTreeSet<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,16 +98,38 @@ impl Workspace {
         self.published().filter(|package| package.library().is_some())
     }
 
+    /// All features of all members but those for models: what `--all-features` would be if there
+    /// were no models.
+    pub(crate) fn all_features(&self) -> [String; 2] {
+        all_features(&self.packages)
+    }
+
     /// A directory for artifacts that must not share cargo's own (other compilers, other flags).
     pub(crate) fn scratch(&self, name: &str) -> PathBuf {
         self.target.join("xtask").join(name)
     }
 }
 
+/// All features of these packages but those for models, for cargo.
+pub(crate) fn all_features<'p>(packages: impl IntoIterator<Item = &'p Package>) -> [String; 2] {
+    let of = |package: &Package| {
+        let features = package.features.keys().filter(|name| !package.is_for_models(name));
+        features.map(|name| format!("{}/{name}", package.name)).collect::<Vec<_>>()
+    };
+    let all: Vec<String> = packages.into_iter().flat_map(of).collect();
+    ["--features".to_owned(), all.join(",")]
+}
+
 impl Package {
     /// Whether it may be uploaded to a registry (`publish = false` becomes an empty list).
     pub(crate) fn is_published(&self) -> bool {
         self.publish.as_ref().is_none_or(|registries| !registries.is_empty())
+    }
+
+    /// Whether a feature is one for models.
+    pub(crate) fn is_for_models(&self, feature: &str) -> bool {
+        let own = self.metadata.as_ref().and_then(|metadata| metadata.badrange.as_ref());
+        own.is_some_and(|own| own.model_features.contains(feature))
     }
 
     pub(crate) fn library(&self) -> Option<&Target> {
@@ -114,5 +151,38 @@ impl Dependency {
     /// Whether users of the package get it too; dev-dependencies stay at home.
     pub(crate) fn is_inherited(&self) -> bool {
         self.kind.as_deref() != Some("dev")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANSWER: &str = r#"{
+        "workspace_root": "/w", "target_directory": "/w/target",
+        "packages": [
+            { "name": "one", "manifest_path": "/w/one/Cargo.toml", "rust_version": null,
+              "publish": null, "features": { "a": [], "default": ["a"], "loom": [] },
+              "metadata": { "badrange": { "model-features": ["loom"] }, "docs": { "rs": {} } } },
+            { "name": "two", "manifest_path": "/w/two/Cargo.toml", "rust_version": null,
+              "publish": null, "features": { "loom": [] }, "metadata": null }
+        ]
+    }"#;
+
+    #[test]
+    fn all_features_are_all_but_those_for_models() {
+        let workspace = Workspace::parse(ANSWER).unwrap();
+        let expected = ["--features", "one/a,one/default,two/loom"];
+        assert_eq!(workspace.all_features(), expected, "what is none in its package is no other's");
+    }
+
+    #[test]
+    fn a_feature_for_models_is_one_of_the_package() {
+        for package in Workspace::load().unwrap().packages {
+            let own = package.metadata.as_ref().and_then(|metadata| metadata.badrange.as_ref());
+            for feature in own.iter().flat_map(|own| &own.model_features) {
+                assert!(package.features.contains_key(feature), "{}: {feature}", package.name);
+            }
+        }
     }
 }

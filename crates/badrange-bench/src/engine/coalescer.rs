@@ -2,8 +2,8 @@
 
 use core::hint::black_box;
 
-use badrange_core::{MfFlags, Pfn};
-use badrange_stack::{BadRange, Coalescer, Record};
+use badrange_core::{DeviceId, MfFlags, PageSize, Pfn};
+use badrange_stack::{Coalescer, QueueRecord};
 use rangemap::RangeSet;
 
 use super::{
@@ -15,20 +15,24 @@ use crate::{Options, Pair};
 /// Ranges of page numbers, ascending.
 type Ranges = Vec<(u64, u64)>;
 
+/// A coalescer with room for pages in this order.
+#[must_use]
+pub fn coalescer(order: Order, pages: &[u64]) -> Coalescer {
+    let memory = DeviceId::new(0, 0, 1); // no stack is asked
+    Coalescer::with_bound(order.bound(pages), memory, PageSize::K4, MfFlags::NONE)
+}
+
 /// Puts the pages in and takes the ranges out. The coalescer is used again and again, as storms do.
 pub fn coalesced(coalescer: &mut Coalescer, pages: &[u64]) -> Ranges {
     for page in pages {
         let _ = coalescer.insert(Pfn::new(*page));
     }
     let range = |record| match record {
-        Record::Failed { failure, .. } => match failure.range {
-            BadRange::Memory(bytes) => {
-                let pages = bytes.containing_pages();
-                Some((pages.start().get(), pages.end().get()))
-            }
-            BadRange::Device(..) => None,
-        },
-        Record::Lost { .. } | Record::LostAnywhere { .. } => None,
+        QueueRecord::Failed { failure, .. } => {
+            let pages = failure.range.phys().containing_pages(PageSize::K4);
+            Some((pages.start().get(), pages.end().get()))
+        }
+        QueueRecord::Lost { .. } | QueueRecord::LostAnywhere { .. } => None,
     };
     coalescer.drain().filter_map(range).collect()
 }
@@ -60,7 +64,7 @@ pub fn run(options: &Options, rows: &mut Rows) -> Result<(), String> {
     let storm = if options.quick { Storm::of(1000) } else { Storm::of(1_000_000) };
     for order in Order::ALL {
         let pages = storm.pages(order);
-        let mut coalescer = Coalescer::with_bound(order.bound(&pages), MfFlags::NONE);
+        let mut coalescer = coalescer(order, &pages);
         let (ours, set) = (coalesced(&mut coalescer, &pages), interval_set(&pages));
         if ours != set || ours != sorted(&pages) {
             return Err(format!("coalescers differ on pages {}", order.name()));

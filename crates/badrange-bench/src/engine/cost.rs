@@ -83,9 +83,9 @@ pub fn run(options: &Options, page: &mut Page) -> Result<(), String> {
 /// Fails a range of leg 0, the way it is notified; how often the filesystem was called.
 fn fail(world: &World, way: Way, len: u64) -> u64 {
     match way {
-        Way::Runs | Way::PerChunk => world.fail(0, len).counts().told,
+        Way::Runs | Way::PerChunk => world.fail(0, len).counts().notified,
         Way::PerPage => {
-            (0..len / PAGE).map(|page| world.fail(page * PAGE, PAGE).counts().told).sum()
+            (0..len / PAGE).map(|page| world.fail(page * PAGE, PAGE).counts().notified).sum()
         }
     }
 }

@@ -3,7 +3,7 @@
 use core::{hint::black_box, ops::ControlFlow};
 use std::sync::Arc;
 
-use badrange_core::{Corruption, DevOffset, Extent, Holder, Leg, Mapping, Outcome, Piece, Run};
+use badrange_core::{Corruption, DevOffset, Extent, HolderFn, Leg, Mapping, Outcome, Run};
 use badrange_fs::ReverseMap;
 use badrange_stack::Stack;
 
@@ -15,16 +15,13 @@ use crate::{Options, Pair};
 
 const TIB: u64 = 1 << 40;
 
-struct Deaf;
-
-impl Holder for Deaf {
-    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
-        let _ = black_box(what.range());
-        Outcome::Handled
-    }
+/// A holder that handles everything and looks at nothing.
+fn deaf(what: &Corruption<'_>) -> Outcome {
+    let _ = black_box(what.range());
+    Outcome::Handled
 }
 
-fn extent(start: u64, len: u64) -> Extent<DevOffset> {
+fn extent(start: u64, len: u64) -> Extent {
     Extent::new(DevOffset::new(start), len).expect("far from 2^64")
 }
 
@@ -42,10 +39,10 @@ fn translation(options: &Options, rows: &mut Rows) -> Result<(), String> {
     let table = striped(TIB)?;
     let times = if options.quick { 100 } else { 200_000 };
     let translate = |len| {
-        let piece = Piece::report(extent(0, len));
+        let lower = Run::from(extent(0, len));
         move |table: &dyn Mapping| {
             for _ in 0..times {
-                let _ = table.rmap_run(Leg::new(1), black_box(&piece), &mut |above| {
+                let _ = table.rmap(Leg::new(1), black_box(lower), &mut |above| {
                     let _ = black_box(above);
                     ControlFlow::Continue(())
                 });
@@ -63,7 +60,8 @@ fn events(options: &Options, rows: &mut Rows) -> Result<(), String> {
     let world = World::new(TIB, Arc::new(ReverseMap::default()), Design::Runs)?;
     let stack: &Stack = &world.stack;
     let all = stack.device_extent(world.striped).ok_or("no striped device")?;
-    let _deaf = stack.register(world.striped, all, Arc::new(Deaf)).map_err(|e| e.to_string())?;
+    let deaf = Arc::new(HolderFn(deaf));
+    let _deaf = stack.register(world.striped, all, deaf).map_err(|e| e.to_string())?;
     let times = if options.quick { 100 } else { 100_000 };
     let fail = |len| {
         for _ in 0..times {
@@ -102,19 +100,16 @@ fn owners(options: &Options, rows: &mut Rows) -> Result<(), String> {
         "a leg of {} GiB to its owners ({count} extents, {} call of the filesystem instead of {}, \
          {calls} of owners, {told} bytes); one sweep of the index",
         leg >> 30,
-        report.counts().told,
+        report.counts().notified,
         leg / CHUNK,
     );
     rows.pair(&what, &pair, count, Target::Within(3.0));
     let strided =
         Run::new(extent(0, CHUNK), LEGS * CHUNK, leg / CHUNK).map_err(|e| e.to_string())?;
-    let origin = badrange_core::ReportOffset::new(0);
-    let origin = Extent::new(origin, CHUNK).and_then(|first| Run::new(first, CHUNK, leg / CHUNK));
-    let piece = origin.and_then(|o| Piece::new(strided, o)).map_err(|e| e.to_string())?;
     let by_run = || {
         let mut bytes = 0_u64;
-        let _ = world.map.owners_of_piece(&piece, &mut |owned| {
-            bytes = bytes.wrapping_add(owned.piece.here().total_len());
+        let _ = world.map.owners_of_run(&strided, &mut |owned| {
+            bytes = bytes.wrapping_add(owned.device.total_len());
             ControlFlow::Continue(())
         });
         let _ = black_box(bytes);

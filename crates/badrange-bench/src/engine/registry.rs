@@ -14,12 +14,12 @@ use std::{
     time::Instant,
 };
 
-use badrange_core::{Corruption, Extent, Holder, MfFlags, Outcome, PhysAddr, Piece};
-use badrange_stack::{Registration, Reporter, Stack};
+use badrange_core::{Corruption, DevOffset, DeviceId, Extent, Holder, MfFlags, Outcome};
+use badrange_stack::{At, Registration, Stack};
 
 use super::{
     Rows, Target,
-    world::{Nobody, PAGE},
+    world::{PAGE, add_memory},
 };
 use crate::{Options, Pair, Ratio};
 
@@ -30,34 +30,36 @@ const RANGE: u64 = 1 << 20;
 #[derive(Debug, Default)]
 struct Sum(AtomicU64);
 
-impl Holder<PhysAddr> for Sum {
-    fn corrupted_range(&self, what: &Corruption<'_, PhysAddr>) -> Outcome {
+impl Holder for Sum {
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
         let start = what.range().first().start().get();
         self.0.store(self.0.load(Relaxed).wrapping_add(start), Relaxed);
         Outcome::Handled
     }
 }
 
-fn extent(start: u64, len: u64) -> Extent<PhysAddr> {
-    Extent::new(PhysAddr::new(start), len).expect("far from 2^64")
+fn extent(start: u64, len: u64) -> Extent {
+    Extent::new(DevOffset::new(start), len).expect("far from 2^64")
 }
 
 /// A holder's range, and the holder.
-type Entry = (Extent<PhysAddr>, Arc<dyn Holder<PhysAddr>>);
+type Entry = (Extent, Arc<dyn Holder>);
 
 /// The same holders in a stack, in a slice, and in what one would take without thinking.
 struct Registries {
-    reporter: Reporter,
+    stack: Stack,
+    memory: DeviceId,
     _registrations: Vec<Registration>,
     slice: Vec<Entry>,
     locked: Arc<RwLock<BTreeMap<u64, Entry>>>,
     sums: Vec<Arc<Sum>>,
-    pages: Vec<Extent<PhysAddr>>,
+    pages: Vec<Extent>,
 }
 
 impl Registries {
     fn new(count: u64, queries: usize) -> Result<Self, String> {
         let stack = Stack::new();
+        let memory = add_memory(&stack)?;
         let sums: Vec<_> = (0..count).map(|_| Arc::new(Sum::default())).collect();
         let mut slice: Vec<Entry> = Vec::new();
         for (i, sum) in (0..count).zip(&sums) {
@@ -65,15 +67,30 @@ impl Registries {
         }
         let mut registrations = Vec::new();
         for (range, holder) in &slice {
-            let registration = stack.register_memory(*range, holder.clone());
+            let registration = stack.register(memory, *range, holder.clone());
             registrations.push(registration.map_err(|e| e.to_string())?);
         }
         let locked = slice.iter().map(|entry| (entry.0.start().get(), entry.clone())).collect();
         let mut rng = fastrand::Rng::with_seed(count);
         let page = |_| extent(rng.u64(0..count * RANGE / PAGE) * PAGE, PAGE);
         let pages = (0..queries).map(page).collect();
-        let (reporter, locked) = (stack.reporter(), Arc::new(RwLock::new(locked)));
-        Ok(Self { reporter, _registrations: registrations, slice, locked, sums, pages })
+        let locked = Arc::new(RwLock::new(locked));
+        Ok(Self { stack, memory, _registrations: registrations, slice, locked, sums, pages })
+    }
+
+    /// A lookup: whoever is registered at this moment is called.
+    fn visit(&self, page: Extent) {
+        let _ = self.stack.snapshot().up(self.memory, page.into(), &mut |visit| {
+            if let At::Registered { holder, .. } = visit.at() {
+                call(holder, visit.here().first());
+            }
+            ControlFlow::Continue(())
+        });
+    }
+
+    /// A whole event.
+    fn fail(&self, page: Extent) {
+        let _ = black_box(self.stack.fail(self.memory, page, MfFlags::NONE));
     }
 
     fn total(&self) -> u64 {
@@ -82,12 +99,12 @@ impl Registries {
 }
 
 /// The call that all of them make.
-fn call(holder: &dyn Holder<PhysAddr>, part: Extent<PhysAddr>) {
-    let what = Corruption::new(Piece::report(part), MfFlags::NONE, &());
+fn call(holder: &dyn Holder, part: Extent) {
+    let what = Corruption::new(part.into(), MfFlags::NONE, &());
     let _ = black_box(holder.corrupted_range(&what));
 }
 
-fn slice(entries: &[Entry], page: Extent<PhysAddr>) {
+fn slice(entries: &[Entry], page: Extent) {
     let first = entries.partition_point(|(range, _)| range.end() <= page.start());
     let rest = entries.get(first..).unwrap_or_default();
     for (range, holder) in rest.iter().take_while(|(range, _)| range.start() < page.end()) {
@@ -97,7 +114,7 @@ fn slice(entries: &[Entry], page: Extent<PhysAddr>) {
     }
 }
 
-fn locked(map: &RwLock<BTreeMap<u64, Entry>>, page: Extent<PhysAddr>) {
+fn locked(map: &RwLock<BTreeMap<u64, Entry>>, page: Extent) {
     let Ok(map) = map.read() else { return };
     let before = map.range(..page.end().get()).rev();
     for (_, (range, holder)) in before.take_while(|(_, (range, _))| range.end() > page.start()) {
@@ -107,13 +124,6 @@ fn locked(map: &RwLock<BTreeMap<u64, Entry>>, page: Extent<PhysAddr>) {
     }
 }
 
-fn visit(reporter: &mut Reporter, page: Extent<PhysAddr>) {
-    let _ = reporter.each_owner(page, |registered| {
-        call(registered.holder, registered.part);
-        ControlFlow::Continue(())
-    });
-}
-
 /// Measures the registry.
 ///
 /// # Errors
@@ -121,30 +131,21 @@ fn visit(reporter: &mut Reporter, page: Extent<PhysAddr>) {
 pub fn run(options: &Options, rows: &mut Rows) -> Result<(), String> {
     let queries = if options.quick { 1000 } else { 200_000 };
     for (count, most) in [(4, 1.8), (64, 1.3), (4096, 1.3)] {
-        let mut all = Registries::new(count, queries)?;
-        check(&mut all)?;
-        let Registries { reporter, slice: entries, locked: map, pages, .. } = &mut all;
+        let all = Registries::new(count, queries)?;
+        check(&all)?;
+        let Registries { slice: entries, locked: map, pages, .. } = &all;
         let by_slice = || pages.iter().for_each(|page| slice(entries, *page));
-        let mut other = reporter.clone();
-        let by_visit = || pages.iter().for_each(|page| visit(&mut other, *page));
+        let by_visit = || pages.iter().for_each(|page| all.visit(*page));
         let pair = Pair::measure(options.rounds, by_visit, by_slice);
         let what =
             format!("registry, {count} holders: lookup + notify; a slice without synchronisation");
         rows.pair(&what, &pair, queries, Target::Within(most));
-        let by_event = || {
-            for page in pages.iter() {
-                let _ = black_box(reporter.memory_failure_range(*page, MfFlags::NONE, &Nobody));
-            }
-        };
+        let by_event = || pages.iter().for_each(|page| all.fail(*page));
         let pair = Pair::measure(options.rounds, by_event, by_slice);
         let what = format!("{count} holders: a whole event with its report; the slice");
         rows.pair(&what, &pair, queries, Target::None);
         let by_lock = || pages.iter().for_each(|page| locked(map, *page));
-        let pair = Pair::measure(
-            options.rounds,
-            || pages.iter().for_each(|p| visit(&mut other, *p)),
-            by_lock,
-        );
+        let pair = Pair::measure(options.rounds, by_visit, by_lock);
         let what = format!("registry, {count} holders: lookup + notify; RwLock of a BTreeMap");
         rows.pair(&what, &pair, queries, Target::None);
         beside_a_writer(options, &all, count, rows)?;
@@ -152,17 +153,15 @@ pub fn run(options: &Options, rows: &mut Rows) -> Result<(), String> {
     registering(options, rows)
 }
 
-fn check(all: &mut Registries) -> Result<(), String> {
-    let pages = all.pages.clone();
+fn check(all: &Registries) -> Result<(), String> {
+    let pages = &all.pages;
     pages.iter().for_each(|page| slice(&all.slice, *page));
     let expected = all.total();
     pages.iter().for_each(|page| locked(&all.locked, *page));
     let by_lock = all.total();
-    pages.iter().for_each(|page| visit(&mut all.reporter, *page));
+    pages.iter().for_each(|page| all.visit(*page));
     let by_visit = all.total();
-    for page in &pages {
-        let _ = all.reporter.memory_failure_range(*page, MfFlags::NONE, &Nobody);
-    }
+    pages.iter().for_each(|page| all.fail(*page));
     let by_event = all.total();
     if [by_lock, by_visit, by_event] == [expected; 3] {
         return Ok(());
@@ -175,11 +174,7 @@ fn check(all: &mut Registries) -> Result<(), String> {
 const WATCHED: Duration = Duration::from_millis(400);
 
 /// Latencies of single lookups, sorted, while another thread edits without end.
-fn latencies(
-    pages: &[Extent<PhysAddr>],
-    edit: impl Fn() + Sync,
-    mut look: impl FnMut(Extent<PhysAddr>),
-) -> Vec<u64> {
+fn latencies(pages: &[Extent], edit: impl Fn() + Sync, mut look: impl FnMut(Extent)) -> Vec<u64> {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -214,17 +209,17 @@ fn beside_a_writer(
     count: u64,
     rows: &mut Rows,
 ) -> Result<(), String> {
-    let guest: Arc<dyn Holder<PhysAddr>> = Arc::new(Sum::default());
+    let guest: Arc<dyn Holder> = Arc::new(Sum::default());
     let beyond = extent(count * RANGE, RANGE);
-    let stack = all.reporter.stack();
+    let (stack, memory) = (&all.stack, all.memory);
     stack
-        .register_memory(beyond, guest.clone())
+        .register(memory, beyond, guest.clone())
         .map_err(|e| e.to_string())?
         .detach()
         .wait()
         .map_err(|e| e.to_string())?;
     let register = || {
-        if let Ok(registration) = stack.register_memory(beyond, guest.clone()) {
+        if let Ok(registration) = stack.register(memory, beyond, guest.clone()) {
             let _ = registration.unregister();
         }
     };
@@ -239,8 +234,7 @@ fn beside_a_writer(
     };
     let mut pairs = Vec::new();
     for _ in 0..options.rounds {
-        let mut reporter = all.reporter.clone();
-        let ours = latencies(&all.pages, register, |page| visit(&mut reporter, page));
+        let ours = latencies(&all.pages, register, |page| all.visit(page));
         let rival = latencies(&all.pages, insert, |page| locked(&all.locked, page));
         pairs.push((slowest_permille(&ours), slowest_permille(&rival)));
     }
@@ -260,17 +254,16 @@ fn beside_a_writer(
 fn registering(options: &Options, rows: &mut Rows) -> Result<(), String> {
     for count in [4, 64, 4096] {
         let all = Registries::new(count, 1)?;
-        let stack = all.reporter.stack();
-        let holder: Arc<dyn Holder<PhysAddr>> = Arc::new(Sum::default());
+        let holder: Arc<dyn Holder> = Arc::new(Sum::default());
         let times = if options.quick { 10 } else { 256 };
         // At places all over, between those that are there.
-        let places: Vec<Extent<PhysAddr>> =
+        let places: Vec<Extent> =
             (0..times).map(|i| extent(i * (count * RANGE / times) + 1, PAGE)).collect();
         let mut pair = Pair::default();
         for _ in 0..options.rounds.max(5) {
             let registered = crate::measure::timed(|| {
                 let register =
-                    |place: &Extent<PhysAddr>| stack.register_memory(*place, holder.clone());
+                    |place: &Extent| all.stack.register(all.memory, *place, holder.clone());
                 places.iter().filter_map(|place| register(place).ok()).collect::<Vec<_>>()
             });
             let inserted = crate::measure::timed(|| {

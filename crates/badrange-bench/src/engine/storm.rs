@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use badrange_core::{MfFlags, Pfn};
+use badrange_core::{Extent, MfFlags, PageSize, Pfn};
 use badrange_fs::ReverseMap;
-use badrange_stack::{BadRange, Coalescer, PageStorm, Record};
+use badrange_stack::{Coalescer, PageStorm, QueueRecord};
 
 use super::{
     Rows, Target,
-    world::{Design, MEMORY, Nobody, PAGE, World, files},
+    world::{Design, MEMORY, PAGE, World, files},
 };
 use crate::{Options, Pair};
 
@@ -101,23 +101,20 @@ impl Storm {
 
 /// Page by page, as they come.
 fn page_by_page(world: &World, pages: &[u64]) {
-    let mut reporter = world.stack.reporter();
     for page in pages {
-        if let Ok(bytes) = badrange_core::Extent::new(Pfn::new(*page), 1).and_then(|p| p.bytes()) {
-            let _ = reporter.memory_failure_range(bytes, MfFlags::NONE, &Nobody);
-        }
+        let bytes = Extent::new(Pfn::new(*page), 1).and_then(|page| page.bytes(PageSize::K4));
+        let _ = world.fail_memory(bytes.expect("far from 2^64"));
     }
 }
 
 /// The first at once; the rest come in while it is being worked on. Returns how many events it
 /// took.
 fn as_a_storm(world: &World, storm: &PageStorm, pages: &[u64]) -> usize {
-    let (mut reporter, mut events) = (world.stack.reporter(), 0);
+    let mut events = 0;
     let Some((first, rest)) = pages.split_first() else { return 0 };
     let _ = storm.report(Pfn::new(*first), &mut |record| {
-        if let Record::Failed { failure, .. } = record {
-            debug_assert!(matches!(failure.range, BadRange::Memory(_)));
-            let _ = reporter.report(failure, &Nobody);
+        if let QueueRecord::Failed { failure, .. } = record {
+            let _ = world.stack.report(failure).expect("the memory stays");
         }
         if events == 0 {
             for page in rest {
@@ -140,7 +137,8 @@ pub fn run(options: &Options, rows: &mut Rows) -> Result<(), String> {
     let world = World::new(LEG, map, Design::Runs)?;
     for order in Order::ALL {
         let pages = storm.pages(order);
-        let waiting = PageStorm::with_bound(order.bound(&pages), MfFlags::NONE);
+        let (bound, memory) = (order.bound(&pages), world.memory);
+        let waiting = PageStorm::with_bound(bound, memory, PageSize::K4, MfFlags::NONE);
         page_by_page(&world, &pages);
         let (calls, bytes) = world.told.take();
         let events = as_a_storm(&world, &waiting, &pages);

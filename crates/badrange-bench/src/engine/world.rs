@@ -1,17 +1,14 @@
 //! The stack that is measured: memory below pmem below a linear device per leg below a striped
 //! device with a filesystem.
 
-use core::{
-    ops::ControlFlow,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
 use badrange::attach_table;
 use badrange_block::dm::Table;
 use badrange_core::{
-    Corruption, DevOffset, DeviceId, Extent, Fallback, FileOffset, Leg, Mapped, Mapping, MfFlags,
-    Pfn, PhysAddr, Rmapped, SECTOR_SIZE,
+    Corruption, DevOffset, DeviceId, Extent, Fallback, FileOffset, Flow, Granule, Granules, Leg,
+    Link, Mapped, Mapping, MfFlags, PageSize, PhysAddr, Run, SECTOR_SIZE, Sink, bug,
 };
 use badrange_fs::{
     FileId, Fork, OwnedRun, Owner, OwnerSink, Record, ReverseMap, RmapHolder, Special,
@@ -25,7 +22,7 @@ pub const LEGS: u64 = 8;
 pub const CHUNK: u64 = 64 << 10;
 /// Bytes of a page.
 pub const PAGE: u64 = 4096;
-/// Where the memory begins.
+/// Where the persistent memory begins.
 pub const MEMORY: u64 = 1 << 40;
 
 /// How a striped leg reaches the filesystem.
@@ -42,6 +39,8 @@ pub enum Design {
 pub struct World {
     /// The engine.
     pub stack: Stack,
+    /// Physical memory.
+    pub memory: DeviceId,
     /// The striped device.
     pub striped: DeviceId,
     /// The first leg's device.
@@ -71,7 +70,7 @@ impl OwnerSink for Told {
     fn lost(&self, owned: &OwnedRun, _: &Corruption<'_>) {
         let add = |to: &AtomicU64, by: u64| to.store(to.load(Relaxed).wrapping_add(by), Relaxed);
         add(&self.calls, 1);
-        add(&self.bytes, owned.piece.here().total_len());
+        add(&self.bytes, owned.device.total_len());
     }
 
     fn metadata_hit(&self, _: &OwnedRun, _: &Corruption<'_>) {}
@@ -82,8 +81,8 @@ impl OwnerSink for Told {
 pub struct Nobody;
 
 impl Fallback for Nobody {
-    fn memory_failure(&self, _: Pfn, _: MfFlags) {}
-    fn memory_failure_run(&self, _: badrange_core::Run<Pfn>, _: MfFlags) {}
+    fn memory_failure(&self, _: Granule, _: MfFlags) {}
+    fn memory_failure_run(&self, _: Granules, _: MfFlags) {}
 }
 
 /// A table without the closed form: the loop that a layer has which does not know about runs.
@@ -94,26 +93,22 @@ impl Mapping for PerChunk {
     fn legs(&self) -> u32 {
         self.0.legs()
     }
-    fn extent(&self) -> Extent<DevOffset> {
+    fn extent(&self) -> Extent {
         self.0.extent()
     }
-    fn leg_extent(&self, leg: Leg) -> Option<Extent<DevOffset>> {
+    fn leg_extent(&self, leg: Leg) -> Option<Extent> {
         self.0.leg_extent(leg)
     }
-    fn map(
-        &self,
-        upper: Extent<DevOffset>,
-        sink: &mut dyn FnMut(Mapped) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn map(&self, upper: Extent, sink: Sink<'_, Mapped>) -> Flow {
         self.0.map(upper, sink)
     }
-    fn rmap(
-        &self,
-        leg: Leg,
-        lower: Extent<DevOffset>,
-        sink: &mut dyn FnMut(Rmapped) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        self.0.rmap(leg, lower, sink)
+    fn rmap(&self, leg: Leg, lower: Run, sink: Sink<'_, Link>) -> Flow {
+        self.0.rmap(leg, lower, &mut |link| {
+            link.elements().try_for_each(|chunk| match Link::try_from(chunk) {
+                Ok(link) => sink(link),
+                Err(_) => bug!("both sides of an element are of one length"),
+            })
+        })
     }
 }
 
@@ -162,6 +157,16 @@ pub fn memory(start: u64, len: u64) -> Extent<PhysAddr> {
     Extent::new(PhysAddr::new(MEMORY + start), len).expect("far from 2^64")
 }
 
+/// Adds all of physical memory, with pages that are nobody's.
+///
+/// # Errors
+/// None in an empty stack.
+pub fn add_memory(stack: &Stack) -> Result<DeviceId, String> {
+    let all = Extent::new(DevOffset::new(0), 1 << 52).map_err(|e| e.to_string())?;
+    let memory = DeviceSpec::base("mem", all).fallback(PageSize::K4, Arc::new(Nobody));
+    stack.add_device(memory).map_err(|e| e.to_string())
+}
+
 impl World {
     /// Eight legs of so many bytes each, below this filesystem.
     ///
@@ -169,11 +174,13 @@ impl World {
     /// None for a length of whole chunks.
     pub fn new(leg_bytes: u64, map: Arc<ReverseMap>, design: Design) -> Result<Self, String> {
         let failed = |e: &dyn core::fmt::Display| e.to_string();
-        let limits = Limits { pieces: u64::MAX, ..Limits::DEFAULT };
+        // A call for each chunk: far more than a real stack has to allow.
+        let limits = Limits { pieces: u64::MAX, routes: u64::MAX, ..Limits::DEFAULT };
         let stack = Stack::with_limits(limits);
+        let mem = add_memory(&stack)?;
         let pmem = Namespace::new(memory(0, LEGS * leg_bytes), 0, Mode::Raw);
         let pmem = Arc::new(pmem.map_err(|e| failed(&e))?);
-        stack.add_device(DeviceSpec::on_memory("pmem", pmem)).map_err(|e| failed(&e))?;
+        stack.add_device(DeviceSpec::on("pmem", pmem, [mem])).map_err(|e| failed(&e))?;
         let mut legs = Vec::new();
         for i in 0..LEGS {
             let sectors = leg_bytes / SECTOR_SIZE;
@@ -193,11 +200,23 @@ impl World {
         let told = Arc::new(Told::default());
         let holder = Arc::new(RmapHolder::new(Arc::clone(&map), told.clone()));
         let registration = stack.register(striped, all, holder).map_err(|e| failed(&e))?;
-        Ok(Self { stack, striped, leg, map, told, _registration: registration })
+        Ok(Self { stack, memory: mem, striped, leg, map, told, _registration: registration })
     }
 
     /// A range of the memory below leg 0 fails.
+    ///
+    /// # Panics
+    /// Beyond the end of the scale.
     pub fn fail(&self, start: u64, len: u64) -> Report {
-        self.stack.memory_failure_range(memory(start, len), MfFlags::NONE, &Nobody)
+        self.fail_memory(memory(start, len))
+    }
+
+    /// A range of memory fails.
+    ///
+    /// # Panics
+    /// Never: the memory stays.
+    pub fn fail_memory(&self, bad: Extent<PhysAddr>) -> Report {
+        let report = self.stack.fail(self.memory, bad.on_memory(), MfFlags::NONE);
+        report.expect("the memory stays")
     }
 }

@@ -2,7 +2,7 @@
 
 use core::{hint::black_box, ops::Range};
 
-use badrange_core::{DevOffset, Extent, Piece, ReportOffset, Run};
+use badrange_core::{DevOffset, Extent, Run};
 use badrange_fs::{Record, ReverseMap};
 
 use super::rivals::{Contender, Sum};
@@ -84,11 +84,7 @@ impl Work {
     pub(super) fn legs(&self, map: &ReverseMap, legs: usize) -> Sum {
         let mut sum = Sum::default();
         for at in self.ranges.iter().take(legs) {
-            let here = leg(*at);
-            let chunk = Extent::new(ReportOffset::new(0), CHUNK).expect("not empty");
-            let origin = Run::new(chunk, CHUNK, here.count()).expect("one GiB");
-            let piece = Piece::new(here, origin).expect("equal shapes");
-            let _ = map.for_each_owner_of_piece(&piece, |owned| {
+            let _ = map.for_each_owner_of_run(&leg(*at), |owned| {
                 sum.run(&owned);
                 core::ops::ControlFlow::Continue(())
             });
@@ -112,7 +108,7 @@ pub(super) const CHUNK: u64 = 64 << 10;
 const LEGS: u64 = 8;
 
 /// 1 GiB of one leg, as the striped device sees it: 16384 chunks in 8 GiB.
-pub(super) fn leg(start: u64) -> Run<DevOffset> {
+pub(super) fn leg(start: u64) -> Run {
     let chunk = Extent::new(DevOffset::new(start), CHUNK).expect("not empty");
     Run::new(chunk, LEGS * CHUNK, GIB / CHUNK).expect("8 GiB")
 }

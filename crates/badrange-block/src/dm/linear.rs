@@ -1,9 +1,8 @@
-use core::{fmt, ops::ControlFlow};
+use core::fmt;
 
-use badrange_core::{DevOffset, Extent, Leg, Mapped, Sector};
+use badrange_core::{Extent, Link, Sector};
 
 use super::{TableError, target::Area};
-use crate::leg::{Sink, map_window};
 
 /// Which of the target types that place bytes like `linear`.
 ///
@@ -113,7 +112,7 @@ impl Linear {
 
     /// The bytes of the device.
     #[must_use]
-    pub fn on(&self) -> Extent<DevOffset> {
+    pub fn on(&self) -> Extent {
         self.area.on()
     }
 
@@ -121,14 +120,9 @@ impl Linear {
         &self.area
     }
 
-    pub(crate) fn map(
-        &self,
-        at: Extent<DevOffset>,
-        leg: Leg,
-        upper: Extent<DevOffset>,
-        sink: Sink<'_, Mapped>,
-    ) -> ControlFlow<()> {
-        map_window(leg, at, self.on().start(), upper, sink)
+    /// Below and above, when the target lies at `at`.
+    pub(crate) fn link(&self, at: Extent) -> Option<Link> {
+        Link::try_from((self.on(), at)).ok()
     }
 }
 

@@ -1,11 +1,11 @@
 use core::{fmt, num::NonZeroU64};
 
-use badrange_core::{DevOffset, Extent, SECTOR_SIZE, Sector};
+use badrange_core::{DevOffset, Extent, Mapping, SECTOR_SIZE, Sector};
 
 use super::{
     TableError, TableErrorKind,
     target::Area,
-    text::{count, number},
+    text::{count, number, pairs},
 };
 use crate::md::{Array, ArrayError, Copies, Level, Member, ParityLayout, Raid0Layout};
 
@@ -60,7 +60,7 @@ impl Raid {
     }
 
     pub(crate) fn legs(&self) -> u32 {
-        u32::try_from(self.areas.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.areas.len()).unwrap_or(u32::MAX) // at most `MAX_DEVICES`
     }
 
     pub(crate) fn area(&self, leg: u32) -> Option<&Area> {
@@ -83,12 +83,11 @@ impl Raid {
         let level = level(kind, &params)?;
         let component = params.component(level, len.get(), devices)?;
         let (mut members, mut names, mut metadata) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, pair) in (0_u64..).zip(rest.chunks_exact(2)) {
-            let [meta, data] = pair else { continue };
-            metadata.extend((*meta != "-").then(|| Box::from(*meta)));
-            names.push((*data, Sector::new(0)));
+        for (index, (meta, data)) in (0_u64..).zip(pairs(rest)) {
+            metadata.extend((meta != "-").then(|| Box::from(meta)));
+            names.push((data, Sector::new(0)));
             let synced = if params.rebuilt.contains(&index) { 0 } else { component };
-            members.push((*data != "-").then_some((0, component, synced)));
+            members.push((data != "-").then_some((0, component, synced)));
         }
         let chunk = params.chunk_sectors;
         let words = words("raid", args);
@@ -109,10 +108,9 @@ impl Raid {
             return Err(count(args, usage));
         };
         let (mut members, mut names) = (Vec::new(), Vec::new());
-        for place in places.chunks_exact(2) {
-            let [device, offset] = place else { continue };
+        for (device, offset) in pairs(places) {
             let offset = number("offset", offset)?;
-            names.push((*device, Sector::new(offset)));
+            names.push((device, Sector::new(offset)));
             members.push(Some((offset, len.get(), len.get())));
         }
         let words = words("mirror", args);
@@ -145,11 +143,11 @@ impl Raid {
         let array = array.of_length(bytes(len)?).map_err(|err| refused(&err))?;
         let mut areas = Vec::new();
         for (role, (name, _)) in names.iter().enumerate() {
-            let on =
-                array.leg_of(role).and_then(|leg| badrange_core::Mapping::leg_extent(&array, leg));
-            let on = on.and_then(Extent::<DevOffset>::whole_sectors);
+            let Some(leg) = array.leg_of(role) else { continue }; // it is missing
+            let on = array.leg_extent(leg).and_then(Extent::whole_sectors);
             areas.extend(on.map(|on| Area::new(name, on)).transpose()?);
         }
+        debug_assert_eq!(u32::try_from(areas.len()), Ok(array.legs()), "legs are whole sectors");
         Ok(Self { array, areas: areas.into(), metadata, len_sectors: len, words })
     }
 }

@@ -1,11 +1,8 @@
-use core::{fmt, num::NonZeroU64, ops::ControlFlow};
+use core::{fmt, ops::ControlFlow};
 
-use badrange_core::{DevOffset, Extent, Leg, Mapped, PAGE_SIZE, Sector, Space};
+use badrange_core::{DevOffset, Extent, Leg, Mapped, PageSize, Sector, Space, Stop, Window};
 
 use super::{LinearKind, Table, Target};
-use crate::Partition;
-
-const PAGE: NonZeroU64 = NonZeroU64::new(PAGE_SIZE).expect("pages have bytes");
 
 /// Whether and where a device-mapper device can be reached directly: [`Table::dax`].
 ///
@@ -90,7 +87,16 @@ fn without_dax(target: &Target) -> Option<&str> {
 /// What ends one access to a leg.
 ///
 /// # Examples
-/// See [`RecoveryWrites`].
+/// ```
+/// use badrange_block::dm::{AccessLimit, RecoveryWrites, Table};
+/// use badrange_core::{DevOffset, Extent, PageSize};
+/// let table = Table::parse("0 32 striped 2 8 259:0 0 259:1 0")?;
+/// let asked = Extent::new(DevOffset::new(0), 2 * 4096)?;
+/// let writes = RecoveryWrites::of_table(&table, asked, PageSize::K4);
+/// let limits: Vec<_> = writes.flatten().map(|piece| piece.limit).collect();
+/// assert_eq!(limits, [AccessLimit::Chunk, AccessLimit::Asked]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AccessLimit {
     /// No more was asked for.
@@ -104,19 +110,28 @@ pub enum AccessLimit {
 /// One recovery write as a leg gets it.
 ///
 /// # Invariants
-/// `upper` and `lower` are whole pages, equally many.
+/// `upper` and `lower` are whole pages of the host, equally many.
 ///
 /// # Examples
-/// See [`RecoveryWrites`].
+/// ```
+/// use badrange_block::dm::{RecoveryWrites, Table};
+/// use badrange_core::{DevOffset, Extent, PageSize};
+/// let table = Table::parse("0 64 linear 259:0 2048")?;
+/// let asked = Extent::new(DevOffset::new(4096), 4096)?;
+/// let piece = RecoveryWrites::of_table(&table, asked, PageSize::K4).next().unwrap()?;
+/// assert_eq!((piece.upper, piece.astray), (asked, 0));
+/// assert_eq!(piece.lower, Extent::new(DevOffset::new(2048 * 512 + 4096), 4096)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RecoveryPiece {
     /// Which leg.
     pub leg: Leg,
     /// The bytes of the device that was asked.
-    pub upper: Extent<DevOffset>,
+    pub upper: Extent,
     /// The bytes that are written: of the device that gives direct access to the leg, from that
     /// device's first byte on.
-    pub lower: Extent<DevOffset>,
+    pub lower: Extent,
     /// How many bytes `lower` begins before the bytes that `upper` means: not zero only where page
     /// numbers are [cut off](RecoveryWrites::cutting_off) as Linux does.
     pub astray: u64,
@@ -127,7 +142,10 @@ pub struct RecoveryPiece {
 /// Why no recovery write goes to a range.
 ///
 /// # Examples
-/// See [`RecoveryWrites`].
+/// ```
+/// use badrange_block::dm::NoRecovery;
+/// assert_eq!(NoRecovery::PartOfPage.to_string(), "not a whole page");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NoRecovery {
@@ -159,11 +177,23 @@ impl fmt::Display for NoRecovery {
 /// A range that no recovery write goes to.
 ///
 /// # Examples
-/// See [`RecoveryWrites`].
+/// ```
+/// use badrange_block::dm::RecoveryWrites;
+/// use badrange_core::{DevOffset, Extent, PageSize, Window};
+/// let partition = Window::new(Extent::new(DevOffset::new(512), 8192)?);
+/// let asked = Extent::new(DevOffset::new(0), 4096)?;
+/// let mut writes = RecoveryWrites::of_partition(partition, asked, PageSize::K4);
+/// let refused = writes.next().unwrap().unwrap_err();
+/// assert_eq!(
+///     refused.to_string(),
+///     "device bytes [0x0..0x1000): not at a page of the device below",
+/// );
+/// # Ok::<(), badrange_core::RangeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RecoveryRefused {
     /// The bytes of the device that was asked.
-    pub upper: Extent<DevOffset>,
+    pub upper: Extent,
     /// Why.
     pub why: NoRecovery,
 }
@@ -180,7 +210,7 @@ impl core::error::Error for RecoveryRefused {}
 /// order. Every byte that was asked for is in exactly one item.
 ///
 /// An item is one access: it ends with what was asked, with the target, and with the chunk of a
-/// stripe (also when there is one leg only), and it is whole pages. The kernel stops at the first
+/// stripe (also when there is one leg only), and it is whole pages of the host. The kernel stops at the first
 /// refusal and says how far it came; the iterator goes on, so that a planner sees all of them.
 ///
 /// # Kernel
@@ -190,11 +220,11 @@ impl core::error::Error for RecoveryRefused {}
 /// # Examples
 /// ```
 /// use badrange_block::dm::{AccessLimit, NoRecovery, RecoveryWrites, Table};
-/// use badrange_core::{DevOffset, Extent, Leg};
+/// use badrange_core::{DevOffset, Extent, Leg, PageSize};
 /// // Chunks of 12 sectors: a page and a half.
 /// let table = Table::parse("0 48 striped 2 12 259:0 0 259:1 80\n48 8 crypt aes - 0 259:0 64")?;
 /// let asked = Extent::new(DevOffset::new(0), 7 * 4096)?;
-/// let items: Vec<_> = RecoveryWrites::of_table(&table, asked).collect();
+/// let items: Vec<_> = RecoveryWrites::of_table(&table, asked, PageSize::K4).collect();
 /// let first = items[0].as_ref().unwrap();
 /// assert_eq!((first.leg, first.limit), (Leg::new(0), AccessLimit::Chunk));
 /// // The page at 4096 is half on one leg and half on the other.
@@ -208,15 +238,16 @@ impl core::error::Error for RecoveryRefused {}
 #[derive(Debug, Clone)]
 pub struct RecoveryWrites<'t> {
     on: On<'t>,
+    page: PageSize,
     starts: &'t [Sector],
     cut_off: bool,
-    rest: Option<Extent<DevOffset>>,
+    rest: Option<Extent>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum On<'t> {
     Table(&'t Table),
-    Partition(Partition),
+    Partition(Window),
 }
 
 /// One leg from a position on, before it is cut to pages.
@@ -230,17 +261,17 @@ struct Reach {
 }
 
 impl<'t> RecoveryWrites<'t> {
-    /// A recovery write of these bytes of a device-mapper device.
+    /// A recovery write of these bytes of a device-mapper device, on a host with pages of this size.
     #[must_use]
-    pub const fn of_table(table: &'t Table, asked: Extent<DevOffset>) -> Self {
-        Self { on: On::Table(table), starts: &[], cut_off: false, rest: Some(asked) }
+    pub const fn of_table(table: &'t Table, asked: Extent, page: PageSize) -> Self {
+        Self { on: On::Table(table), page, starts: &[], cut_off: false, rest: Some(asked) }
     }
 
     /// A recovery write of these bytes of a partition. A partition that does not begin and end at
     /// pages of its disk has no direct access at all.
     #[must_use]
-    pub const fn of_partition(partition: Partition, asked: Extent<DevOffset>) -> Self {
-        Self { on: On::Partition(partition), starts: &[], cut_off: false, rest: Some(asked) }
+    pub const fn of_partition(partition: Window, asked: Extent, page: PageSize) -> Self {
+        Self { on: On::Partition(partition), page, starts: &[], cut_off: false, rest: Some(asked) }
     }
 
     /// Where the device of each leg begins on the device that gives direct access to it: not 0 for
@@ -259,30 +290,31 @@ impl<'t> RecoveryWrites<'t> {
     }
 
     /// One access or refusal at the start of `rest`; what it covers is the start of `rest`.
-    fn step(&self, rest: Extent<DevOffset>) -> Result<RecoveryPiece, RecoveryRefused> {
+    fn step(&self, rest: Extent) -> Result<RecoveryPiece, RecoveryRefused> {
         let refuse = |len: u64, why| {
             let upper = prefix(rest, len);
             Err(RecoveryRefused { upper, why })
         };
-        let into = rest.start().get() % PAGE;
+        let page = self.page.bytes();
+        let into = rest.start().get() % self.page.nonzero();
         // NO-OVERFLOW: a remainder by a page.
-        let to_page = PAGE_SIZE.wrapping_sub(into);
-        if into != 0 || rest.len() < PAGE_SIZE {
+        let to_page = page.wrapping_sub(into);
+        if into != 0 || rest.len() < page {
             return refuse(to_page, NoRecovery::PartOfPage);
         }
         let reach = match self.reach(rest.start()) {
             Ok(reach) => reach,
-            Err((len, why)) => return refuse(pages_out(len), why),
+            Err((len, why)) => return refuse(self.pages_out(len), why),
         };
         let (len, limit) = match reach.len < rest.len() {
             true => (reach.len, reach.limit),
             false => (rest.len(), AccessLimit::Asked),
         };
-        let len = pages_in(len);
+        let len = self.pages_in(len);
         let Some(upper) = Some(len).filter(|len| *len > 0).map(|len| prefix(rest, len)) else {
-            return refuse(PAGE_SIZE, NoRecovery::ShortOfPage);
+            return refuse(page, NoRecovery::ShortOfPage);
         };
-        let astray = reach.at.get() % PAGE;
+        let astray = reach.at.get() % self.page.nonzero();
         if astray != 0 && !self.cut_off {
             return refuse(len, NoRecovery::Unaligned);
         }
@@ -304,7 +336,7 @@ impl<'t> RecoveryWrites<'t> {
 
     fn reach_in_partition(
         &self,
-        partition: Partition,
+        partition: Window,
         at: DevOffset,
     ) -> Result<Reach, (u64, NoRecovery)> {
         let on = partition.on();
@@ -312,7 +344,7 @@ impl<'t> RecoveryWrites<'t> {
             return Err((u64::MAX, NoRecovery::NoTarget));
         };
         let start = self.start(Leg::new(0)).and_then(|start| on.start().checked_add(start));
-        let is_page = |bytes: u64| bytes % PAGE == 0;
+        let is_page = |bytes: u64| bytes % self.page.nonzero() == 0;
         match start.and_then(|start| start.checked_add(at.get()).map(|at| (start, at))) {
             Some((start, at)) if is_page(start.get()) && is_page(on.len()) => {
                 Ok(Reach { leg: Leg::new(0), at, len: left, limit: AccessLimit::Target })
@@ -330,15 +362,9 @@ impl<'t> RecoveryWrites<'t> {
         if let Some(name) = without_dax(target) {
             return Err((left, NoRecovery::Virtual(name.to_owned())));
         }
-        let mut found = None;
-        if let Ok(byte) = Extent::new(at, 1) {
-            let _ = target.map(on, first_leg, byte, &mut |part| {
-                if let Mapped::To { leg, lower, .. } = part {
-                    found = Some((leg, lower.start()));
-                }
-                ControlFlow::Break(())
-            });
-        }
+        let found = below(target, on, first_leg, at);
+        debug_assert!(found.is_some(), "a target with direct access has every byte on a leg");
+        // The leg's device may begin so high that this is beyond 64 bits: then there is nothing.
         let moved =
             found.and_then(|(leg, on_leg)| Some((leg, on_leg.checked_add(self.start(leg)?)?)));
         let Some((leg, below)) = moved else { return Err((left, NoRecovery::NoTarget)) };
@@ -348,6 +374,17 @@ impl<'t> RecoveryWrites<'t> {
             Some(_) | None => (left, AccessLimit::Target),
         };
         Ok(Reach { leg, at: below, len, limit })
+    }
+
+    /// Whole pages of so many bytes.
+    fn pages_in(&self, len: u64) -> u64 {
+        // NO-OVERFLOW: a remainder is not more than what it is of.
+        len.wrapping_sub(len % self.page.nonzero())
+    }
+
+    /// The pages that so many bytes from a page on touch.
+    fn pages_out(&self, len: u64) -> u64 {
+        len.div_ceil(self.page.bytes()).saturating_mul(self.page.bytes())
     }
 
     /// In bytes.
@@ -375,18 +412,20 @@ impl Iterator for RecoveryWrites<'_> {
     }
 }
 
-/// The first `len` bytes of an extent, or all of it.
-fn prefix(extent: Extent<DevOffset>, len: u64) -> Extent<DevOffset> {
+/// The leg and its byte that a byte of a target is, which lies at `on`.
+fn below(target: &Target, on: Extent, first_leg: u32, at: DevOffset) -> Option<(Leg, DevOffset)> {
+    let mut found = None;
+    let flow = target.map(on, first_leg, Extent::new(at, 1).ok()?, &mut |part| {
+        if let Mapped::To { leg, link } = part {
+            found = Some((leg, link.lower().first().start()));
+        }
+        ControlFlow::Break(Stop::Enough)
+    });
+    found.filter(|_| flow == ControlFlow::Break(Stop::Enough))
+}
+
+/// The first `len` bytes of an extent, or all of it. INVARIANT: not none.
+fn prefix(extent: Extent, len: u64) -> Extent {
+    debug_assert!(len > 0, "an access has bytes");
     Extent::new(extent.start(), len.min(extent.len())).unwrap_or(extent)
-}
-
-/// Whole pages of so many bytes.
-fn pages_in(len: u64) -> u64 {
-    // NO-OVERFLOW: a remainder is not more than what it is of.
-    len.wrapping_sub(len % PAGE)
-}
-
-/// The pages that so many bytes from a page on touch.
-fn pages_out(len: u64) -> u64 {
-    len.div_ceil(PAGE_SIZE).saturating_mul(PAGE_SIZE)
 }

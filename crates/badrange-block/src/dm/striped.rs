@@ -1,9 +1,10 @@
 use core::{fmt, num::NonZeroU64, ops::ControlFlow};
 
-use badrange_core::{DevOffset, Extent, Leg, Mapped, Run, SECTOR_SIZE, Sector};
+use badrange_core::{
+    DevOffset, Extent, Flow, Leg, Link, Mapped, Run, SECTOR_SIZE, Sector, Sink, bug,
+};
 
 use super::{MAX_LEGS_PER_TARGET, TableError, TableErrorKind, target::Area};
-use crate::leg::{LegRuns, Sink, map_window};
 
 /// A target that goes over several devices in turn, chunk by chunk.
 ///
@@ -117,7 +118,7 @@ impl Striped {
     /// How many legs.
     #[must_use]
     pub fn legs(&self) -> u32 {
-        u32::try_from(self.areas.len()).unwrap_or(MAX_LEGS_PER_TARGET)
+        u32::try_from(self.areas.len()).unwrap_or(MAX_LEGS_PER_TARGET) // there are not more
     }
 
     /// Bytes from `by`, counted from the start of the target, to the end of its chunk.
@@ -130,8 +131,8 @@ impl Striped {
         self.areas.get(usize::try_from(leg).ok()?)
     }
 
-    /// The chunks on a leg, and the same chunks in the striped device.
-    pub(crate) fn leg_runs(&self, leg: u32, at: Extent<DevOffset>) -> Option<LegRuns> {
+    /// The chunks on a leg, and the same chunks in the striped device, when the target lies at `at`.
+    pub(crate) fn link(&self, leg: u32, at: Extent) -> Option<Link> {
         let on = self.area(leg)?.on();
         let chunk = self.chunk_bytes.get();
         let count = on.len() / self.chunk_bytes;
@@ -139,54 +140,46 @@ impl Striped {
         let above = at.start().get().checked_add(chunk.checked_mul(leg.into())?)?;
         let lower = Run::new(Extent::new(on.start(), chunk).ok()?, chunk, count).ok()?;
         let upper = Extent::new(DevOffset::new(above), chunk).ok()?;
-        Some(LegRuns::chunks(lower, Run::new(upper, row, count).ok()?))
+        // One stripe is contiguous on both sides.
+        Some(Link::new(lower, Run::new(upper, row, count).ok()?).ok()?.joined())
     }
 
     /// Chunk by chunk in ascending order. `upper` lies inside `at`.
     pub(crate) fn map(
         &self,
-        at: Extent<DevOffset>,
+        at: Extent,
         first_leg: u32,
-        upper: Extent<DevOffset>,
+        upper: Extent,
         sink: Sink<'_, Mapped>,
-    ) -> ControlFlow<()> {
-        if let [only] = &*self.areas {
-            return map_window(Leg::new(first_leg), at, only.on().start(), upper, sink);
-        }
+    ) -> Flow {
         let mut rest = Some(upper);
         while let Some(part) = rest {
-            let Some(chunk) = self.chunk_at(at, part.start()) else {
-                debug_assert!(false, "every byte of the target lies in a chunk");
-                break;
+            let Some((leg, chunk)) = self.chunk_at(at, part.start()) else {
+                return bug!("every byte of a striped target lies in a chunk");
             };
             // NO-OVERFLOW: legs of a table are numbered with 32 bits.
-            let leg = Leg::new(first_leg.wrapping_add(chunk.leg));
-            map_window(leg, chunk.upper, chunk.lower, part, sink)?;
-            rest = part.split_at(chunk.upper.end()).1;
+            let leg = Leg::new(first_leg.wrapping_add(leg));
+            chunk.clip_upper(part).try_for_each(|link| sink(Mapped::To { leg, link }))?;
+            rest = part.split_at(chunk.upper().span().end()).1;
         }
         ControlFlow::Continue(())
     }
 
-    /// The chunk that holds a byte of the target, which lies at `at`.
-    fn chunk_at(&self, at: Extent<DevOffset>, byte: DevOffset) -> Option<Chunk> {
+    /// The leg, and the chunk on it, that hold a byte of the target, which lies at `at`; of one
+    /// stripe all of it.
+    fn chunk_at(&self, at: Extent, byte: DevOffset) -> Option<(u32, Link)> {
+        if let [only] = &*self.areas {
+            return Some((0, Link::try_from((only.on(), at)).ok()?));
+        }
         let legs = NonZeroU64::new(self.legs().into())?;
         let index = byte.get().checked_sub(at.start().get())? / self.chunk_bytes;
         let leg = u32::try_from(index % legs).ok()?;
         let above = at.start().get().checked_add(index.checked_mul(self.chunk_bytes.get())?)?;
         let below = (index / legs).checked_mul(self.chunk_bytes.get())?;
-        Some(Chunk {
-            leg,
-            upper: Extent::new(DevOffset::new(above), self.chunk_bytes.get()).ok()?,
-            lower: DevOffset::new(self.area(leg)?.on().start().get().checked_add(below)?),
-        })
+        let below = self.area(leg)?.on().start().get().checked_add(below)?;
+        let lower = Extent::new(DevOffset::new(below), self.chunk_bytes.get()).ok()?;
+        Some((leg, Link::at(lower, DevOffset::new(above))?))
     }
-}
-
-/// One chunk: its place in the device, and where it begins on its leg.
-struct Chunk {
-    leg: u32,
-    upper: Extent<DevOffset>,
-    lower: DevOffset,
 }
 
 #[cold]

@@ -1,12 +1,11 @@
 use core::{fmt, ops::ControlFlow};
 
-use badrange_core::{DevOffset, Extent, Leg, Mapped, Mapping, Piece, Rmapped, Sector};
+use badrange_core::{
+    Backing, DevOffset, Extent, Flow, Leg, Link, Mapped, Mapping, Run, Sector, Sink, beyond,
+};
 
 use super::{TableError, TableErrorKind, Target};
-use crate::{
-    leg::{Sink, map_beyond},
-    md::Array,
-};
+use crate::md::Array;
 
 /// How many targets one table may have.
 pub const MAX_TARGETS: usize = 1_000_000;
@@ -31,8 +30,8 @@ pub const MAX_TARGETS: usize = 1_000_000;
 /// let bad = Extent::new(Sector::new(5990), 20)?.bytes()?;
 /// let mut hit = Vec::new();
 /// for info in table.legs_info().filter(|info| info.device == "8:2") {
-///     let _ = table.rmap(info.leg, bad, &mut |part| {
-///         hit.push((info.leg, part.upper.containing_sectors()));
+///     let _ = table.rmap(info.leg, bad.into(), &mut |link| {
+///         hit.push((info.leg, link.upper().first().containing_sectors()));
 ///         ControlFlow::Continue(())
 ///     });
 /// }
@@ -44,13 +43,13 @@ pub struct Table {
     /// INVARIANT: not empty; ascending, each `at` begins where the one before ends.
     targets: Vec<Placed>,
     legs: u32,
-    extent: Extent<DevOffset>,
+    extent: Extent,
 }
 
 /// A target and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Placed {
-    at: Extent<DevOffset>,
+    at: Extent,
     first_leg: u32,
     target: Target,
 }
@@ -74,7 +73,7 @@ pub struct LegInfo<'a> {
     /// The device as the table names it: a path or `major:minor`.
     pub device: &'a str,
     /// The bytes of the device that the leg uses.
-    pub on: Extent<DevOffset>,
+    pub on: Extent,
 }
 
 impl Table {
@@ -93,7 +92,7 @@ impl Table {
     }
 
     /// The targets with their place in the device, in order.
-    pub fn targets(&self) -> impl ExactSizeIterator<Item = (Extent<DevOffset>, &Target)> + '_ {
+    pub fn targets(&self) -> impl ExactSizeIterator<Item = (Extent, &Target)> + '_ {
         self.targets.iter().map(|placed| (placed.at, &placed.target))
     }
 
@@ -124,7 +123,7 @@ impl Table {
     }
 
     /// The target that holds a byte of the device: its place, its first leg, and itself.
-    pub(super) fn target_at(&self, at: DevOffset) -> Option<(Extent<DevOffset>, u32, &Target)> {
+    pub(super) fn target_at(&self, at: DevOffset) -> Option<(Extent, u32, &Target)> {
         let before = self.targets.partition_point(|placed| placed.at.end() <= at);
         let placed = self.targets.get(before)?;
         Some((placed.at, placed.first_leg, &placed.target))
@@ -150,39 +149,40 @@ impl Table {
 }
 
 impl Mapping for Table {
+    fn extent(&self) -> Extent {
+        self.extent
+    }
+
     fn legs(&self) -> u32 {
         self.legs
     }
 
-    fn extent(&self) -> Extent<DevOffset> {
-        self.extent
-    }
-
-    fn leg_extent(&self, leg: Leg) -> Option<Extent<DevOffset>> {
+    fn leg_extent(&self, leg: Leg) -> Option<Extent> {
         let (placed, i) = self.find(leg)?;
         placed.target.area(i).map(|area| area.on())
     }
 
-    fn map(&self, upper: Extent<DevOffset>, sink: Sink<'_, Mapped>) -> ControlFlow<()> {
+    fn map(&self, upper: Extent, sink: Sink<'_, Mapped>) -> Flow {
         let first = self.targets.partition_point(|placed| placed.at.end() <= upper.start());
         for placed in self.targets.iter().skip(first) {
+            // The first one behind the range: those that follow are as well.
             let Some(part) = upper.intersect(placed.at) else { break };
             placed.target.map(placed.at, placed.first_leg, part, sink)?;
         }
-        map_beyond(self.extent, upper, sink)
+        beyond(self.extent, upper, sink)
     }
 
-    fn rmap(&self, leg: Leg, lower: Extent<DevOffset>, sink: Sink<'_, Rmapped>) -> ControlFlow<()> {
+    fn rmap(&self, leg: Leg, lower: Run, sink: Sink<'_, Link>) -> Flow {
         match self.find(leg) {
             Some((placed, i)) => placed.target.rmap(i, placed.at, lower, sink),
-            None => ControlFlow::Continue(()),
+            None => ControlFlow::Continue(()), // no leg has this number
         }
     }
 
-    fn rmap_run(&self, leg: Leg, lower: &Piece, sink: Sink<'_, Piece>) -> ControlFlow<()> {
+    fn redundancy(&self, leg: Leg, lower: Run, sink: &mut dyn FnMut(Backing<'_>) -> Flow) -> Flow {
         match self.find(leg) {
-            Some((placed, i)) => placed.target.rmap_run(i, placed.at, lower, sink),
-            None => ControlFlow::Continue(()),
+            Some((placed, i)) => placed.target.redundancy(i, placed.first_leg, lower, sink),
+            None => ControlFlow::Continue(()), // no leg has this number
         }
     }
 }
@@ -228,7 +228,7 @@ impl Builder {
         Ok(())
     }
 
-    fn place(&self, len_sectors: u64) -> Result<(Extent<DevOffset>, Sector), TableError> {
+    fn place(&self, len_sectors: u64) -> Result<(Extent, Sector), TableError> {
         let place = || {
             let sectors = Extent::new(self.end, len_sectors)?;
             Ok::<_, badrange_core::RangeError>((sectors.bytes()?, sectors.end()))

@@ -1,13 +1,12 @@
 use core::{fmt, num::NonZeroU64, ops::ControlFlow};
 
 use badrange_core::{
-    DevOffset, Extent, HoleKind, Leg, Mapped, Piece, Rmapped, SECTOR_SIZE, Sector,
+    Backing, Extent, Flow, HoleKind, Leg, Link, Mapped, Run, SECTOR_SIZE, Sector, Sink, bug,
 };
 
 use super::{Linear, Raid, Striped, TableError, TableErrorKind};
-use crate::leg::{LegRuns, Sink};
 
-const NOTHING: ControlFlow<()> = ControlFlow::Continue(());
+const NOTHING: Flow = ControlFlow::Continue(());
 
 /// How many legs one target may have.
 pub const MAX_LEGS_PER_TARGET: u32 = 65_536;
@@ -93,40 +92,42 @@ impl Target {
         }
     }
 
-    /// Lower to upper for one of its legs, when the target lies at `at`.
-    pub(crate) fn rmap(
-        &self,
-        leg: u32,
-        at: Extent<DevOffset>,
-        lower: Extent<DevOffset>,
-        sink: Sink<'_, Rmapped>,
-    ) -> ControlFlow<()> {
-        if let Self::Raid(raid) = self {
-            return raid.array().rmap_from(Leg::new(leg), at.start(), lower, sink);
+    /// Lower to upper for one of its legs, when the target lies at `at`. Nothing for a leg that it
+    /// does not have.
+    pub(crate) fn rmap(&self, leg: u32, at: Extent, lower: Run, sink: Sink<'_, Link>) -> Flow {
+        let link = match self {
+            Self::Raid(raid) => {
+                return raid.array().rmap_from(Leg::new(leg), at.start(), lower, sink);
+            }
+            Self::Linear(linear) if leg == 0 => linear.link(at),
+            Self::Striped(striped) if leg < striped.legs() => striped.link(leg, at),
+            Self::Linear(_)
+            | Self::Striped(_)
+            | Self::Error { .. }
+            | Self::Zero { .. }
+            | Self::Opaque { .. } => return NOTHING,
+        };
+        match link {
+            Some(link) => link.rmap(lower, sink),
+            None => bug!("a leg of a target lies within 64 bits on both sides"),
         }
-        self.leg_runs(leg, at).map_or(NOTHING, |runs| runs.rmap(lower, sink))
     }
 
-    /// The same for a piece of a report.
-    pub(crate) fn rmap_run(
+    /// What can stand in for bytes of one of its legs, when the target's legs begin at `first_leg`.
+    pub(crate) fn redundancy(
         &self,
         leg: u32,
-        at: Extent<DevOffset>,
-        lower: &Piece,
-        sink: Sink<'_, Piece>,
-    ) -> ControlFlow<()> {
-        if let Self::Raid(raid) = self {
-            return raid.array().rmap_run_from(Leg::new(leg), at.start(), lower, sink);
-        }
-        self.leg_runs(leg, at).map_or(NOTHING, |runs| runs.rmap_run(lower, sink))
-    }
-
-    /// One of its legs as both sides see it, where that is one run, and the target lies at `at`.
-    fn leg_runs(&self, leg: u32, at: Extent<DevOffset>) -> Option<LegRuns> {
+        first_leg: u32,
+        lower: Run,
+        sink: &mut dyn FnMut(Backing<'_>) -> Flow,
+    ) -> Flow {
         match self {
-            Self::Linear(linear) => (leg == 0).then(|| LegRuns::window(linear.on(), at)),
-            Self::Striped(striped) => striped.leg_runs(leg, at),
-            Self::Raid(_) | Self::Error { .. } | Self::Zero { .. } | Self::Opaque { .. } => None,
+            Self::Raid(raid) => raid.array().redundancy_from(Leg::new(leg), first_leg, lower, sink),
+            Self::Linear(_)
+            | Self::Striped(_)
+            | Self::Error { .. }
+            | Self::Zero { .. }
+            | Self::Opaque { .. } => NOTHING,
         }
     }
 
@@ -150,18 +151,23 @@ impl Target {
     /// `first_leg`.
     pub(crate) fn map(
         &self,
-        at: Extent<DevOffset>,
+        at: Extent,
         first_leg: u32,
-        upper: Extent<DevOffset>,
+        upper: Extent,
         sink: Sink<'_, Mapped>,
-    ) -> ControlFlow<()> {
+    ) -> Flow {
         match self {
-            Self::Linear(linear) => linear.map(at, Leg::new(first_leg), upper, sink),
+            Self::Linear(linear) => match linear.link(at) {
+                Some(link) => link
+                    .clip_upper(upper)
+                    .try_for_each(|link| sink(Mapped::To { leg: Leg::new(first_leg), link })),
+                None => bug!("a linear target is as long as its area"),
+            },
             Self::Striped(striped) => striped.map(at, first_leg, upper, sink),
             Self::Raid(raid) => raid.array().map_from(at, first_leg, upper, sink),
-            Self::Error { .. } => sink(Mapped::Hole { kind: HoleKind::Error, upper }),
-            Self::Zero { .. } => sink(Mapped::Hole { kind: HoleKind::Zero, upper }),
-            Self::Opaque { .. } => sink(Mapped::Hole { kind: HoleKind::Unmapped, upper }),
+            Self::Error { .. } => sink(Mapped::Hole(HoleKind::Error, upper)),
+            Self::Zero { .. } => sink(Mapped::Hole(HoleKind::Zero, upper)),
+            Self::Opaque { .. } => sink(Mapped::Hole(HoleKind::Unmapped, upper)),
         }
     }
 }
@@ -205,7 +211,7 @@ impl fmt::Display for Target {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Area {
     device: Box<str>,
-    on: Extent<DevOffset>,
+    on: Extent,
 }
 
 impl Area {
@@ -230,7 +236,7 @@ impl Area {
         &self.device
     }
 
-    pub(crate) fn on(&self) -> Extent<DevOffset> {
+    pub(crate) fn on(&self) -> Extent {
         self.on
     }
 }

@@ -227,8 +227,8 @@ fn delay(len: NonZeroU64, args: &[&str]) -> Result<Linear, TableError> {
         return Err(count(args, "takes 3, 6 or 9: device, offset, delay each"));
     };
     let sector = number("offset", offset)?;
-    for place in args.chunks_exact(3).skip(1) {
-        let [other, other_offset, _] = place else { continue };
+    let triples = args.iter().step_by(3).zip(args.iter().skip(1).step_by(3));
+    for (other, other_offset) in triples.skip(1) {
         if other != device || number("offset", other_offset)? != sector {
             let hint = "is not supported: writes or flushes go elsewhere than reads";
             return Err(TableError::new(TableErrorKind::Unsupported, "type", "delay", hint));
@@ -257,9 +257,7 @@ fn striped(len: NonZeroU64, args: &[&str]) -> Result<Striped, TableError> {
     let chunk_sectors = u32::try_from(number("chunk", chunk)?).map_err(|_| {
         TableError::new(TableErrorKind::Overflow, "chunk", chunk, "must fit in 32 bits")
     })?;
-    let legs: Vec<(&str, Sector)> = places
-        .chunks_exact(2)
-        .filter_map(|place| Some((*place.first()?, *place.last()?)))
+    let legs: Vec<(&str, Sector)> = pairs(places)
         .map(|(device, offset)| Ok((device, Sector::new(number("offset", offset)?))))
         .collect::<Result<_, TableError>>()?;
     if places.len() % 2 != 0 || u64::try_from(legs.len()) != Ok(stripes.get()) {
@@ -271,6 +269,14 @@ fn striped(len: NonZeroU64, args: &[&str]) -> Result<Striped, TableError> {
 
 fn none(args: &[&str]) -> Result<(), TableError> {
     if args.is_empty() { Ok(()) } else { Err(count(args, "takes none")) }
+}
+
+/// Words two by two; one that is left over is left out.
+pub(super) fn pairs<'a, 'b>(
+    words: &'a [&'b str],
+) -> impl Iterator<Item = (&'b str, &'b str)> + use<'a, 'b> {
+    let seconds = words.iter().skip(1).step_by(2);
+    words.iter().step_by(2).zip(seconds).map(|(first, second)| (*first, *second))
 }
 
 #[cold]

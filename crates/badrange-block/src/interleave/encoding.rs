@@ -154,7 +154,7 @@ impl Granularity {
     #[must_use]
     pub fn encoded(self) -> u8 {
         let shift = self.bytes.trailing_zeros().saturating_sub(Self::MIN.trailing_zeros());
-        u8::try_from(shift).unwrap_or(Self::MAX_ENCODED)
+        u8::try_from(shift).unwrap_or(Self::MAX_ENCODED) // not more than that
     }
 }
 

@@ -1,9 +1,8 @@
-use core::{fmt, ops::ControlFlow};
+use core::fmt;
 
-use badrange_core::{DevOffset, Extent, Leg, Mapping, PhysAddr, Rmapped};
+use badrange_core::{DevOffset, Extent, Flow, Leg, Link, Mapping, PhysAddr, Sink};
 
 use super::{Interleave, InterleaveError, InterleaveErrorKind};
-use crate::leg::Sink;
 
 /// Bytes that one unit of a record's length stands for.
 const UNIT: u64 = 64;
@@ -62,16 +61,24 @@ impl fmt::Display for PoisonSource {
 /// One record of a device's poison list: some bytes of the device, in units of 64.
 ///
 /// A record may be longer than a granule: then its bytes are several places of the region, and
-/// [`split`](Self::split) says which.
+/// [`split`](Self::split) says which. It may be shorter than a page of the host: which pages are
+/// bad is for the host to say.
 ///
 /// # Kernel
 /// `struct cxl_poison_record`. The kernel's trace event translates the first byte alone.
 ///
 /// # Examples
-/// See the [module](super).
+/// ```
+/// use badrange_block::interleave::{PoisonRecord, PoisonSource};
+/// // Two units at 0x1000, found by the device itself. The [module](super) translates one.
+/// let record = PoisonRecord::decode(0x1000 | 2, 2)?;
+/// assert_eq!(record.source(), PoisonSource::Internal);
+/// assert_eq!((record.dpa().start().get(), record.dpa().len()), (0x1000, 128));
+/// # Ok::<(), badrange_block::interleave::InterleaveError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PoisonRecord {
-    dpa: Extent<DevOffset>,
+    dpa: Extent,
     source: PoisonSource,
 }
 
@@ -87,6 +94,7 @@ impl PoisonRecord {
             let hint = "at least one unit of 64 bytes";
             return Err(InterleaveError::new(InterleaveErrorKind::Empty, 0, hint));
         }
+        // Three bits always fit.
         let source = PoisonSource::from_code(u8::try_from(address & 7).unwrap_or_default());
         let start = address & !UNIT.wrapping_sub(1);
         // NO-OVERFLOW: 32 bits of units are 38 bits of bytes.
@@ -100,7 +108,7 @@ impl PoisonRecord {
 
     /// The bytes of the device.
     #[must_use]
-    pub const fn dpa(&self) -> Extent<DevOffset> {
+    pub const fn dpa(&self) -> Extent {
         self.dpa
     }
 
@@ -110,10 +118,10 @@ impl PoisonRecord {
         self.source
     }
 
-    /// The bytes of the region that are bad, granule by granule, when the device is this leg of
-    /// it. Bytes of the device that the region does not use are not emitted.
-    pub fn split(&self, region: &Interleave, leg: Leg, sink: Sink<'_, Rmapped>) -> ControlFlow<()> {
-        region.rmap(leg, self.dpa, sink)
+    /// The bytes of the region that are bad, granule by granule as elements of few links, when the
+    /// device is this leg of it. Bytes of the device that the region does not use are not emitted.
+    pub fn split(&self, region: &Interleave, leg: Leg, sink: Sink<'_, Link>) -> Flow {
+        region.rmap(leg, self.dpa.into(), sink)
     }
 
     /// The one host address that the kernel's trace event shows: where the first byte is. `None`

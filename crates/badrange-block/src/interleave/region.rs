@@ -1,11 +1,11 @@
 use core::{num::NonZeroU64, ops::ControlFlow, ops::Range};
 
 use badrange_core::{
-    DevOffset, Extent, Leg, Mapped, Mapping, PhysAddr, Piece, Rmapped, Run, Space,
+    DevOffset, Extent, Flow, Leg, Link, Mapped, Mapping, PhysAddr, Run, Sink, Space, beyond, bug,
 };
 
 use super::{Granularity, InterleaveError, InterleaveErrorKind, Ways, xor::XorMaps};
-use crate::leg::{LegRuns, Sink, map_beyond, map_window};
+use crate::math::gcd;
 
 /// Bytes of one leg, at most: a decoder takes 52 bits of address. The kernel drops the bits above.
 pub const MAX_LEG_BYTES: u64 = 1 << 52;
@@ -16,7 +16,7 @@ pub const MAX_LEG_BYTES: u64 = 1 << 52;
 /// first byte; [`phys`](Self::phys) and [`offset`](Self::offset) lead to host addresses and back.
 ///
 /// With XOR maps, a leg still is a set of runs: as few as the maps allow, see
-/// [`rmap_run`](Mapping::rmap_run) below.
+/// [`rmap`](Mapping::rmap) below.
 ///
 /// # Kernel
 /// `cxl_dpa_to_hpa()` and its inverse. Where the kernel answers `ULLONG_MAX` (position without a
@@ -46,7 +46,7 @@ pub struct Interleave {
     /// INVARIANT: a granule of every way.
     row: NonZeroU64,
     /// INVARIANT: one per way, of equal length, which is a multiple of the granule.
-    areas: Box<[Extent<DevOffset>]>,
+    areas: Box<[Extent]>,
     xor: XorMaps,
 }
 
@@ -143,14 +143,14 @@ impl Interleave {
 
     /// The host addresses of bytes of the region; `None` when they reach beyond it.
     #[must_use]
-    pub fn phys(&self, part: Extent<DevOffset>) -> Option<Extent<PhysAddr>> {
+    pub fn phys(&self, part: Extent) -> Option<Extent<PhysAddr>> {
         let inside = self.extent().contains_extent(part);
         inside.then(|| part.rebase(DevOffset::new(0), self.hpa.start()))?
     }
 
     /// The bytes of the region at these host addresses; `None` when they reach beyond it.
     #[must_use]
-    pub fn offset(&self, part: Extent<PhysAddr>) -> Option<Extent<DevOffset>> {
+    pub fn offset(&self, part: Extent<PhysAddr>) -> Option<Extent> {
         let inside = self.hpa.contains_extent(part);
         inside.then(|| part.rebase(self.hpa.start(), DevOffset::new(0)))?
     }
@@ -189,7 +189,7 @@ impl Interleave {
     }
 
     /// The leg and the granule of its device that hold a byte of the region.
-    fn granule_below(&self, by: u64) -> Option<(Leg, Extent<DevOffset>)> {
+    fn granule_below(&self, by: u64) -> Option<(Leg, Extent)> {
         let granule = self.granularity.nonzero();
         let base = self.hpa.start().get();
         let modulo = self.xor.apply(base.checked_add(by)?).checked_sub(base)?;
@@ -201,12 +201,22 @@ impl Interleave {
         Some((Leg::new(leg), Extent::new(start, granule.get()).ok()?))
     }
 
-    fn area(&self, leg: Leg) -> Option<Extent<DevOffset>> {
+    /// The leg and the granule around a byte of the region, on both sides; of one device all of it.
+    fn contiguous_at(&self, at: DevOffset) -> Option<(Leg, Link)> {
+        if let [only] = &*self.areas {
+            return Some((Leg::new(0), Link::at(*only, DevOffset::new(0))?));
+        }
+        let (leg, below) = self.granule_below(at.get())?;
+        let above = at.checked_sub(at.get() % self.granularity.nonzero())?;
+        Some((leg, Link::at(below, above)?))
+    }
+
+    fn area(&self, leg: Leg) -> Option<Extent> {
         self.areas.get(usize::try_from(leg.index()).ok()?).copied()
     }
 
-    /// The granules of a leg, by number, that hold bytes of `part`.
-    fn rows(&self, area: Extent<DevOffset>, part: Extent<DevOffset>) -> Option<Range<u64>> {
+    /// The granules of a leg, by number, that hold bytes of `part`; `None` when it has none there.
+    fn rows(&self, area: Extent, part: Extent) -> Option<Range<u64>> {
         let hit = part.intersect(area)?;
         let granule = self.granularity.nonzero();
         let first = hit.start().checked_offset_from(area.start())? / granule;
@@ -215,28 +225,63 @@ impl Interleave {
     }
 
     /// `count` granules of a leg from number `row` on, each `step` granules after the one before.
-    fn runs(&self, leg: Leg, row: u64, step: u64, count: u64) -> Option<LegRuns> {
+    fn granules(&self, leg: Leg, row: u64, step: u64, count: u64) -> Option<Link> {
         let granule = self.granularity.bytes();
         let below = self.area(leg)?.start().checked_add(row.checked_mul(granule)?)?;
         let above = DevOffset::new(self.granule_above(leg.index(), row)?);
         let lower = Extent::new(below, granule).ok()?;
+        // NO-OVERFLOW: a stride beyond 64 bits would be that of a single granule, which has none.
         let lower = Run::new(lower, step.saturating_mul(granule), count).ok()?;
         let upper = Extent::new(above, granule).ok()?;
         let upper = Run::new(upper, step.saturating_mul(self.row.get()), count).ok()?;
-        Some(LegRuns::chunks(lower, upper))
+        Some(Link::new(lower, upper).ok()?.joined())
     }
 
-    /// Granules in ascending order, as few runs as leave no two granules of a run stirred
-    /// differently.
-    fn segments(&self, leg: Leg, rows: Range<u64>) -> impl Iterator<Item = LegRuns> + '_ {
+    /// What of `lower` lies in these granules, taken together as few links as leave no two granules
+    /// of a link stirred differently.
+    fn rmap_alike(&self, leg: Leg, rows: Range<u64>, lower: Run, sink: Sink<'_, Link>) -> Flow {
         let mut next = rows.start;
-        core::iter::from_fn(move || {
-            let left = rows.end.checked_sub(next).filter(|left| *left > 0)?;
-            let count = self.alike_from(leg, next)?.min(left);
-            let runs = self.runs(leg, next, 1, count)?;
-            next = next.checked_add(count)?;
-            Some(runs)
-        })
+        while let Some(left) = rows.end.checked_sub(next).filter(|left| *left > 0) {
+            let count = self.alike_from(leg, next).map(|alike| alike.min(left));
+            let alike = count.and_then(|count| Some((count, self.granules(leg, next, 1, count)?)));
+            let Some((count, link)) = alike else {
+                return bug!("a granule of a region lies within 64 bits on both sides");
+            };
+            link.rmap(lower, sink)?;
+            // NO-OVERFLOW: not beyond the last row.
+            next = next.saturating_add(count);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The same, those taken together that are a whole number of periods apart.
+    fn rmap_periods(
+        &self,
+        leg: Leg,
+        rows: Range<u64>,
+        period: NonZeroU64,
+        lower: Run,
+        sink: Sink<'_, Link>,
+    ) -> Flow {
+        let mut firsts = rows.start..rows.end.min(rows.start.saturating_add(period.get()));
+        firsts.try_for_each(|row| self.rmap_period(leg, row..rows.end, period, lower, sink))
+    }
+
+    /// What of `lower` lies in the first of these granules, and in those a whole number of periods
+    /// after it.
+    fn rmap_period(
+        &self,
+        leg: Leg,
+        rows: Range<u64>,
+        period: NonZeroU64,
+        lower: Run,
+        sink: Sink<'_, Link>,
+    ) -> Flow {
+        let count = rows.end.saturating_sub(rows.start).div_ceil(period.get());
+        match self.granules(leg, rows.start, period.get(), count) {
+            Some(link) => link.rmap(lower, sink),
+            None => bug!("a granule of a region lies within 64 bits on both sides"),
+        }
     }
 
     /// How many granules from this one on the XOR maps treat alike: all until an address bit
@@ -266,14 +311,80 @@ impl Interleave {
         NonZeroU64::new((block.get() / lowest).max(1))
     }
 
-    /// Whether the granules of `rows` are fewer runs when those are taken together that are a
-    /// whole number of periods apart.
-    fn repeats(&self, rows: &Range<u64>) -> Option<NonZeroU64> {
-        let period = self.period()?;
+    /// `rmap` of bytes in the area of a leg, by the way that looks at the fewest granules.
+    fn rmap_inside(&self, leg: Leg, area: Extent, lower: Run, sink: Sink<'_, Link>) -> Flow {
+        let Some(rows) = self.rows(area, lower.span()) else {
+            return bug!("bytes of an area are in its granules");
+        };
+        let (blocks, period) = (self.blocks(&rows), self.period());
+        let all = period.map_or(blocks, |period| blocks.min(period.get()));
+        let groups = self.groups(&lower, period);
+        // An element touches at most so many granules.
+        let of_element = (lower.element_len() / self.granularity.nonzero()).saturating_add(2);
+        if lower.count() > 1 && groups.saturating_mul(of_element) < all {
+            return self.rmap_groups(leg, area, &lower, groups, sink);
+        }
+        match period.filter(|period| blocks > period.get()) {
+            Some(period) => self.rmap_periods(leg, rows, period, lower, sink),
+            None => self.rmap_alike(leg, rows, lower, sink),
+        }
+    }
+
+    /// After how many elements of a run the XOR maps repeat themselves; how many there are, when
+    /// they do not.
+    fn groups(&self, lower: &Run, period: Option<NonZeroU64>) -> u64 {
+        let bytes = period.and_then(|period| period.checked_mul(self.granularity.nonzero()));
+        let groups = bytes.and_then(|bytes| {
+            // Neither is zero, so that the divisor is not.
+            bytes.get().checked_div(gcd(lower.stride(), bytes.get()))
+        });
+        groups.map_or(lower.count(), |groups| groups.min(lower.count()))
+    }
+
+    /// `rmap` of every `groups`th element of a run at once: what lies between is not looked at.
+    fn rmap_groups(
+        &self,
+        leg: Leg,
+        area: Extent,
+        lower: &Run,
+        groups: u64,
+        sink: Sink<'_, Link>,
+    ) -> Flow {
+        (0..groups).try_for_each(|number| {
+            let Some((group, rows)) = lower.element(number).and_then(|first| {
+                let count = lower.count().checked_sub(number)?.div_ceil(groups);
+                // NO-OVERFLOW: a stride beyond 64 bits would be that of a single element.
+                let group = Run::new(first, lower.stride().saturating_mul(groups), count).ok()?;
+                Some((group, self.rows(area, first)?))
+            }) else {
+                return bug!("an element of a run in an area is in its granules");
+            };
+            match self.period().filter(|_| group.count() > 1) {
+                Some(period) => self.rmap_repeats(leg, area, rows, period, group, sink),
+                None => self.rmap_alike(leg, rows, group, sink),
+            }
+        })
+    }
+
+    /// `rmap` of elements a whole number of periods apart, the first of which is in `rows`.
+    fn rmap_repeats(
+        &self,
+        leg: Leg,
+        area: Extent,
+        mut rows: Range<u64>,
+        period: NonZeroU64,
+        lower: Run,
+        sink: Sink<'_, Link>,
+    ) -> Flow {
+        let end = area.len() / self.granularity.nonzero();
+        rows.try_for_each(|row| self.rmap_period(leg, row..end, period, lower, sink))
+    }
+
+    /// How many links the granules of `rows` are at most, when neighbours are taken together.
+    fn blocks(&self, rows: &Range<u64>) -> u64 {
         let count = rows.end.saturating_sub(rows.start);
         let alike = self.alike().map_or(u64::MAX, |block| block.get() / self.row);
-        let blocks = count.checked_div(alike).unwrap_or(count);
-        (blocks > period.get()).then_some(period)
+        count.checked_div(alike).unwrap_or(count)
     }
 }
 
@@ -297,75 +408,42 @@ fn block_of(bits: u64) -> Option<NonZeroU64> {
     NonZeroU64::new(1_u64.checked_shl(highest.checked_add(1)?)?)
 }
 
-/// Cost of [`rmap_run`](Mapping::rmap_run): for an extent, at most head, body and tail with modulo
-/// arithmetic. With XOR maps every run is a set of granules that the maps treat alike, so their
+/// Cost of [`rmap`](Mapping::rmap): for an extent, at most head, body and tail with modulo
+/// arithmetic. With XOR maps every link is a set of granules that the maps treat alike, so their
 /// number is at most the smaller of: the blocks of equal bits that the extent touches, and the
 /// granules in one period of the maps. A whole leg of 1 TiB with the maps of the usual four-way
-/// window has 131 072 runs, and one of 1 PiB no more.
+/// window has 131 072 links, and one of 1 PiB no more.
 impl Mapping for Interleave {
+    fn extent(&self) -> Extent {
+        Extent::from_zero(self.hpa.len_nonzero())
+    }
+
     fn legs(&self) -> u32 {
         self.ways.count()
     }
 
-    fn extent(&self) -> Extent<DevOffset> {
-        // What begins at zero ends within 64 bits, whatever its length.
-        let from_zero = Extent::new(DevOffset::new(0), self.hpa.len());
-        from_zero.unwrap_or_else(|_| unreachable!())
-    }
-
-    fn leg_extent(&self, leg: Leg) -> Option<Extent<DevOffset>> {
+    fn leg_extent(&self, leg: Leg) -> Option<Extent> {
         self.area(leg)
     }
 
-    fn map(&self, upper: Extent<DevOffset>, sink: Sink<'_, Mapped>) -> ControlFlow<()> {
-        let whole = self.extent();
-        if let [only] = &*self.areas {
-            map_window(Leg::new(0), whole, only.start(), upper, sink)?;
-            return map_beyond(whole, upper, sink);
-        }
-        let granule = self.granularity.nonzero();
-        let mut rest = upper.intersect(whole);
+    fn map(&self, upper: Extent, sink: Sink<'_, Mapped>) -> Flow {
+        let mut rest = upper.intersect(self.extent());
         while let Some(part) = rest {
-            let into = part.start().get() % granule;
-            let Some((leg, below)) = self.granule_below(part.start().get()) else {
-                debug_assert!(false, "every byte of a region is on a device");
-                break;
+            let Some((leg, link)) = self.contiguous_at(part.start()) else {
+                return bug!("every byte of a region is on a device");
             };
-            // NO-OVERFLOW: a remainder by a granule.
-            let end = part.start().checked_add(granule.get().wrapping_sub(into));
-            let (here, later) = end.map_or((Some(part), None), |end| part.split_at(end));
-            let lower = here.zip(below.start().checked_add(into));
-            if let Some((upper, Ok(lower))) = lower.map(|(u, at)| (u, Extent::new(at, u.len()))) {
-                sink(Mapped::To { leg, upper, lower })?;
-            }
-            rest = later;
+            link.clip_upper(part).try_for_each(|link| sink(Mapped::To { leg, link }))?;
+            rest = part.split_at(link.upper().span().end()).1;
         }
-        map_beyond(whole, upper, sink)
+        beyond(self.extent(), upper, sink)
     }
 
-    fn rmap(&self, leg: Leg, lower: Extent<DevOffset>, sink: Sink<'_, Rmapped>) -> ControlFlow<()> {
-        let rows = self.area(leg).and_then(|area| self.rows(area, lower));
-        for runs in self.segments(leg, rows.unwrap_or_default()) {
-            runs.rmap(lower, sink)?;
+    fn rmap(&self, leg: Leg, lower: Run, sink: Sink<'_, Link>) -> Flow {
+        match self.area(leg) {
+            Some(area) => lower
+                .clip(area)
+                .try_for_each(|inside| self.rmap_inside(leg, area, inside, &mut *sink)),
+            None => ControlFlow::Continue(()), // no leg has this number
         }
-        ControlFlow::Continue(())
-    }
-
-    fn rmap_run(&self, leg: Leg, lower: &Piece, sink: Sink<'_, Piece>) -> ControlFlow<()> {
-        let rows = self.area(leg).and_then(|area| self.rows(area, lower.here().span()));
-        let rows = rows.unwrap_or_default();
-        let Some(period) = self.repeats(&rows) else {
-            for runs in self.segments(leg, rows) {
-                runs.rmap_run(lower, sink)?;
-            }
-            return ControlFlow::Continue(());
-        };
-        for row in rows.start..rows.end.min(rows.start.saturating_add(period.get())) {
-            let count = rows.end.saturating_sub(row).div_ceil(period.get());
-            if let Some(runs) = self.runs(leg, row, period.get(), count) {
-                runs.rmap_run(lower, sink)?;
-            }
-        }
-        ControlFlow::Continue(())
     }
 }

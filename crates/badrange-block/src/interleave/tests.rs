@@ -56,25 +56,17 @@ fn stir(region: Interleave) -> Interleave {
     region.with_xor(ways, &MAPS).unwrap()
 }
 
-fn dev(start: u64, len: u64) -> Extent<DevOffset> {
+fn dev(start: u64, len: u64) -> Extent {
     Extent::new(DevOffset::new(start), len).unwrap()
 }
 
-fn rmap(mapping: &Interleave, leg: u32, lower: Extent<DevOffset>) -> Vec<Rmapped> {
+fn rmap(mapping: &Interleave, leg: u32, lower: impl Into<Run>) -> Vec<Link> {
     let mut all = Vec::new();
-    let _ = mapping.rmap(Leg::new(leg), lower, &mut |part| {
-        all.push(part);
+    let flow = mapping.rmap(Leg::new(leg), lower.into(), &mut |link| {
+        all.push(link);
         ControlFlow::Continue(())
     });
-    all
-}
-
-fn rmap_run(mapping: &Interleave, leg: u32, lower: &Piece) -> Vec<Piece> {
-    let mut all = Vec::new();
-    let _ = mapping.rmap_run(Leg::new(leg), lower, &mut |part| {
-        all.push(part);
-        ControlFlow::Continue(())
-    });
+    assert_eq!(flow, ControlFlow::Continue(()));
     all
 }
 
@@ -216,17 +208,31 @@ fn check_mapped(slots: &[(u32, u64)], part: Mapped) {
     for by in (0..part.upper().len()).step_by(64) {
         let slot = slots.get(((part.upper().start().get() + by) / 64) as usize).copied();
         let said = match part {
-            Mapped::To { leg, lower, .. } => Some((leg.index(), lower.start().get() + by)),
-            Mapped::Hole { kind, .. } => {
+            Mapped::To { leg, link } => {
+                Some((leg.index(), link.lower().first().start().get() + by))
+            }
+            Mapped::Hole(kind, _) => {
                 assert_eq!(kind, HoleKind::Unmapped);
                 None
             }
+            Mapped::Own(_) => panic!("a region has no bytes of its own"),
         };
         assert_eq!(said, slot);
     }
 }
 
-/// Every range of a leg, both ways of asking, and one byte beside it.
+/// Below and above, 64 bytes by 64 bytes.
+fn units(links: &[Link]) -> Vec<(u64, u64)> {
+    let elements = links.iter().flat_map(Link::elements);
+    let units = elements.flat_map(|(lower, upper)| {
+        assert_eq!(lower.len(), upper.len());
+        let by = (0..lower.len()).step_by(64);
+        by.map(move |by| (lower.start().get() + by, upper.start().get() + by))
+    });
+    units.collect()
+}
+
+/// Every range of a leg, and one byte beside it.
 fn check_leg(region: &Interleave, slots: &[(u32, u64)], leg: u32) {
     let top = slots.iter().filter(|slot| slot.0 == leg).map(|slot| slot.1 + 64).max().unwrap_or(64);
     for start in (0..=top).step_by(64) {
@@ -238,26 +244,15 @@ fn check_leg(region: &Interleave, slots: &[(u32, u64)], leg: u32) {
             let due: BTreeSet<(u64, u64)> = (slots.iter().enumerate().filter(|slot| inside(&slot)))
                 .map(|(upper, slot)| (slot.1, upper as u64 * 64))
                 .collect();
-            let said = rmap(region, leg, lower);
-            assert!(said.windows(2).all(|two| two[0].lower.end() <= two[1].lower.start()));
-            let units = said.iter().flat_map(|part| {
-                assert_eq!(part.lower.len(), part.upper.len());
-                let by = (0..part.lower.len()).step_by(64);
-                by.map(|by| (part.lower.start().get() + by, part.upper.start().get() + by))
-            });
-            assert_eq!(units.clone().count(), due.len());
-            assert_eq!(units.collect::<BTreeSet<_>>(), due, "{lower} of leg {leg} of {region:?}");
-            let mut by_run = Vec::new();
-            for piece in rmap_run(region, leg, &Piece::report(lower)) {
-                for (here, origin) in piece.elements() {
-                    let by = (0..here.len()).step_by(64);
-                    by_run.extend(
-                        by.map(|by| (start + origin.start().get() + by, here.start().get() + by)),
-                    );
-                }
-            }
-            assert_eq!(by_run.len(), due.len());
-            assert_eq!(by_run.into_iter().collect::<BTreeSet<_>>(), due);
+            let links = rmap(region, leg, lower);
+            assert!(links.iter().all(|link| lower.contains_extent(link.lower().span())));
+            let said = units(&links);
+            assert_eq!(said.len(), due.len());
+            assert_eq!(
+                said.into_iter().collect::<BTreeSet<_>>(),
+                due,
+                "{lower} of leg {leg} of {region:?}"
+            );
         }
     }
 }
@@ -274,13 +269,14 @@ fn single_bytes_at_the_edges_of_granules() {
                     ControlFlow::Continue(())
                 });
                 match parts[..] {
-                    [Mapped::To { leg, lower, upper }] => {
-                        assert_eq!(rmap(&region, leg.index(), lower), [Rmapped { lower, upper }]);
+                    [Mapped::To { leg, link }] => {
+                        assert_eq!(rmap(&region, leg.index(), link.lower()), [link]);
+                        let (lower, upper) = (link.lower().first(), link.upper().first());
                         let hpa = region.phys(upper).unwrap().start();
                         assert_eq!(region.hpa_to_dpa(hpa), Some((leg, lower.start())));
                         assert_eq!(region.offset(Extent::new(hpa, 1).unwrap()), Some(upper));
                     }
-                    [Mapped::Hole { kind: HoleKind::Unmapped, .. }] => {
+                    [Mapped::Hole(HoleKind::Unmapped, _)] => {
                         assert!(byte >= region.extent().len());
                     }
                     _ => panic!("one place for byte {byte}: {parts:?}"),
@@ -313,25 +309,34 @@ fn a_leg_of_a_tebibyte_is_few_runs() {
     let plain = region(rows, 256, 4);
     let whole = plain.leg_extent(Leg::new(2)).unwrap();
     assert_eq!(whole, dev(0, 1 << 40));
-    let [one] = rmap_run(&plain, 2, &Piece::report(whole))[..] else { panic!("one run") };
-    assert_eq!(one.here(), Run::new(dev(512, 256), 1024, rows).unwrap());
-    let cut = rmap_run(&plain, 2, &Piece::report(dev(1, (1 << 40) - 2)));
+    let [one] = rmap(&plain, 2, whole)[..] else { panic!("one run") };
+    assert_eq!(one.upper(), Run::new(dev(512, 256), 1024, rows).unwrap());
+    let cut = rmap(&plain, 2, dev(1, (1 << 40) - 2));
     assert_eq!(cut.len(), 3);
 
     // With maps up to bit 26 and rows from bit 10 on, everything repeats after 2^17 rows.
     let stirred = stir(plain);
-    let runs = rmap_run(&stirred, 2, &Piece::report(whole));
-    assert_eq!(runs.len(), 1 << 17);
-    assert_eq!(runs.iter().map(|run| run.here().total_len()).sum::<u64>(), 1 << 40);
+    let links = rmap(&stirred, 2, whole);
+    assert_eq!(links.len(), 1 << 17);
+    assert_eq!(links.iter().map(|link| link.upper().total_len()).sum::<u64>(), 1 << 40);
     // A short range costs what it holds: a run per two rows, the lowest bit of a map being 11.
-    assert_eq!(rmap_run(&stirred, 2, &Piece::report(dev(0, 64))).len(), 1);
-    assert_eq!(rmap_run(&stirred, 2, &Piece::report(dev(0, 256 * 64))).len(), 32);
+    assert_eq!(rmap(&stirred, 2, dev(0, 64)).len(), 1);
+    assert_eq!(rmap(&stirred, 2, dev(0, 256 * 64)).len(), 32);
     // A bit that changes every 32 rows: four runs, not one for each of the 64 rows of a period.
     let seldom = region(1 << 10, 256, 2).with_xor(Ways::new(2).unwrap(), &[0x4100]).unwrap();
-    assert_eq!(rmap_run(&seldom, 1, &Piece::report(dev(0, 256 * 128))).len(), 4);
+    assert_eq!(rmap(&seldom, 1, dev(0, 256 * 128)).len(), 4);
     // Maps that reach very high never repeat: then it is what the range holds.
     let high = region(1 << 20, 256, 2).with_xor(Ways::new(2).unwrap(), &[1 << 63 | 0x100]).unwrap();
-    assert_eq!(rmap_run(&high, 0, &Piece::report(dev(0, 256 << 20))).len(), 1);
+    assert_eq!(rmap(&high, 0, dev(0, 256 << 20)).len(), 1);
+    // Two granules at the ends of a leg: what lies between them costs nothing.
+    let ends = Run::new(dev(0, 64), (1 << 40) - 64, 2).unwrap();
+    assert_eq!(rmap(&stirred, 2, ends).len(), 2);
+    // Elements a whole number of periods apart are one link, or as many as they have granules.
+    let period = 256 << 17;
+    let spots = |from, len, stride| Run::new(dev(from, len), stride, 1 << 14).unwrap();
+    assert_eq!(rmap(&stirred, 2, spots(64, 64, period)).len(), 1);
+    assert_eq!(rmap(&stirred, 2, spots(64, 256, period)).len(), 2);
+    assert_eq!(rmap(&stirred, 2, spots(64, 64, period / 4)).len(), 4);
 }
 
 #[test]
@@ -406,8 +411,9 @@ fn poison_records_are_split_at_granules() {
     // Two ways, 256 bytes: 64 bytes of one granule, the next granule, 64 bytes of the one after.
     let region = region_at(0x8000, 1024, 256, &[0x1_0000, 0]);
     let mut parts = Vec::new();
-    let _ = record.split(&region, Leg::new(0), &mut |part| {
-        parts.push((region.phys(part.upper).unwrap().start().get(), part.upper.len()));
+    let _ = record.split(&region, Leg::new(0), &mut |link| {
+        let phys = |part| (region.phys(part).unwrap().start().get(), part.len());
+        parts.extend(link.upper().elements().map(phys));
         ControlFlow::Continue(())
     });
     assert_eq!(parts, [(0x80c0, 64), (0x8200, 256), (0x8400, 64)]);
@@ -433,25 +439,41 @@ fn poison_records_are_split_at_granules() {
 #[test]
 fn a_storm_names_every_page_once() {
     let region = region_at(0x10_0000, 48, 1024, &[0; 12]);
-    let pages: Vec<_> = DecodeStorm::of_region(&region).collect();
+    let pages: Vec<_> = DecodeStorm::of_region(&region, PageSize::K4).collect();
     assert_eq!(pages.len() as u64, 48 * 1024 * 12 / 4096);
     assert_eq!(pages.first(), Some(&Pfn::new(0x100)));
+    // On a host with longer pages there are fewer, and each has bytes of every device.
+    for (page, first) in [(PageSize::K16, 0x40), (PageSize::K64, 0x10)] {
+        let longer: Vec<_> = DecodeStorm::of_region(&region, page).collect();
+        assert_eq!(longer.len() as u64, (48 * 1024 * 12_u64).div_ceil(page.bytes()));
+        assert_eq!(longer.first(), Some(&Pfn::new(first)));
+        let of_leg: Vec<_> = DecodeStorm::of_leg(&region, Leg::new(5), page).collect();
+        assert_eq!(of_leg, longer);
+    }
+    // The last page there is ends where 64 bits do, and no extent has its last byte.
+    let top = region_at(u64::MAX - 0x1fff, 31, 256, &[0]);
+    let last: Vec<_> = DecodeStorm::of_leg(&top, Leg::new(0), PageSize::K4).collect();
+    assert_eq!(last, [Pfn::new((1 << 52) - 2), Pfn::new((1 << 52) - 1)]);
     for seed in [0, 1, 7, u64::MAX] {
-        let mut scattered: Vec<_> = DecodeStorm::of_region(&region).scattered(seed).collect();
+        let mut scattered: Vec<_> =
+            DecodeStorm::of_region(&region, PageSize::K4).scattered(seed).collect();
         assert_ne!(scattered, pages);
         scattered.sort_unstable();
         assert_eq!(scattered, pages);
     }
     // 4 KiB hold four of twelve granules: a device is in a page of three.
     for leg in 0..12 {
-        let of_leg: Vec<_> = DecodeStorm::of_leg(&region, Leg::new(leg)).collect();
+        let of_leg: Vec<_> = DecodeStorm::of_leg(&region, Leg::new(leg), PageSize::K4).collect();
         let due: Vec<_> = pages.iter().copied().skip(leg as usize / 4).step_by(3).collect();
         assert_eq!(of_leg, due);
     }
-    assert_eq!(DecodeStorm::of_leg(&region, Leg::new(12)).count(), 0);
+    assert_eq!(DecodeStorm::of_leg(&region, Leg::new(12), PageSize::K4).count(), 0);
     // A region that ends inside a page, and one of a single page.
-    assert_eq!(DecodeStorm::of_region(&region_at(0, 5, 1024, &[0])).count(), 2);
-    assert_eq!(DecodeStorm::of_region(&region_at(0, 1, 256, &[0])).scattered(9).count(), 1);
+    assert_eq!(DecodeStorm::of_region(&region_at(0, 5, 1024, &[0]), PageSize::K4).count(), 2);
+    assert_eq!(
+        DecodeStorm::of_region(&region_at(0, 1, 256, &[0]), PageSize::K4).scattered(9).count(),
+        1
+    );
 }
 
 proptest! {
@@ -491,24 +513,40 @@ proptest! {
         count in 1_u64..12,
     ) {
         let (region, ..) = &small_regions()[which];
-        let here = Run::new(dev(start, len), len + gap, count).unwrap();
-        let origin = Extent::new(ReportOffset::new(0), len).unwrap();
-        let origin = Run::new(origin, len, count).unwrap();
-        let mut said: Vec<(u64, u64)> = Vec::new();
-        for piece in rmap_run(region, leg, &Piece::new(here, origin).unwrap()) {
-            for (at, from) in piece.elements() {
-                said.extend((0..at.len()).map(|by| (from.start().get() + by, at.start().get() + by)));
-            }
-        }
-        let mut due: Vec<(u64, u64)> = Vec::new();
-        for (element, from) in here.elements().zip(origin.elements()) {
-            for part in rmap(region, leg, element) {
-                let skip = part.lower.start().get() - element.start().get();
-                due.extend((0..part.lower.len()).map(|by| (from.start().get() + skip + by, part.upper.start().get() + by)));
-            }
-        }
-        said.sort_unstable();
-        due.sort_unstable();
-        prop_assert_eq!(said, due);
+        let asked = Run::new(dev(start, len), len + gap, count).unwrap();
+        run_is_its_elements(region, leg, asked);
     }
+
+    #[test]
+    fn elements_that_the_maps_treat_alike_are_taken_together(
+        base in 0_u64..2,
+        start in 0_u64..40_000,
+        len in 1_u64..900,
+        granules in 4_u64..600,
+        odd in prop_oneof![3 => Just(0), 1 => 1_u64..64],
+        count in 1_u64..40,
+        leg in 0_u32..2,
+    ) {
+        // 1024 granules on each of two devices, stirred in blocks of two, all 256 of them once more.
+        let region = region_at(base << 17, 1 << 10, 256, &[8192, 4096]);
+        let region = region.with_xor(Ways::new(2).unwrap(), &[0x1_0500]).unwrap();
+        let stride = granules * 256 + odd;
+        run_is_its_elements(&region, leg, Run::new(dev(start, len), stride, count).unwrap());
+    }
+}
+
+/// Bytes below and above, each inside an element that was asked for.
+fn bytes(links: &[Link], asked: Run) -> Vec<(u64, u64)> {
+    let mut all = Vec::new();
+    for (lower, upper) in links.iter().flat_map(Link::elements) {
+        assert!(asked.elements().any(|element| element.contains_extent(lower)));
+        all.extend((0..lower.len()).map(|by| (lower.start().get() + by, upper.start().get() + by)));
+    }
+    all.sort_unstable();
+    all
+}
+
+fn run_is_its_elements(region: &Interleave, leg: u32, asked: Run) {
+    let each: Vec<_> = asked.elements().flat_map(|element| rmap(region, leg, element)).collect();
+    assert_eq!(bytes(&rmap(region, leg, asked), asked), bytes(&each, asked), "{asked}");
 }

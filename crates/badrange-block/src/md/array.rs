@@ -1,12 +1,10 @@
 use core::{num::NonZeroU64, ops::ControlFlow};
 
-use badrange_core::{DevOffset, Extent, HoleKind, Leg, Mapped, Mapping, Piece, Rmapped, Run};
-
-use super::{
-    ArrayError, ArrayErrorKind, Level,
-    plan::{Plan, Section, Slot},
+use badrange_core::{
+    Backing, DevOffset, Extent, Flow, HoleKind, Leg, Link, Mapped, Mapping, Run, Sink, beyond, bug,
 };
-use crate::leg::{LegRuns, Sink, map_beyond, map_window};
+
+use super::{ArrayError, ArrayErrorKind, Level, plan::Plan};
 
 /// How many members an array may have, those that are missing too.
 ///
@@ -28,7 +26,7 @@ pub const MAX_MEMBERS: usize = 4096;
 pub struct Member {
     /// The bytes of its device that the array may use. An array of equal members uses of each as
     /// much as the shortest has.
-    pub data: Extent<DevOffset>,
+    pub data: Extent,
     /// How many bytes from the start of `data` are up to date. What lies beyond is still being
     /// rebuilt: nothing can be rebuilt from it.
     pub synced: u64,
@@ -37,7 +35,7 @@ pub struct Member {
 impl Member {
     /// A member of which all is up to date.
     #[must_use]
-    pub fn in_sync(data: Extent<DevOffset>) -> Self {
+    pub fn in_sync(data: Extent) -> Self {
         Self { data, synced: data.len() }
     }
 }
@@ -46,7 +44,8 @@ impl Member {
 ///
 /// Legs are the members that are there and hold a part of the array, in the order of their roles.
 /// `map` emits a hole ([`HoleKind::Unmapped`]) for bytes whose only copy would be on a missing
-/// member. Cost: `map` and `rmap` one call per chunk; `rmap_run` one call per repeating part, whose
+/// member. Parity is no byte of the array: `rmap` does not emit it. Cost: `map` one call per chunk;
+/// `rmap` and `redundancy` one call per chunk, or per repeating part where these are fewer: their
 /// number depends on the level and the number of members, not on the length.
 ///
 /// # Kernel
@@ -66,8 +65,8 @@ impl Member {
 /// // Sector 2112 of the first member is the second data chunk of stripe 1.
 /// let bad = Extent::new(Sector::new(2112), 1)?.bytes()?;
 /// let mut hit = Vec::new();
-/// let _ = array.rmap(Leg::new(0), bad, &mut |part| {
-///     hit.push(part.upper.containing_sectors());
+/// let _ = array.rmap(Leg::new(0), bad.into(), &mut |link| {
+///     hit.push(link.upper().first().containing_sectors());
 ///     ControlFlow::Continue(())
 /// });
 /// assert_eq!(hit, [Extent::new(Sector::new(192), 1)?]);
@@ -79,9 +78,19 @@ pub struct Array {
     pub(super) chunk: NonZeroU64,
     pub(super) plan: Plan,
     members: Box<[Option<Member>]>,
-    /// The role of each leg, ascending.
-    roles: Box<[u32]>,
-    extent: Extent<DevOffset>,
+    /// INVARIANT: ascending by role.
+    legs: Box<[InUse]>,
+    extent: Extent,
+}
+
+/// A member that is there and holds a part of the array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct InUse {
+    pub(super) role: u64,
+    /// The bytes of its device in use. INVARIANT: whole rows.
+    pub(super) on: Extent,
+    /// How many bytes from the first on are up to date.
+    pub(super) synced: u64,
 }
 
 impl Array {
@@ -144,15 +153,20 @@ impl Array {
         plan: Plan,
         members: Box<[Option<Member>]>,
     ) -> Result<Self, ArrayError> {
-        let bytes = plan.chunks().checked_mul(chunk.get());
-        let extent = bytes.and_then(|bytes| Extent::new(DevOffset::new(0), bytes).ok());
-        let extent = extent
-            .ok_or_else(|| ArrayError::new(ArrayErrorKind::Overflow, "its bytes exceed 64 bits"))?;
-        let roles = (0_u32..)
-            .zip(&members)
-            .filter(|(role, member)| member.is_some() && plan.rows(u64::from(*role)) > 0);
-        let roles = roles.map(|(role, _)| role).collect();
-        Ok(Self { level, chunk, plan, members, roles, extent })
+        let overflow = || ArrayError::new(ArrayErrorKind::Overflow, "its bytes exceed 64 bits");
+        let bytes = |rows: u64| rows.checked_mul(chunk.get()).ok_or_else(overflow);
+        let extent = Extent::new(DevOffset::new(0), bytes(plan.chunks())?);
+        let extent = extent.map_err(|_| overflow())?;
+        let mut legs = Vec::new();
+        for (role, member) in (0_u64..).zip(&members) {
+            let Some(Member { data, synced }) = *member else { continue }; // it is missing
+            let rows = plan.rows(role);
+            if rows > 0 {
+                let on = Extent::new(data.start(), bytes(rows)?).map_err(|_| overflow())?;
+                legs.push(InUse { role, on, synced });
+            }
+        }
+        Ok(Self { level, chunk, plan, members, legs: legs.into(), extent })
     }
 
     /// How its bytes are spread.
@@ -173,200 +187,85 @@ impl Array {
         self.members.len()
     }
 
+    /// Whether its level has anything twice.
+    #[must_use]
+    pub fn is_redundant(&self) -> bool {
+        !matches!(self.level, Level::Raid0(_))
+    }
+
     /// The role of a leg: its member's number among all members.
     #[must_use]
     pub fn role(&self, leg: Leg) -> Option<usize> {
-        usize::try_from(*self.roles.get(usize::try_from(leg.index()).ok()?)?).ok()
+        usize::try_from(self.member(leg)?.role).ok()
     }
 
     /// The leg of a member by its role; `None` for one that is missing or holds nothing.
     #[must_use]
     pub fn leg_of(&self, role: usize) -> Option<Leg> {
-        let role = u32::try_from(role).ok()?;
-        let at = self.roles.binary_search(&role).ok()?;
-        u32::try_from(at).ok().map(Leg::new)
+        self.leg_of_role(u64::try_from(role).ok()?).map(|(leg, _)| leg)
     }
 
-    /// The bytes of a leg that are not up to date, if any.
-    #[must_use]
-    pub fn out_of_sync(&self, leg: Leg) -> Option<Extent<DevOffset>> {
-        let member = (*self.members.get(self.role(leg)?)?)?;
-        let synced = member.data.start().get().checked_add(member.synced)?;
-        self.leg_extent(leg)?.split_at(DevOffset::new(synced)).1
+    pub(super) fn leg_of_role(&self, role: u64) -> Option<(Leg, &InUse)> {
+        let at = self.legs.binary_search_by_key(&role, |member| member.role).ok()?;
+        Some((Leg::new(u32::try_from(at).ok()?), self.legs.get(at)?))
     }
 
-    /// The bytes of a leg that hold parity, as few runs as there can be. None without parity.
-    ///
-    /// # Examples
-    /// ```
-    /// use badrange_block::md::{Array, Level, Member, ParityLayout};
-    /// use badrange_core::{DevOffset, Extent, Leg};
-    /// let member = Member::in_sync(Extent::new(DevOffset::new(0), 9 * 4096)?);
-    /// let level = Level::Parity { disks: 1, layout: ParityLayout::LeftSymmetric };
-    /// let array = Array::new(level, 4096, vec![Some(member); 3])?;
-    /// let parity = array.parity(Leg::new(2));
-    /// assert_eq!(parity[0].to_string(), "device bytes [0x0..0x1000) x3 every 0x3000");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn parity(&self, leg: Leg) -> Vec<Run<DevOffset>> {
-        let Some(role) = self.role(leg) else { return Vec::new() };
-        let role = u64::try_from(role).unwrap_or(u64::MAX);
-        let mut runs = Vec::new();
-        for (section, row, slot) in self.repeats(role) {
-            if let Slot::Parity(_) = slot {
-                runs.extend(self.rows_run(role, &section, row));
-            }
-        }
-        runs
+    /// The member that a leg is; `None` for a leg number that does not exist.
+    pub(super) fn member(&self, leg: Leg) -> Option<&InUse> {
+        self.legs.get(usize::try_from(leg.index()).ok()?)
     }
 
-    /// The first row of each repeating part of a member, and what stands there.
-    fn repeats(&self, role: u64) -> impl Iterator<Item = (Section, u64, Slot)> + '_ {
-        self.plan.sections(role).into_iter().flat_map(move |section| {
-            let first = 0..section.period.min(section.rows);
-            first.filter_map(move |phase| {
-                let row = section.first_row.checked_add(phase)?;
-                Some((section, row, self.plan.slot(role, row)?))
-            })
-        })
-    }
-
-    /// The rows of a section that repeat `row`, as bytes of the member.
-    fn rows_run(&self, role: u64, section: &Section, row: u64) -> Option<Run<DevOffset>> {
-        let first = self.row(role, row)?;
-        let phase = row.checked_sub(section.first_row)?;
-        let behind = section.rows.checked_sub(phase)?.checked_sub(1)?;
-        let count = behind.checked_div(section.period)?.checked_add(1)?;
-        Run::new(first, section.period.checked_mul(self.chunk.get())?, count).ok()
-    }
-
-    /// A row of a member as bytes of its device.
-    pub(super) fn row(&self, role: u64, row: u64) -> Option<Extent<DevOffset>> {
-        let member = (*self.members.get(usize::try_from(role).ok()?)?)?;
-        let from = row.checked_mul(self.chunk.get())?;
-        Extent::new(
-            member.data.start().get().checked_add(from).map(DevOffset::new)?,
-            self.chunk.get(),
-        )
-        .ok()
-    }
-
-    /// The chunks that repeat on a leg, each with their place in a device where the array begins
-    /// at `base`.
-    fn links(&self, leg: Leg, base: DevOffset) -> impl Iterator<Item = LegRuns> + '_ {
-        let role = self.role(leg).and_then(|role| u64::try_from(role).ok());
-        let repeats = role.into_iter().flat_map(move |role| {
-            self.repeats(role).map(move |(section, row, slot)| (role, section, row, slot))
-        });
-        repeats.filter_map(move |(role, section, row, slot)| {
-            let Slot::Data(chunk) = slot else { return None };
-            let lower = self.rows_run(role, &section, row)?;
-            let start = base.get().checked_add(chunk.checked_mul(self.chunk.get())?)?;
-            let first = Extent::new(DevOffset::new(start), self.chunk.get()).ok()?;
-            let stride = section.advance.checked_mul(self.chunk.get())?;
-            let upper = Run::new(first, stride, lower.count()).ok()?;
-            Some(LegRuns::chunks(lower, upper))
-        })
-    }
-
-    /// `rmap` of a leg, in a device where the array begins at `base`.
-    pub(crate) fn rmap_from(
-        &self,
-        leg: Leg,
-        base: DevOffset,
-        lower: Extent<DevOffset>,
-        sink: Sink<'_, Rmapped>,
-    ) -> ControlFlow<()> {
-        self.rows_in(leg, lower, &mut |_, slot, row| {
-            let Slot::Data(chunk) = slot else { return ControlFlow::Continue(()) };
-            let start =
-                chunk.checked_mul(self.chunk.get()).and_then(|at| base.get().checked_add(at));
-            let part = row.intersect(lower).zip(start);
-            let part = part.and_then(|(lower, start)| {
-                Some(Rmapped { lower, upper: lower.rebase(row.start(), DevOffset::new(start))? })
-            });
-            part.map_or(ControlFlow::Continue(()), &mut *sink)
-        })
-    }
-
-    /// Calls `sink` with number, content and bytes of every used row of a leg that `lower` touches.
-    pub(super) fn rows_in(
-        &self,
-        leg: Leg,
-        lower: Extent<DevOffset>,
-        sink: &mut dyn FnMut(u64, Slot, Extent<DevOffset>) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        let role = self.role(leg).and_then(|role| u64::try_from(role).ok());
-        let inside = self.leg_extent(leg).and_then(|on| Some((on, lower.intersect(on)?)));
-        let (Some(role), Some((on, lower))) = (role, inside) else {
-            return ControlFlow::Continue(());
-        };
-        let row_of = |at: DevOffset| at.get().saturating_sub(on.start().get()) / self.chunk;
-        for row in row_of(lower.start())..=row_of(lower.last()) {
-            if let (Some(slot), Some(bytes)) = (self.plan.slot(role, row), self.row(role, row)) {
-                sink(row, slot, bytes)?;
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
-    /// `rmap_run` of a leg, in a device where the array begins at `base`.
-    pub(crate) fn rmap_run_from(
-        &self,
-        leg: Leg,
-        base: DevOffset,
-        lower: &Piece,
-        sink: Sink<'_, Piece>,
-    ) -> ControlFlow<()> {
-        self.links(leg, base).try_for_each(|link| link.rmap_run(lower, sink))
+    /// A chunk as bytes of a device where chunk 0 begins at `base`: a row of a member, or a chunk of
+    /// the array.
+    pub(super) fn chunk_at(&self, base: DevOffset, number: u64) -> Option<Extent> {
+        let start = base.get().checked_add(number.checked_mul(self.chunk.get())?)?;
+        Extent::new(DevOffset::new(start), self.chunk.get()).ok()
     }
 
     /// `map` of a part of a device where the array lies at `at` and its legs begin at `first_leg`.
     pub(crate) fn map_from(
         &self,
-        at: Extent<DevOffset>,
+        at: Extent,
         first_leg: u32,
-        upper: Extent<DevOffset>,
+        upper: Extent,
         sink: Sink<'_, Mapped>,
-    ) -> ControlFlow<()> {
+    ) -> Flow {
         let mut rest = upper.intersect(at);
         while let Some(part) = rest {
-            let chunk = part.start().get().saturating_sub(at.start().get()) / self.chunk;
-            let window = chunk
-                .checked_mul(self.chunk.get())
-                .and_then(|from| at.start().get().checked_add(from))
-                .and_then(|start| Extent::new(DevOffset::new(start), self.chunk.get()).ok());
-            let Some(window) = window else {
-                debug_assert!(false, "every chunk of the array lies within 64 bits");
-                break;
+            let number = part.start().get().saturating_sub(at.start().get()) / self.chunk;
+            let Some(above) = self.chunk_at(at.start(), number) else {
+                return bug!("a chunk of an array lies within 64 bits");
             };
-            self.map_chunk(chunk, window, first_leg, part, sink)?;
-            rest = part.split_at(window.end()).1;
+            self.map_chunk(number, above, first_leg, part, sink)?;
+            rest = part.split_at(above.end()).1;
         }
         ControlFlow::Continue(())
     }
 
     fn map_chunk(
         &self,
-        chunk: u64,
-        window: Extent<DevOffset>,
+        number: u64,
+        above: Extent,
         first_leg: u32,
-        upper: Extent<DevOffset>,
+        upper: Extent,
         sink: Sink<'_, Mapped>,
-    ) -> ControlFlow<()> {
+    ) -> Flow {
         let mut found = false;
-        self.plan.places(chunk, &mut |role, row| {
-            let leg = usize::try_from(role).ok().and_then(|role| self.leg_of(role));
-            let place = leg.zip(self.row(role, row));
-            let Some((leg, below)) = place else { return ControlFlow::Continue(()) };
+        self.plan.places(number, &mut |role, row| {
+            let Some((leg, member)) = self.leg_of_role(role) else {
+                return ControlFlow::Continue(()); // it is missing
+            };
             found = true;
+            let below = self.chunk_at(member.on.start(), row);
+            let Some(link) = below.and_then(|below| Link::try_from((below, above)).ok()) else {
+                return bug!("a chunk of an array lies within 64 bits of its member");
+            };
             // NO-OVERFLOW: legs of a table are numbered with 32 bits.
             let leg = Leg::new(first_leg.wrapping_add(leg.index()));
-            map_window(leg, window, below.start(), upper, sink)
+            link.clip_upper(upper).try_for_each(|link| sink(Mapped::To { leg, link }))
         })?;
-        match upper.intersect(window).filter(|_| !found) {
-            Some(upper) => sink(Mapped::Hole { kind: HoleKind::Unmapped, upper }),
+        match upper.intersect(above).filter(|_| !found) {
+            Some(lost) => sink(Mapped::Hole(HoleKind::Unmapped, lost)),
             None => ControlFlow::Continue(()),
         }
     }
@@ -398,31 +297,28 @@ fn check_members(level: Level, members: usize) -> Result<(), ArrayError> {
 }
 
 impl Mapping for Array {
-    fn legs(&self) -> u32 {
-        u32::try_from(self.roles.len()).unwrap_or(u32::MAX)
-    }
-
-    fn extent(&self) -> Extent<DevOffset> {
+    fn extent(&self) -> Extent {
         self.extent
     }
 
-    fn leg_extent(&self, leg: Leg) -> Option<Extent<DevOffset>> {
-        let role = self.role(leg)?;
-        let member = (*self.members.get(role)?)?;
-        let rows = self.plan.rows(u64::try_from(role).ok()?);
-        Extent::new(member.data.start(), rows.checked_mul(self.chunk.get())?).ok()
+    fn legs(&self) -> u32 {
+        u32::try_from(self.legs.len()).unwrap_or(u32::MAX) // at most `MAX_MEMBERS`
     }
 
-    fn map(&self, upper: Extent<DevOffset>, sink: Sink<'_, Mapped>) -> ControlFlow<()> {
+    fn leg_extent(&self, leg: Leg) -> Option<Extent> {
+        self.member(leg).map(|member| member.on)
+    }
+
+    fn map(&self, upper: Extent, sink: Sink<'_, Mapped>) -> Flow {
         self.map_from(self.extent, 0, upper, sink)?;
-        map_beyond(self.extent, upper, sink)
+        beyond(self.extent, upper, sink)
     }
 
-    fn rmap(&self, leg: Leg, lower: Extent<DevOffset>, sink: Sink<'_, Rmapped>) -> ControlFlow<()> {
+    fn rmap(&self, leg: Leg, lower: Run, sink: Sink<'_, Link>) -> Flow {
         self.rmap_from(leg, DevOffset::new(0), lower, sink)
     }
 
-    fn rmap_run(&self, leg: Leg, lower: &Piece, sink: Sink<'_, Piece>) -> ControlFlow<()> {
-        self.rmap_run_from(leg, DevOffset::new(0), lower, sink)
+    fn redundancy(&self, leg: Leg, lower: Run, sink: &mut dyn FnMut(Backing<'_>) -> Flow) -> Flow {
+        self.redundancy_from(leg, 0, lower, sink)
     }
 }

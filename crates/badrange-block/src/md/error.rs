@@ -26,7 +26,14 @@ pub enum ArrayErrorKind {
 /// An array that cannot be, and why.
 ///
 /// # Examples
-/// See [`ArrayErrorKind`].
+/// ```
+/// use badrange_block::md::{Array, Level, Member};
+/// use badrange_core::{DevOffset, Extent};
+/// let member = Member::in_sync(Extent::new(DevOffset::new(0), 4096)?);
+/// let err = Array::new(Level::Raid1, 0, vec![Some(member); 5000]).unwrap_err();
+/// assert_eq!(err.to_string(), "5000 members: at most 4096");
+/// # Ok::<(), badrange_core::RangeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArrayError {
     kind: ArrayErrorKind,

@@ -5,6 +5,8 @@
 
 use core::ops::ControlFlow;
 
+use badrange_core::{Flow, bug};
+
 use super::{ArrayError, ArrayErrorKind, Copies, Level, ParityLayout, Raid0Layout};
 use crate::math::gcd;
 
@@ -19,6 +21,10 @@ pub(crate) enum Slot {
 
 /// Rows of a member that repeat: row `r + period` holds chunk `c + advance` where row `r` holds
 /// chunk `c`, and parity where it holds parity.
+///
+/// # Invariants
+/// The period is not zero. What else is in the stripe, or where the other copies are, repeats with
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Section {
     pub(crate) first_row: u64,
@@ -102,9 +108,8 @@ impl Plan {
     /// Rows of a member that hold anything; those after them are not used.
     pub(crate) fn rows(&self, role: u64) -> u64 {
         match &self.shape {
-            Shape::Zones(zones) => {
-                let of_role = zones.iter().filter(|zone| zone.members.contains(&role));
-                of_role.map(|zone| zone.rows).fold(0, u64::saturating_add)
+            Shape::Zones(_) => {
+                self.sections(role).map(|zone| zone.rows).fold(0, u64::saturating_add)
             }
             Shape::Parity { rows, .. } | Shape::Offset { rows, .. } => *rows,
             Shape::Far { copies, stride, .. } => copies.saturating_mul(*stride),
@@ -147,25 +152,25 @@ impl Plan {
         (chunk < self.chunks).then_some(Slot::Data(chunk))
     }
 
-    /// Calls `sink` with role and row of every copy of a chunk, by role.
-    pub(crate) fn places(
-        &self,
-        chunk: u64,
-        sink: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    /// Calls `sink` with role and row of every copy of a chunk of the array, by role.
+    pub(crate) fn places(&self, chunk: u64, sink: &mut dyn FnMut(u64, u64) -> Flow) -> Flow {
         let number = match &self.shape {
             Shape::Zones(_) | Shape::Parity { .. } => 1,
             Shape::Near { copies } | Shape::Far { copies, .. } | Shape::Offset { copies, .. } => {
                 *copies
             }
         };
-        let Some((first, _)) = self.place(chunk, 0) else { return ControlFlow::Continue(()) };
+        let Some((first, _)) = self.place(chunk, 0) else {
+            return bug!("a chunk of an array has a place");
+        };
         // Copies go up from the first one's role, and go on from the bottom: these come first.
         for from_bottom in [true, false] {
             for copy in 0..number {
-                match self.place(chunk, copy) {
-                    Some((role, row)) if (role < first) == from_bottom => sink(role, row)?,
-                    Some(_) | None => {}
+                let Some((role, row)) = self.place(chunk, copy) else {
+                    return bug!("every copy of a chunk has a place");
+                };
+                if (role < first) == from_bottom {
+                    sink(role, row)?;
                 }
             }
         }
@@ -198,46 +203,72 @@ impl Plan {
         }
     }
 
-    /// The rows of a member in parts that repeat.
-    pub(crate) fn sections(&self, role: u64) -> Vec<Section> {
-        let rows = self.rows(role);
+    /// The rows of a member in parts that repeat, ascending.
+    pub(crate) fn sections(&self, role: u64) -> impl Iterator<Item = Section> + '_ {
+        (0..).map_while(move |number| self.section(role, number))
+    }
+
+    fn section(&self, role: u64, number: usize) -> Option<Section> {
         let one = |period: u64, advance: u64| {
-            vec![Section { first_row: 0, rows, period: period.max(1), advance }]
+            let all = Section { first_row: 0, rows: self.rows(role), period, advance };
+            (number == 0).then_some(all)
         };
         match &self.shape {
+            // A member is in all zones up to its end.
             Shape::Zones(zones) => {
-                let of_role = zones.iter().filter(|zone| zone.members.contains(&role));
-                of_role.map(Zone::section).collect()
+                let zone = zones.get(number)?;
+                zone.members.binary_search(&role).is_ok().then(|| zone.section())
             }
             Shape::Parity { parity, layout, .. } => {
                 let period = layout.period(self.disks);
+                // NO-OVERFLOW: an array has more members than parity, and at most `MAX_MEMBERS`.
                 one(period, period.saturating_mul(self.disks.saturating_sub(*parity)))
             }
             Shape::Near { copies } => {
+                // Neither is zero, so that the divisor is not.
                 let common = gcd(self.disks, *copies);
-                let by = |n: u64| n.checked_div(common).unwrap_or(1);
-                one(by(*copies), by(self.disks))
+                one(copies.checked_div(common)?, self.disks.checked_div(common)?)
             }
             Shape::Far { copies, stride, .. } => {
-                let first_row = |copy: u64| copy.saturating_mul(*stride);
-                let section = |copy| Section {
-                    first_row: first_row(copy),
-                    rows: *stride,
-                    period: 1,
-                    advance: self.disks,
-                };
-                (0..*copies).map(section).collect()
+                let copy = u64::try_from(number).ok().filter(|copy| copy < copies)?;
+                let first_row = copy.checked_mul(*stride)?;
+                Some(Section { first_row, rows: *stride, period: 1, advance: self.disks })
             }
             Shape::Offset { copies, .. } => one(*copies, self.disks),
         }
     }
 
-    /// The other rows of a stripe with parity, and how many of them it takes to rebuild one;
+    /// Who has what in a stripe with parity, and how many of its chunks it takes to have another;
     /// `None` without parity.
     pub(crate) fn stripe(&self, row: u64) -> Option<(Stripe, u64)> {
         let Shape::Parity { parity, layout, .. } = &self.shape else { return None };
         let stripe = Stripe::new(*layout, *parity, self.disks, row)?;
-        Some((stripe, self.disks.checked_sub(*parity)?))
+        Some((stripe, stripe.data()))
+    }
+
+    /// Calls `sink` with role and row of what else belongs to a row of a member: the rest of the
+    /// stripe, data first, then P, then Q; without parity the other copies, by role.
+    pub(crate) fn siblings(
+        &self,
+        role: u64,
+        row: u64,
+        sink: &mut dyn FnMut(u64, u64) -> Flow,
+    ) -> Flow {
+        if let Some((stripe, _)) = self.stripe(row) {
+            let data = (0..stripe.data()).filter_map(|index| stripe.role(index));
+            let mut all = data.chain(stripe.parities().into_iter().flatten());
+            return all.try_for_each(|other| match other == role {
+                true => ControlFlow::Continue(()),
+                false => sink(other, row),
+            });
+        }
+        match self.slot(role, row) {
+            Some(Slot::Data(chunk)) => self.places(chunk, &mut |other, at| match other == role {
+                true => ControlFlow::Continue(()),
+                false => sink(other, at),
+            }),
+            Some(Slot::Parity(_)) | None => bug!("a row in use holds a copy of a chunk"),
+        }
     }
 
     /// The first role of the set a role is in, and how many the set has. The last set takes what

@@ -10,15 +10,17 @@
 use core::ops::ControlFlow;
 use std::collections::BTreeMap;
 
-use badrange_core::{DevOffset, Extent, Leg, Mapped, Mapping, Piece, Rmapped};
+use badrange_core::{DevOffset, Extent, Leg, Link, Mapped, Mapping, Run};
 
 use super::*;
+
+mod redundancy;
 
 const CHUNK: u64 = 1024;
 /// Data begins somewhere else on every member.
 const OFFSETS: [u64; 7] = [0, 4096, 512, 1024, 7680, 512, 2048];
 
-fn at(start: u64, len: u64) -> Extent<DevOffset> {
+fn at(start: u64, len: u64) -> Extent {
     Extent::new(DevOffset::new(start), len).unwrap()
 }
 
@@ -265,27 +267,26 @@ fn array(level: Level, rows: &[u64], missing: Option<usize>) -> Array {
     Array::new(level, CHUNK, members).unwrap_or_else(|err| panic!("{level} {rows:?}: {err}"))
 }
 
-fn rmapped(array: &Array, leg: Leg, lower: Extent<DevOffset>) -> Vec<Rmapped> {
-    let mut parts = Vec::new();
-    let _ = array.rmap(leg, lower, &mut |part| {
-        parts.push(part);
+fn rmap(array: &Array, leg: Leg, lower: impl Into<Run>) -> Vec<Link> {
+    let mut links = Vec::new();
+    let flow = array.rmap(leg, lower.into(), &mut |link| {
+        links.push(link);
         ControlFlow::Continue(())
     });
-    parts
+    assert_eq!(flow, ControlFlow::Continue(()));
+    links
 }
 
-/// Bytes below and above, sector by sector, as `rmap_run` of one extent gives them.
-fn by_runs(array: &Array, leg: Leg, lower: Extent<DevOffset>) -> BTreeMap<u64, u64> {
+/// Bytes below and above, sector by sector, each once and inside an element that was asked for.
+fn sectors(array: &Array, leg: Leg, lower: impl Into<Run>) -> BTreeMap<u64, u64> {
+    let asked = lower.into();
     let mut pairs = BTreeMap::new();
-    let _ = array.rmap_run(leg, &Piece::report(lower), &mut |piece| {
-        for (upper, origin) in piece.elements() {
-            for by in (0..upper.len()).step_by(512) {
-                let below = lower.start().get() + origin.start().get() + by;
-                assert_eq!(pairs.insert(below, upper.start().get() + by), None);
-            }
+    for (below, above) in rmap(array, leg, asked).iter().flat_map(Link::elements) {
+        assert!(asked.elements().any(|element| element.contains_extent(below)));
+        for by in (0..below.len()).step_by(512) {
+            assert_eq!(pairs.insert(below.start().get() + by, above.start().get() + by), None);
         }
-        ControlFlow::Continue(())
-    });
+    }
     pairs
 }
 
@@ -311,8 +312,12 @@ fn agrees(level: Level, rows: &[u64], missing: Option<usize>) {
         let mut found = Vec::new();
         let _ = array.map(at(number * chunk + 512, 512), &mut |part| {
             match part {
-                Mapped::To { leg, lower, .. } => found.push((leg, lower.start().get())),
-                Mapped::Hole { .. } => assert!(places.iter().all(|(r, _)| Some(*r) == missing)),
+                Mapped::To { leg, link } => {
+                    assert_eq!(rmap(&array, leg, link.lower()), [link], "{shown}");
+                    found.push((leg, link.lower().first().start().get()));
+                }
+                Mapped::Hole(..) => assert!(places.iter().all(|(r, _)| Some(*r) == missing)),
+                Mapped::Own(_) => panic!("an array has no bytes of its own"),
             }
             ControlFlow::Continue(())
         });
@@ -337,23 +342,47 @@ fn leg_agrees(array: &Array, leg: Leg, start: u64, chunk: u64, cells: &[Cell], s
                 // One sector inside, and one beside it.
                 let upper = at(number * chunk + chunk - 512, 512);
                 let lower = at(bytes.end().get() - 512, 512);
-                assert!(rmapped(array, leg, lower) == [Rmapped { lower, upper }], "{shown}");
+                assert_eq!(
+                    rmap(array, leg, lower),
+                    [Link::try_from((lower, upper)).unwrap()],
+                    "{shown}"
+                );
             }
             Cell::Parity(_) => parity.push(bytes),
-            Cell::Nothing => assert_eq!(rmapped(array, leg, bytes), [], "{shown}"),
+            Cell::Nothing => assert_eq!(rmap(array, leg, bytes), [], "{shown}"),
         }
     }
-    let mut simple = BTreeMap::new();
-    for part in rmapped(array, leg, whole) {
-        for by in (0..part.lower.len()).step_by(512) {
-            simple.insert(part.lower.start().get() + by, part.upper.start().get() + by);
-        }
+    assert_eq!(sectors(array, leg, whole), due, "{shown} {leg}");
+    for asked in questions(start, chunk, cells.len() as u64) {
+        let inside = |below: &u64| asked.contains(DevOffset::new(*below));
+        let due: BTreeMap<_, _> = due.iter().filter(|(below, _)| inside(below)).collect();
+        let said = sectors(array, leg, asked);
+        assert_eq!(said.iter().collect::<BTreeMap<_, _>>(), due, "{shown} {leg} {asked}");
     }
-    assert_eq!(simple, due, "{shown} {leg}");
-    assert_eq!(by_runs(array, leg, whole), due, "{shown} {leg}");
     let mut said: Vec<_> = array.parity(leg).iter().flat_map(|run| run.elements()).collect();
     said.sort();
     assert_eq!(said, parity, "{shown} {leg}");
+}
+
+/// Ranges and runs of a leg, in whole sectors: inside a chunk and over several, at every distance.
+fn questions(start: u64, chunk: u64, rows: u64) -> Vec<Run> {
+    let mut all = Vec::new();
+    for row in 0..rows {
+        for over in [1, 2, 3, 5, 8].into_iter().filter(|over| row + over <= rows) {
+            all.push(at(start + row * chunk + 512, (over - 1) * chunk + 512).into());
+        }
+    }
+    for stride in 1..=rows {
+        // In a row each, over the end of a row, from before the leg to behind it.
+        let count = rows.div_ceil(stride);
+        for (from, len) in [(0, 512), (512, chunk), (0, chunk)] {
+            all.extend(Run::new(at(start + from, len), stride * chunk, count));
+            all.extend(Run::new(at(start + chunk * (rows / 2) + from, len), stride * chunk, 2));
+        }
+        let before = start.saturating_sub(512);
+        all.extend(Run::new(at(before, 1024), stride * chunk + 512, count + 2));
+    }
+    all
 }
 
 #[test]
@@ -398,72 +427,43 @@ fn raid0_of_unequal_members_is_what_the_kernel_s_formulas_say() {
     }
 }
 
-/// The rest of the stripe, or the other copies, and nothing else.
 #[test]
-fn backing_names_the_rest_of_the_stripe() {
-    for disks in 2..=6_usize {
-        for level in
-            levels(disks).into_iter().filter(|l| !matches!(l, Level::Raid0(_) | Level::Raid1))
-        {
-            let rows = 12;
-            let twin = Twin::new(level, &vec![rows; disks]);
-            let array = array(level, &vec![rows; disks], None);
-            for (role, cells) in twin.cells.iter().enumerate() {
-                for (row, cell) in cells.iter().enumerate() {
-                    backing_agrees(&array, &twin, level, (role, row as u64), *cell);
-                }
-            }
-        }
+fn a_leg_of_a_large_array_is_as_few_links_as_there_are_repeating_parts() {
+    let member = Member::in_sync(at(1 << 20, 1 << 40));
+    for (level, members, links) in [
+        (Level::Parity { disks: 1, layout: ParityLayout::LeftSymmetric }, 3, 2),
+        (Level::Parity { disks: 2, layout: ParityLayout::LeftSymmetric }, 6, 4),
+        (Level::Raid10(Copies::Near(2)), 4, 1),
+        (Level::Raid10(Copies::Near(2)), 3, 2),
+        (Level::Raid10(Copies::Far { copies: 2, sets: false }), 4, 2),
+        (Level::Raid10(Copies::Offset { copies: 2, sets: false }), 4, 2),
+        (Level::Raid0(Raid0Layout::Original), 8, 1),
+        (Level::Raid1, 2, 1),
+    ] {
+        let array = Array::new(level, 65536, vec![Some(member); members]).unwrap();
+        let on = array.leg_extent(Leg::new(1)).unwrap();
+        assert_eq!(rmap(&array, Leg::new(1), on).len(), links, "{level}");
+        // Two sectors at the ends of it cost two rows.
+        let ends = Run::new(at(1 << 20, 512), on.len() - 512, 2).unwrap();
+        assert!(rmap(&array, Leg::new(1), ends).len() <= 2, "{level}");
     }
-}
-
-fn backing_agrees(array: &Array, twin: &Twin, level: Level, place: (usize, u64), cell: Cell) {
-    let (role, row) = place;
-    let leg = array.leg_of(role).unwrap();
-    let bytes = at(OFFSETS[role] + row * CHUNK + 512, 512);
-    let mut found = None;
-    let _ = array.backing(leg, bytes, &mut |backing| {
-        assert!(found.is_none());
-        found = Some(backing);
-        ControlFlow::Continue(())
-    });
-    let others: Vec<(usize, u64)> = match (level, cell) {
-        (_, Cell::Nothing) => return assert!(found.is_none()),
-        (Level::Parity { .. }, _) => {
-            (0..array.width()).map(|other| (other, row)).filter(|o| *o != place).collect()
-        }
-        (_, Cell::Data(number)) => {
-            twin.places[&number].iter().copied().filter(|o| *o != place).collect()
-        }
-        (_, Cell::Parity(_)) => unreachable!(),
-    };
-    let found = found.unwrap();
-    assert_eq!((found.lower, found.parity), (bytes, matches!(cell, Cell::Parity(_))));
-    let due = others.iter().map(|(role, row)| Source {
-        leg: array.leg_of(*role).unwrap(),
-        start: DevOffset::new(OFFSETS[*role] + row * CHUNK + 512),
-    });
-    let mut said = found.sources.clone();
-    said.sort_by_key(|source| source.leg);
-    assert_eq!(said, due.collect::<Vec<_>>(), "{level} {place:?}");
-    if let Level::Parity { disks, .. } = level {
-        assert_eq!(found.needed, array.width() - usize::from(disks));
-        // Data comes before parity.
-        let is_parity = |s: &Source| {
-            let cells = &twin.cells[array.role(s.leg).unwrap()];
-            matches!(cells[usize::try_from(row).unwrap()], Cell::Parity(_))
-        };
-        assert!(found.sources.is_sorted_by_key(is_parity), "{level} {place:?}");
-    }
+    // Many elements in two rows of many that differ are what they are in each of the two.
+    let raid5 = Level::Parity { disks: 1, layout: ParityLayout::LeftSymmetric };
+    let wide = Array::new(raid5, 65536, vec![Some(member); 64]).unwrap();
+    let spots = Run::new(at((1 << 20) + 65536, 512), 6144, 21).unwrap();
+    assert_eq!(rmap(&wide, Leg::new(1), spots).len(), 2);
 }
 
 #[test]
-fn what_is_not_up_to_date_is_told() {
-    let data = at(4096, 8 * CHUNK);
-    let members = vec![Some(Member::in_sync(data)), Some(Member { data, synced: 3 * CHUNK })];
-    let array = Array::new(Level::Raid1, 0, members).unwrap();
-    assert_eq!(array.out_of_sync(Leg::new(0)), None);
-    assert_eq!(array.out_of_sync(Leg::new(1)), Some(at(4096 + 3 * CHUNK, 5 * CHUNK)));
+fn chunks_so_large_that_a_period_of_them_exceeds_64_bits_have_places() {
+    // Three chunks of a quarter of the scale fit, six of them do not.
+    let chunk = 1 << 62;
+    let level = Level::Parity { disks: 1, layout: ParityLayout::LeftSymmetric };
+    let array = Array::new(level, chunk, vec![Some(Member::in_sync(at(0, chunk))); 3]).unwrap();
+    assert_eq!(rmap(&array, Leg::new(0), at(0, chunk)), [Link::same(at(0, chunk))]);
+    let second = Link::try_from((at(512, 512), at(chunk + 512, 512))).unwrap();
+    assert_eq!(rmap(&array, Leg::new(1), at(512, 512)), [second]);
+    assert_eq!(array.parity(Leg::new(2)), [Run::from(at(0, chunk))]);
 }
 
 #[test]

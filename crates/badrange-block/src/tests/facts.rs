@@ -1,6 +1,9 @@
 //! Single facts, worked out by hand: the words of device-mapper and `mdadm`, and what errors say.
 
-use badrange_core::{DevOffset, Extent, Leg, Mapping, Pfn, PhysAddr};
+use badrange_core::{
+    Backing, BackingKind, DevOffset, Extent, Flow, Leg, Mapping, PageSize, Pfn, PhysAddr, Run,
+};
+use core::ops::ControlFlow;
 
 use crate::{
     dm::{Table, TableError, TableErrorKind, Target, Thin, ThinPool},
@@ -74,9 +77,25 @@ fn parameters_of_raid_say_how_many_copies_and_where() {
     let refused = raid("raid1", "0 delta_disks 1").unwrap_err();
     assert_eq!(refused.kind(), TableErrorKind::Unsupported);
     assert!(raid("raid1", "0 sideways 1").is_err());
+    // What is being rebuilt is no source.
     let rebuilt = raid("raid1", "0 rebuild 2").unwrap();
-    let stale = (0..4).filter(|leg| rebuilt.out_of_sync(Leg::new(*leg)).is_some());
-    assert_eq!(stale.collect::<Vec<_>>(), [2]);
+    let bytes = Extent::new(DevOffset::new(0), 512).unwrap().into();
+    let [(_, _, sources)] = &backings(&rebuilt, 0, bytes)[..] else { panic!("one backing") };
+    assert_eq!(sources.iter().map(|(leg, _)| leg.index()).collect::<Vec<_>>(), [1, 3]);
+}
+
+/// Which bytes, how many sources it takes to have them again, and the sources.
+type Spare = (Run, usize, Vec<(Leg, Run)>);
+
+/// Every backing of bytes of a leg.
+fn backings(on: &dyn Mapping, leg: u32, lower: Run) -> Vec<Spare> {
+    let mut all = Vec::new();
+    let flow: Flow = on.redundancy(Leg::new(leg), lower, &mut |backing: Backing<'_>| {
+        all.push((backing.lower, backing.needed, backing.sources.to_vec()));
+        ControlFlow::Continue(())
+    });
+    assert_eq!(flow, ControlFlow::Continue(()));
+    all
 }
 
 #[test]
@@ -130,11 +149,45 @@ fn what_backs_a_leg_repeats_after_its_period() {
     let member = Member::in_sync(Extent::new(DevOffset::new(0), 12 << 12).unwrap());
     let of = |level| Array::new(level, 4096, vec![Some(member); 3]).unwrap();
     let parity = of(Level::Parity { disks: 1, layout: ParityLayout::LeftSymmetric });
-    // Parity comes to the same leg again after three stripes.
-    assert_eq!(parity.backing_period(Leg::new(0)), Some(3 << 12));
-    assert_eq!(parity.backing_period(Leg::new(3)), None);
+    let every = |chunks: u64, count| {
+        let first = Extent::new(DevOffset::new(512), 512).unwrap();
+        Run::new(first, chunks << 12, count).unwrap()
+    };
+    // Parity comes to the same leg again after three stripes: one answer for all elements.
+    for run in [every(3, 4), every(6, 2)] {
+        let same = vec![(Leg::new(1), run), (Leg::new(2), run)];
+        assert_eq!(backings(&parity, 0, run), [(run, 2, same)]);
+    }
+    assert_eq!(backings(&parity, 0, every(2, 6)).len(), 3, "one for each place of the parity");
+    // Mirrors of pairs of three: after two rows, and in a mirror there are no rows.
+    let near = of(Level::Raid10(Copies::Near(2)));
+    assert_eq!(backings(&near, 0, every(2, 6)).len(), 1);
+    assert_eq!(backings(&of(Level::Raid1), 0, every(1, 12)).len(), 1);
+    assert_eq!(backings(&parity, 3, every(1, 1)), [], "no such leg");
     let none = Array::new(Level::Raid1, 0, vec![]).unwrap_err();
     assert!(none.to_string().contains("member"), "{none}");
+}
+
+#[test]
+fn a_table_tells_the_redundancy_of_its_arrays_with_its_own_leg_numbers() {
+    let text = "0 8 linear a 0\n8 8 mirror core 1 1024 2 b 0 c 16\n16 16 striped 2 8 d 0 e 0";
+    let table = Table::parse(text).unwrap();
+    let bytes = |start, len| Run::from(Extent::new(DevOffset::new(start), len).unwrap());
+    // 1 KiB of c, whose data begin at sector 16, are the first of b.
+    let copy = |leg, at| vec![(Leg::new(leg), bytes(at, 1024))];
+    assert_eq!(backings(&table, 2, bytes(8192, 1024)), [(bytes(8192, 1024), 1, copy(1, 0))]);
+    assert_eq!(backings(&table, 1, bytes(0, 1024)), [(bytes(0, 1024), 1, copy(2, 8192))]);
+    for leg in [0, 3, 4, 5] {
+        assert_eq!(backings(&table, leg, bytes(0, 1 << 20)), [], "leg {leg}");
+    }
+    let raid0 = raid("raid0", "128").unwrap();
+    assert_eq!(backings(&raid0, 0, bytes(0, 1 << 20)), []);
+    let mut kinds = Vec::new();
+    let _ = table.redundancy(Leg::new(1), bytes(0, 512), &mut |backing| {
+        kinds.push(backing.kind);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(kinds, [BackingKind::Copy]);
 }
 
 #[test]
@@ -189,7 +242,7 @@ fn a_storm_says_how_many_pages_are_left() {
     let hpa = Extent::new(PhysAddr::new(0), 64 << 10).unwrap();
     let starts = [DevOffset::new(0); 2];
     let region = Interleave::new(hpa, Granularity::new(8192).unwrap(), &starts).unwrap();
-    let mut all = DecodeStorm::of_region(&region);
+    let mut all = DecodeStorm::of_region(&region, PageSize::K4);
     assert_eq!(all.size_hint(), (16, Some(16)));
     assert!(all.next().is_some());
     assert_eq!(all.size_hint(), (15, Some(15)));
@@ -197,7 +250,7 @@ fn a_storm_says_how_many_pages_are_left() {
     let firsts = [3, 9, 16].map(|seed| all.clone().scattered(seed).next().map(Pfn::get));
     assert_eq!(firsts, [Some(3), Some(9), Some(0)]);
     // How many of the pages are on one device, only looking tells.
-    assert_eq!(DecodeStorm::of_leg(&region, Leg::new(1)).size_hint(), (0, Some(16)));
+    assert_eq!(DecodeStorm::of_leg(&region, Leg::new(1), PageSize::K4).size_hint(), (0, Some(16)));
 }
 
 #[test]

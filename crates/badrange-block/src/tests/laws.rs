@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::Partition;
 
 /// Small enough that everything collides.
 const SCALE: u64 = 40;
@@ -21,14 +20,14 @@ pub(crate) fn tables() -> impl Strategy<Value = Vec<Drawn>> {
     prop::collection::vec(drawn(), 1..5)
 }
 
-fn runs() -> impl Strategy<Value = Run<DevOffset>> {
+fn runs() -> impl Strategy<Value = Run> {
     (0..SCALE, 1..7_u64, 0..7_u64, 1..7_u64).prop_map(|(start, len, gap, count)| {
         Run::new(units(start, len), (len + gap) * UNIT, count).unwrap()
     })
 }
 
 /// Any extent there is, often at one of the ends of the scale.
-fn any_extent() -> impl Strategy<Value = Extent<DevOffset>> {
+fn any_extent() -> impl Strategy<Value = Extent> {
     let edge = prop_oneof![0..4096_u64, any::<u64>(), u64::MAX - 4096..=u64::MAX];
     (edge.clone(), edge).prop_filter_map("not empty", |(a, b)| {
         Extent::from_bounds(DevOffset::new(a.min(b)), DevOffset::new(a.max(b))).ok()
@@ -64,7 +63,7 @@ proptest! {
         start in 0..SCALE, len in 1..SCALE, at in 0..2 * SCALE, count in 1..2 * SCALE, run in runs(),
     ) {
         let slots = (start..start + len).map(|unit| Slot::On { leg: 0, unit }).collect();
-        let checked = Checked::new(Partition::new(units(start, len)), slots);
+        let checked = Checked::new(Window::new(units(start, len)), slots);
         checked.map(at, count);
         for leg in 0..3 {
             checked.rmap(leg, at, count);
@@ -78,23 +77,21 @@ proptest! {
         gap in 0..u64::MAX, times in 1..4_u64,
     ) {
         let layers: [Box<dyn Mapping>; 2] =
-            [Box::new(table(&targets)), Box::new(Partition::new(on))];
+            [Box::new(table(&targets)), Box::new(Window::new(on))];
         for layer in layers {
             // Whatever is asked: parts of it, of equal length, inside the device.
             for leg in [0, 1, leg, u32::MAX] {
-                for part in rmap(&*layer, leg, range) {
-                    prop_assert!(range.contains_extent(part.lower));
-                    prop_assert!(layer.extent().contains_extent(part.upper));
-                    prop_assert_eq!(part.lower.len(), part.upper.len());
+                for link in rmap(&*layer, leg, range) {
+                    prop_assert!(range.contains_extent(link.lower().span()));
+                    prop_assert!(layer.extent().contains_extent(link.upper().span()));
                 }
                 if let Ok(run) = Run::new(range, gap, times) {
-                    let origin = Extent::new(ReportOffset::new(0), range.len()).unwrap();
-                    let Ok(origin) = Run::new(origin, range.len(), times) else { continue };
-                    let total: u64 = rmap_run(&*layer, leg, &Piece::new(run, origin).unwrap())
-                        .iter()
-                        .map(|piece| piece.here().total_len())
-                        .sum();
+                    let links = rmap(&*layer, leg, run);
+                    let total: u64 = links.iter().map(|link| link.lower().total_len()).sum();
                     prop_assert!(total <= run.total_len());
+                    for link in links {
+                        prop_assert!(layer.extent().contains_extent(link.upper().span()));
+                    }
                 }
             }
         }
@@ -109,20 +106,21 @@ proptest! {
 
     #[test]
     fn a_sink_that_breaks_is_not_called_again(targets in tables(), stop in 1..4_usize) {
+        let enough = ControlFlow::Break(Stop::Enough);
         let device = table(&targets);
         let mut calls = 0;
         let all = map(&device, units(0, 2 * SCALE)).len();
         let flow = device.map(units(0, 2 * SCALE), &mut |_| {
             calls += 1;
-            if calls == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if calls == stop { enough } else { ControlFlow::Continue(()) }
         });
         prop_assert_eq!(calls, all.min(stop));
-        prop_assert_eq!(flow.is_break(), all >= stop);
+        prop_assert_eq!(flow, if all >= stop { enough } else { ControlFlow::Continue(()) });
         for leg in 0..device.legs() {
             let (all, mut calls) = (rmap(&device, leg, units(0, 2 * SCALE)).len(), 0);
-            let flow = device.rmap(Leg::new(leg), units(0, 2 * SCALE), &mut |_| {
+            let flow = device.rmap(Leg::new(leg), units(0, 2 * SCALE).into(), &mut |_| {
                 calls += 1;
-                if calls == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if calls == stop { enough } else { ControlFlow::Continue(()) }
             });
             prop_assert_eq!((calls, flow.is_break()), (all.min(stop), all >= stop));
         }
@@ -167,14 +165,14 @@ fn every_byte_of_a_small_stripe_comes_back() {
     let device = Table::parse("0 12 striped 3 2 A 1 B 0 C 5").unwrap();
     for byte in 0..12 * 512 {
         let upper = Extent::new(DevOffset::new(byte), 1).unwrap();
-        let [Mapped::To { leg, upper: same, lower }] = map(&device, upper)[..] else {
+        let [Mapped::To { leg, link }] = map(&device, upper)[..] else {
             panic!("one place for byte {byte}");
         };
         let (c, r) = (byte / 1024, byte % 1024);
         let start = [512, 0, 5 * 512][c as usize % 3];
-        assert_eq!((same, u64::from(leg.index())), (upper, c % 3));
-        assert_eq!(lower.start().get(), start + (c / 3) * 1024 + r);
-        assert_eq!(rmap(&device, leg.index(), lower), [Rmapped { lower, upper }]);
+        assert_eq!((link.upper(), u64::from(leg.index())), (upper.into(), c % 3));
+        assert_eq!(link.lower().first().start().get(), start + (c / 3) * 1024 + r);
+        assert_eq!(rmap(&device, leg.index(), link.lower()), [link]);
     }
 }
 
@@ -192,19 +190,17 @@ fn a_terabyte_leg_is_at_most_head_body_and_tail() {
         [(0, 0, 1), (1, 0, 2), (0, 1, 2), (512, 4096, 3), (65536, 65536, 1), (65535, 65537, 3)]
     {
         let failed = Extent::new(DevOffset::new(on.start().get() + skip), on.len() - skip - drop);
-        let pieces = rmap_run(&device, leg, &Piece::report(failed.unwrap()));
-        assert_eq!(pieces.len(), calls, "skip {skip}, drop {drop}");
-        let total: u64 = pieces.iter().map(|piece| piece.here().total_len()).sum();
+        let links = rmap(&device, leg, failed.unwrap());
+        assert_eq!(links.len(), calls, "skip {skip}, drop {drop}");
+        let total: u64 = links.iter().map(|link| link.upper().total_len()).sum();
         assert_eq!(total, on.len() - skip - drop);
     }
     // Wider than the leg on both sides: the leg, no more.
-    let wide = Piece::report(Extent::new(DevOffset::new(0), u64::MAX).unwrap());
-    let pieces = rmap_run(&device, leg, &wide);
-    assert_eq!(pieces.len(), 1);
+    let links = rmap(&device, leg, Extent::new(DevOffset::new(0), u64::MAX).unwrap());
     let chunk = Extent::new(DevOffset::new(5 * 65536), 65536).unwrap();
-    assert_eq!(pieces[0].here(), Run::new(chunk, 8 * 65536, 1 << 24).unwrap());
-    let origin = Extent::new(ReportOffset::new(2048 * 512), 65536).unwrap();
-    assert_eq!(pieces[0].origin(), Run::new(origin, 65536, 1 << 24).unwrap());
+    let below = Extent::new(DevOffset::new(2048 * 512), 65536).unwrap();
+    let run = |first, stride| Run::new(first, stride, 1 << 24).unwrap();
+    assert_eq!(links, [Link::new(run(below, 65536), run(chunk, 8 * 65536)).unwrap()]);
 }
 
 #[test]
@@ -215,11 +211,9 @@ fn a_run_through_a_stripe_costs_its_phases_not_its_elements() {
     let striped = Striped::new(2 * chunks * 24, 24, &legs).unwrap();
     let device = Table::new([striped.into()]).unwrap();
     let first = Extent::new(DevOffset::new(8192), 6000).unwrap();
-    let here = Run::new(first, 20480, 40_000_000).unwrap();
-    let origin = Run::new(Extent::new(ReportOffset::new(0), 6000).unwrap(), 6000, 40_000_000);
-    let pieces = rmap_run(&device, 0, &Piece::new(here, origin.unwrap()).unwrap());
-    assert!(pieces.len() as u64 <= 20480 / 4096 + 12288 / 4096, "{} pieces", pieces.len());
-    let total: u64 = pieces.iter().map(|piece| piece.here().total_len()).sum();
+    let links = rmap(&device, 0, Run::new(first, 20480, 40_000_000).unwrap());
+    assert!(links.len() as u64 <= 20480 / 4096 + 12288 / 4096, "{} links", links.len());
+    let total: u64 = links.iter().map(|link| link.upper().total_len()).sum();
     assert_eq!(total, 40_000_000 * 6000);
 }
 
@@ -228,8 +222,7 @@ fn one_stripe_is_contiguous() {
     let device = Table::parse("0 4096 striped 1 16 8:0 100").unwrap();
     let all = sectors(0, 4096);
     assert_eq!(map(&device, all).len(), 1);
-    assert_eq!(rmap(&device, 0, sectors(0, 9999)).len(), 1);
-    let pieces = rmap_run(&device, 0, &Piece::report(sectors(103, 1000)));
-    assert_eq!(pieces.len(), 1);
-    assert_eq!(pieces[0].here(), sectors(3, 1000).into());
+    assert_eq!(rmap(&device, 0, sectors(0, 9999)), [link(sectors(100, 4096), all)]);
+    let links = rmap(&device, 0, sectors(103, 1000));
+    assert_eq!(links, [link(sectors(103, 1000), sectors(3, 1000))]);
 }

@@ -6,7 +6,8 @@ use super::*;
 fn hit(device: &Table, name: &str, start: u64, len: u64) -> Vec<(u64, u64)> {
     let legs = device.legs_info().filter(|info| info.device == name);
     legs.flat_map(|info| rmap(device, info.leg.index(), sectors(start, len)))
-        .map(|part| in_sectors(part.upper))
+        .flat_map(|link| link.upper().elements())
+        .map(in_sectors)
         .collect()
 }
 
@@ -14,19 +15,18 @@ fn hit(device: &Table, name: &str, start: u64, len: u64) -> Vec<(u64, u64)> {
 fn worked_example_of_a_stripe() {
     let device = Table::parse("0 2400 striped 3 16 A 2048 B 2048 C 2048").unwrap();
     let to = |sector| match map(&device, sectors(sector, 1))[..] {
-        [Mapped::To { leg, lower, .. }] => (device.leg_device(leg).unwrap(), in_sectors(lower).0),
+        [Mapped::To { leg, link }] => {
+            (device.leg_device(leg).unwrap(), in_sectors(link.lower().first()).0)
+        }
         _ => panic!("one place"),
     };
     assert_eq!(to(100), ("A", 2084));
     assert_eq!(to(48), ("A", 2064));
     assert_eq!(to(47), ("C", 2063));
     assert_eq!(hit(&device, "B", 2060, 40), [(28, 4), (64, 16), (112, 16), (160, 4)]);
-    let pieces = rmap_run(&device, 1, &Piece::report(sectors(2060, 40)));
-    let bytes: Vec<_> = pieces
-        .iter()
-        .flat_map(|piece| piece.here().elements())
-        .map(|e| (e.start().get(), e.len()))
-        .collect();
+    let links = rmap(&device, 1, sectors(2060, 40));
+    assert_eq!(links.len(), 3);
+    let bytes: Vec<_> = elements(&links).map(|(_, e)| (e.start().get(), e.len())).collect();
     assert_eq!(bytes, [(14336, 2048), (32768, 8192), (57344, 8192), (81920, 2048)]);
     // Just outside of the leg on both sides.
     assert_eq!(hit(&device, "B", 2047, 1), []);
@@ -61,9 +61,9 @@ fn dropped_dm_patches_passed_the_length_unclipped() {
     // Across the end of a leg, and across the end of a partition.
     let striped = Table::parse("0 16 striped 2 4 A 0 B 0").unwrap();
     assert_eq!(hit(&striped, "A", 6, 100), [(10, 2)]);
-    let partition = crate::Partition::new(sectors(100, 10));
+    let partition = Window::new(sectors(100, 10));
     let parts = rmap(&partition, 0, sectors(105, 1000));
-    assert_eq!(parts, [Rmapped { lower: sectors(105, 5), upper: sectors(5, 5) }]);
+    assert_eq!(parts, [link(sectors(105, 5), sectors(5, 5))]);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn dropped_dm_patches_wrapped_below_the_start() {
     // The last bytes of the scale.
     let last = Extent::new(DevOffset::new(u64::MAX - 1), 1).unwrap();
     assert_eq!(rmap(&device, 0, last), []);
-    assert_eq!(map(&device, last), [Mapped::Hole { kind: HoleKind::Unmapped, upper: last }]);
+    assert_eq!(map(&device, last), [Mapped::Hole(HoleKind::Unmapped, last)]);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_table_may_end_where_64_bits_do() {
     let most = u64::MAX / 512;
     let device = Table::parse(&format!("0 {most} linear A 0")).unwrap();
     let tail = sectors(most - 1, 1);
-    assert_eq!(rmap(&device, 0, tail), [Rmapped { lower: tail, upper: tail }]);
+    assert_eq!(rmap(&device, 0, tail), [Link::same(tail)]);
     let even = most - most % 6;
     let device = Table::parse(&format!("0 {even} striped 2 3 A 0 B {}", even / 2)).unwrap();
     let tail = sectors(even - 1, 1);

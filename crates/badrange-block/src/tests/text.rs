@@ -85,7 +85,7 @@ fn targets_that_place_bytes_like_linear_print_their_own_words() {
         assert_eq!(linear.on().start().get(), offset * 512, "{text}");
         assert_eq!(at, device.extent());
         let first = sectors(offset, 1);
-        assert_eq!(rmap(&device, 0, first), [Rmapped { lower: first, upper: sectors(0, 1) }]);
+        assert_eq!(rmap(&device, 0, first), [link(first, sectors(0, 1))]);
     }
     // The kernel prints a blank after the words of flakey.
     let flakey = Table::parse("0 114688 flakey 253:1 0 0 60 1 error_writes \n").unwrap();
@@ -98,8 +98,8 @@ fn error_and_zero_are_holes_of_their_kind() {
     let kinds: Vec<_> = map(&device, sectors(1, 9))
         .into_iter()
         .map(|part| match part {
-            Mapped::Hole { kind, upper } => (kind, in_sectors(upper)),
-            Mapped::To { .. } => panic!("no leg"),
+            Mapped::Hole(kind, upper) => (kind, in_sectors(upper)),
+            Mapped::To { .. } | Mapped::Own(_) => panic!("no leg"),
         })
         .collect();
     assert_eq!(
@@ -343,7 +343,7 @@ fn arrays_are_read_and_printed() {
 fn an_array_beside_other_targets_begins_where_it_stands() {
     let table = Table::parse("0 8 linear A 0\n8 8 mirror core 1 1024 2 B 100 C 200").unwrap();
     let parts = map(&table, sectors(4, 8));
-    let to = |leg, upper, lower| Mapped::To { leg: Leg::new(leg), upper, lower };
+    let to = |leg, upper, lower| Mapped::To { leg: Leg::new(leg), link: link(lower, upper) };
     assert_eq!(
         parts,
         [
@@ -353,7 +353,7 @@ fn an_array_beside_other_targets_begins_where_it_stands() {
         ]
     );
     let back = rmap(&table, 2, sectors(190, 12));
-    assert_eq!(back, [Rmapped { lower: sectors(200, 2), upper: sectors(8, 2) }]);
+    assert_eq!(back, [link(sectors(200, 2), sectors(8, 2))]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::*;
 
 const BLOCK: u64 = 2048;
 
-fn at(start: u64, len: u64) -> Extent<DevOffset> {
+fn at(start: u64, len: u64) -> Extent {
     Extent::new(DevOffset::new(start), len).unwrap()
 }
 
@@ -55,41 +55,37 @@ proptest! {
             let mut found = Vec::new();
             let _ = volume.map(at(byte, 512), &mut |part| {
                 found.push(match part {
-                    Mapped::To { leg, lower, .. } => Some((leg, lower.start().get())),
-                    Mapped::Hole { .. } => None,
+                    Mapped::To { leg, link } => Some((leg, link.lower().first().start().get())),
+                    Mapped::Hole(..) | Mapped::Own(_) => None,
                 });
                 ControlFlow::Continue(())
             });
             prop_assert_eq!(&found, &vec![due]);
             if let Some((leg, lower)) = due {
                 let mut back = Vec::new();
-                let _ = volume.rmap(leg, at(lower, 512), &mut |part| {
-                    back.push(part.upper);
+                let _ = volume.rmap(leg, at(lower, 512).into(), &mut |link| {
+                    back.push(link.upper());
                     ControlFlow::Continue(())
                 });
-                prop_assert_eq!(back, vec![at(byte, 512)]);
+                prop_assert_eq!(back, vec![at(byte, 512).into()]);
             }
         }
         // Nothing that is not mapped leads up.
         let mut up = 0;
         for leg in 0..volume.legs() {
-            let _ = volume.rmap(Leg::new(leg), at(0, 1 << 20), &mut |part| {
-                up += part.upper.len();
+            let mut of_leg = Vec::new();
+            let _ = volume.rmap(Leg::new(leg), at(0, 1 << 20).into(), &mut |link| {
+                up += link.upper().total_len();
+                of_leg.extend(link.lower().elements());
                 ControlFlow::Continue(())
             });
-            prop_assert_eq!(volume.used(Leg::new(leg)).map(|e| e.len()).sum::<u64>(), {
-                let mut of_leg = 0;
-                let _ = volume.rmap(Leg::new(leg), at(0, 1 << 20), &mut |part| {
-                    of_leg += part.lower.len();
-                    ControlFlow::Continue(())
-                });
-                of_leg
-            });
+            prop_assert!(of_leg.is_sorted());
+            prop_assert_eq!(volume.used(Leg::new(leg)), of_leg);
         }
         let mut down = 0;
         let _ = volume.map(at(0, len), &mut |part| {
-            if let Mapped::To { upper, .. } = part {
-                down += upper.len();
+            if let Mapped::To { link, .. } = part {
+                down += link.upper().total_len();
             }
             ControlFlow::Continue(())
         });
@@ -130,11 +126,11 @@ proptest! {
             let mut found = Vec::new();
             let _ = file.map(at(byte, 512), &mut |part| {
                 found.push(match part {
-                    Mapped::To { leg, lower, .. } => {
+                    Mapped::To { leg, link } => {
                         assert!(file.is_data(leg));
-                        Some(lower.start().get())
+                        Some(link.lower().first().start().get())
                     }
-                    Mapped::Hole { .. } => None,
+                    Mapped::Hole(..) | Mapped::Own(_) => None,
                 });
                 ControlFlow::Continue(())
             });
@@ -147,8 +143,9 @@ proptest! {
                 data[(up / BLOCK) as usize] == Some(byte / BLOCK) && up % BLOCK == byte % BLOCK
             }).collect();
             for leg in (0..file.legs()).map(Leg::new) {
-                let _ = file.rmap(leg, at(byte, 512), &mut |part| {
-                    let here = above.iter().position(|up| *up == part.upper.start().get());
+                let _ = file.rmap(leg, at(byte, 512).into(), &mut |link| {
+                    let start = link.upper().first().start().get();
+                    let here = above.iter().position(|up| *up == start);
                     above.remove(here.expect("a place that has the block, once"));
                     ControlFlow::Continue(())
                 });

@@ -1,8 +1,9 @@
 use core::{fmt, num::NonZeroU64, ops::ControlFlow};
 
-use badrange_core::{DevOffset, Extent, HoleKind, Leg, Mapped, Mapping, Rmapped};
-
-use crate::leg::{Sink, map_beyond};
+use badrange_core::{
+    DevOffset, Extent, Flow, HoleKind, Leg, Link, Mapped, Mapping, Piecewise, PiecewiseError, Rest,
+    Run, Sink,
+};
 
 /// How many parts of one file may be the same bytes below, in a [`Volume::of_file`].
 pub const MAX_USES: usize = 256;
@@ -75,24 +76,6 @@ impl fmt::Display for ThinError {
 
 impl core::error::Error for ThinError {}
 
-/// A range of the volume and the same bytes below.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Link {
-    upper: Extent<DevOffset>,
-    lower: DevOffset,
-}
-
-impl Link {
-    fn lower_extent(&self) -> Option<Extent<DevOffset>> {
-        Extent::new(self.lower, self.upper.len()).ok()
-    }
-
-    /// The part of it that lies before the end of `volume`, which begins at zero.
-    fn inside(self, volume: Extent<DevOffset>) -> Option<Self> {
-        Some(Self { upper: self.upper.intersect(volume)?, lower: self.lower })
-    }
-}
-
 /// A thin volume over the data device of its pool.
 ///
 /// Leg 0 is the data device, if any block is mapped; the next leg is the external origin, if there
@@ -111,8 +94,8 @@ impl Link {
 /// let volume = Volume::new(1 << 20, 65536, &[BlockRange { volume: 2, data: 315, blocks: 3 }], None)?;
 /// let bad = Extent::new(DevOffset::new(315 * 65536 + 4096), 512)?;
 /// let mut above = Vec::new();
-/// let _ = volume.rmap(Leg::new(0), bad, &mut |part| {
-///     above.push(part.upper.start().get());
+/// let _ = volume.rmap(Leg::new(0), bad.into(), &mut |link| {
+///     above.push(link.upper().first().start().get());
 ///     ControlFlow::Continue(())
 /// });
 /// assert_eq!(above, [2 * 65536 + 4096]);
@@ -120,28 +103,9 @@ impl Link {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
-    extent: Extent<DevOffset>,
-    legs: Box<[Links]>,
+    places: Piecewise,
     /// How many of the legs are the data device: the first ones.
     data_legs: u32,
-}
-
-/// The links of one leg, ordered both ways. INVARIANT: not empty, disjoint above and below.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Links {
-    by_upper: Box<[Link]>,
-    by_lower: Box<[Link]>,
-    hull: Extent<DevOffset>,
-}
-
-impl Links {
-    fn new(mut links: Vec<Link>) -> Option<Self> {
-        links.sort_by_key(|link| link.upper.start());
-        let by_upper: Box<[Link]> = links.clone().into();
-        links.sort_by_key(|link| link.lower);
-        let hull = links.first()?.lower_extent()?.hull(links.last()?.lower_extent()?);
-        Some(Self { by_upper, by_lower: links.into(), hull })
-    }
 }
 
 impl Volume {
@@ -157,14 +121,15 @@ impl Volume {
         origin: Option<u64>,
     ) -> Result<Self, ThinError> {
         let (extent, block, links) = links(len, block, ranges)?;
-        apart(links.iter().filter_map(Link::lower_extent).collect(), block)
+        apart(links.iter().map(|link| link.lower().first()).collect(), block)
             .map_err(|block| ThinError::Data { block })?;
-        let data: Vec<Link> = links.into_iter().filter_map(|link| link.inside(extent)).collect();
-        let beside = origin.and_then(|bytes| Extent::new(DevOffset::new(0), bytes.min(len)).ok());
+        let data = inside(links, extent);
+        let beside = origin.and_then(NonZeroU64::new).and_then(|bytes| {
+            Extent::from_zero(bytes).intersect(extent) // it may be longer than the volume
+        });
         let beside = beside.map(|all| unmapped(all, &data)).unwrap_or_default();
-        let legs = [Links::new(data), Links::new(beside)];
-        let data_legs = legs.first().map_or(0, |data| u32::from(data.is_some()));
-        Ok(Self { extent, legs: legs.into_iter().flatten().collect(), data_legs })
+        let data_legs = u32::from(!data.is_empty());
+        Ok(Self { places: placed(extent, block, vec![data, beside])?, data_legs })
     }
 
     /// The device of `len` bytes that a file is: a loop device. `ranges` are the file's blocks of
@@ -192,11 +157,8 @@ impl Volume {
     /// ```
     pub fn of_file(len: u64, block: u64, ranges: &[BlockRange]) -> Result<Self, ThinError> {
         let (extent, block, links) = links(len, block, ranges)?;
-        let inside = links.into_iter().filter_map(|link| link.inside(extent));
-        let layers = layers(inside.collect(), block)?;
-        let legs: Box<[Links]> = layers.into_iter().filter_map(Links::new).collect();
-        let data_legs = u32::try_from(legs.len()).unwrap_or(u32::MAX);
-        Ok(Self { extent, legs, data_legs })
+        let places = placed(extent, block, layers(inside(links, extent), block)?)?;
+        Ok(Self { data_legs: places.legs(), places })
     }
 
     /// Whether a leg is the data device, rather than the external origin.
@@ -206,23 +168,17 @@ impl Volume {
     }
 
     /// The bytes of a leg that the volume uses, ascending.
-    pub fn used(&self, leg: Leg) -> impl Iterator<Item = Extent<DevOffset>> + '_ {
-        let links = self.leg(leg).map_or(&[][..], |links| &links.by_lower);
-        links.iter().filter_map(Link::lower_extent)
-    }
-
-    fn leg(&self, leg: Leg) -> Option<&Links> {
-        self.legs.get(usize::try_from(leg.index()).ok()?)
-    }
-
-    /// The link that ends first after a byte of the volume, of either leg.
-    fn next(&self, at: DevOffset) -> Option<(Leg, Link)> {
-        let of_leg = |(index, links): (u32, &Links)| {
-            let first = links.by_upper.partition_point(|link| link.upper.end() <= at);
-            links.by_upper.get(first).map(|link| (Leg::new(index), *link))
-        };
-        let all = (0_u32..).zip(&self.legs).filter_map(of_leg);
-        all.min_by_key(|(_, link)| link.upper.start())
+    #[must_use]
+    pub fn used(&self, leg: Leg) -> Vec<Extent> {
+        let mut used = Vec::new();
+        if let Some(hull) = self.leg_extent(leg) {
+            let flow = self.rmap(leg, hull.into(), &mut |link| {
+                used.push(link.lower().first());
+                ControlFlow::Continue(())
+            });
+            debug_assert!(flow.is_continue(), "every piece of a leg is known");
+        }
+        used
     }
 }
 
@@ -232,44 +188,51 @@ fn links(
     len: u64,
     block: u64,
     ranges: &[BlockRange],
-) -> Result<(Extent<DevOffset>, NonZeroU64, Vec<Link>), ThinError> {
+) -> Result<(Extent, NonZeroU64, Vec<Link>), ThinError> {
     let block = NonZeroU64::new(block).ok_or(ThinError::Empty)?;
-    let extent = Extent::new(DevOffset::new(0), len).map_err(|_| ThinError::Empty)?;
+    let extent = Extent::from_zero(NonZeroU64::new(len).ok_or(ThinError::Empty)?);
     let mut links = Vec::new();
     for range in ranges {
         links.extend(link(block, range)?);
     }
-    apart(links.iter().map(|link| link.upper).collect(), block)
+    apart(links.iter().map(|link| link.upper().first()).collect(), block)
         .map_err(|block| ThinError::Volume { block })?;
     Ok((extent, block, links))
 }
 
+/// `None` for a range of no blocks.
 fn link(block: NonZeroU64, range: &BlockRange) -> Result<Option<Link>, ThinError> {
     let bytes = |blocks: u64| blocks.checked_mul(block.get()).ok_or(ThinError::Overflow);
     if range.blocks == 0 {
         return Ok(None);
     }
     let len = bytes(range.blocks)?;
-    let at = |start: u64| Extent::new(DevOffset::new(start), len).map_err(|_| ThinError::Overflow);
-    let (upper, lower) = (at(bytes(range.volume)?)?, at(bytes(range.data)?)?);
-    Ok(Some(Link { upper, lower: lower.start() }))
+    let lower = Extent::new(DevOffset::new(bytes(range.data)?), len);
+    let lower = lower.map_err(|_| ThinError::Overflow)?;
+    let upper = DevOffset::new(bytes(range.volume)?);
+    Link::at(lower, upper).map(Some).ok_or(ThinError::Overflow)
 }
 
 /// The first block that is in two of the extents, as the error.
-fn apart(mut all: Vec<Extent<DevOffset>>, block: NonZeroU64) -> Result<(), u64> {
-    all.sort();
+fn apart(mut all: Vec<Extent>, block: NonZeroU64) -> Result<(), u64> {
+    all.sort_unstable();
     let mut pairs = all.iter().zip(all.iter().skip(1));
     let twice = pairs.find(|(a, b)| a.end() > b.start());
     twice.map_or(Ok(()), |(_, b)| Err(b.start().get() / block))
 }
 
+/// What of the links lies in the volume.
+fn inside(links: Vec<Link>, volume: Extent) -> Vec<Link> {
+    links.into_iter().flat_map(|link| link.clip_upper(volume)).collect()
+}
+
 /// The links in layers, in each of which no byte below is used twice: as few as there are uses of
 /// the byte that is used most.
 fn layers(mut links: Vec<Link>, block: NonZeroU64) -> Result<Vec<Vec<Link>>, ThinError> {
-    links.sort_by_key(|link| (link.lower, link.upper.start()));
+    links.sort_by_key(|link| (link.lower().first().start(), link.upper().first().start()));
     let mut layers: Vec<(DevOffset, Vec<Link>)> = Vec::new();
     for link in links {
-        let Some(on) = link.lower_extent() else { return Err(ThinError::Overflow) };
+        let on = link.lower().first();
         let full = layers.len() == MAX_USES;
         match layers.iter_mut().find(|(end, _)| *end <= on.start()) {
             Some((end, layer)) => {
@@ -284,65 +247,47 @@ fn layers(mut links: Vec<Link>, block: NonZeroU64) -> Result<Vec<Vec<Link>>, Thi
 }
 
 /// The parts of `all` that no link has, each at the same place below.
-fn unmapped(all: Extent<DevOffset>, links: &[Link]) -> Vec<Link> {
-    let mut taken: Vec<_> = links.iter().map(|link| link.upper).collect();
-    taken.sort();
-    let (mut free, mut rest) = (Vec::new(), Some(all));
-    for hole in taken {
-        let Some(part) = rest else { break };
-        let (before, after) = part.without(hole);
-        free.extend(before);
-        rest = after;
-    }
-    free.extend(rest);
-    free.into_iter().map(|upper| Link { upper, lower: upper.start() }).collect()
+fn unmapped(all: Extent, links: &[Link]) -> Vec<Link> {
+    let taken = links.iter().map(|link| link.upper().first());
+    all.minus(taken).into_iter().map(Link::same).collect()
+}
+
+/// The device with these links, leg by leg; what has no links is no leg.
+fn placed(extent: Extent, block: NonZeroU64, legs: Vec<Vec<Link>>) -> Result<Piecewise, ThinError> {
+    let legs = (0_u32..).map(Leg::new).zip(legs.into_iter().filter(|links| !links.is_empty()));
+    let pieces = legs.flat_map(|(leg, links)| links.into_iter().map(move |link| (leg, link)));
+    let number = |at: Extent| at.start().get() / block;
+    Piecewise::new(extent, Rest::Hole(HoleKind::Unmapped), pieces).map_err(|err| {
+        debug_assert!(false, "the links were looked at: {err}");
+        match err {
+            PiecewiseError::Above(_, at) => ThinError::Volume { block: number(at) },
+            PiecewiseError::Below(_, at) => ThinError::Data { block: number(at) },
+            PiecewiseError::Strided(..)
+            | PiecewiseError::Outside(..)
+            | PiecewiseError::NoPiece(_)
+            | _ => ThinError::Overflow,
+        }
+    })
 }
 
 impl Mapping for Volume {
+    fn extent(&self) -> Extent {
+        self.places.extent()
+    }
+
     fn legs(&self) -> u32 {
-        u32::try_from(self.legs.len()).unwrap_or(u32::MAX)
+        self.places.legs()
     }
 
-    fn extent(&self) -> Extent<DevOffset> {
-        self.extent
+    fn leg_extent(&self, leg: Leg) -> Option<Extent> {
+        self.places.leg_extent(leg)
     }
 
-    fn leg_extent(&self, leg: Leg) -> Option<Extent<DevOffset>> {
-        self.leg(leg).map(|links| links.hull)
+    fn map(&self, upper: Extent, sink: Sink<'_, Mapped>) -> Flow {
+        self.places.map(upper, sink)
     }
 
-    fn map(&self, upper: Extent<DevOffset>, sink: Sink<'_, Mapped>) -> ControlFlow<()> {
-        let mut rest = upper.intersect(self.extent);
-        while let Some(part) = rest {
-            let next = self.next(part.start());
-            let next = next.filter(|(_, link)| link.upper.start() < part.end());
-            let Some((leg, link)) = next else {
-                sink(Mapped::Hole { kind: HoleKind::Unmapped, upper: part })?;
-                break;
-            };
-            if let Some(upper) = part.split_at(link.upper.start()).0 {
-                sink(Mapped::Hole { kind: HoleKind::Unmapped, upper })?;
-            }
-            if let Some(upper) = part.intersect(link.upper) {
-                if let Some(lower) = upper.rebase(link.upper.start(), link.lower) {
-                    sink(Mapped::To { leg, upper, lower })?;
-                }
-            }
-            rest = part.split_at(link.upper.end()).1;
-        }
-        map_beyond(self.extent, upper, sink)
-    }
-
-    fn rmap(&self, leg: Leg, lower: Extent<DevOffset>, sink: Sink<'_, Rmapped>) -> ControlFlow<()> {
-        let Some(links) = self.leg(leg) else { return ControlFlow::Continue(()) };
-        let ends = |link: &Link| link.lower_extent().map_or(link.lower, |e| e.end());
-        let first = links.by_lower.partition_point(|link| ends(link) <= lower.start());
-        for link in links.by_lower.iter().skip(first) {
-            let Some(part) = link.lower_extent().and_then(|on| on.intersect(lower)) else { break };
-            if let Some(upper) = part.rebase(link.lower, link.upper.start()) {
-                sink(Rmapped { lower: part, upper })?;
-            }
-        }
-        ControlFlow::Continue(())
+    fn rmap(&self, leg: Leg, lower: Run, sink: Sink<'_, Link>) -> Flow {
+        self.places.rmap(leg, lower, sink)
     }
 }

@@ -5,7 +5,7 @@ use std::{
 
 use badrange::{
     core::{DevOffset, Errno, Extent, PhysAddr, Sector},
-    explain::Target,
+    explain::QueryTarget,
     pmem::{
         AccessErrorKind, Bus, Kernel, LinuxPmem, Memory, Namespace, Provider, RangedPmem, Repair,
     },
@@ -105,7 +105,7 @@ fn profiles() -> PossibleValuesParser {
 /// Memory that has no bytes, only bad places.
 struct Sketch {
     len: u64,
-    bad: Vec<Extent<DevOffset>>,
+    bad: Vec<Extent>,
 }
 
 impl Memory for Sketch {
@@ -122,7 +122,7 @@ impl Memory for Sketch {
         good.and_then(|good| usize::try_from(good).ok()).unwrap_or(buf.len())
     }
     fn copy_in(&self, _: DevOffset, _: &[u8]) {}
-    fn clear_poison(&self, range: Extent<DevOffset>) -> u64 {
+    fn clear_poison(&self, range: Extent) -> u64 {
         range.len()
     }
     fn write_and_clear(&self, _: DevOffset, data: &[u8]) -> u64 {
@@ -144,8 +144,8 @@ pub(super) fn run(args: &AccessArgs) -> Result<u8, Failure> {
     let queries = explainer.locate(&args.at).map_err(Failure::usage)?;
     let [query] = &queries[..] else { return Err(Failure::usage("--at: give one range")) };
     let range = match query.target {
-        Target::Device { extent, .. } => extent,
-        Target::Memory(_) => return Err(Failure::usage("--at: give a range of a device")),
+        QueryTarget::Device { extent, .. } => extent,
+        QueryTarget::Memory(_) => return Err(Failure::usage("--at: give a range of a device")),
     };
     if range.len() > MOST {
         return Err(Failure::usage(format!("--at: more than {MOST} bytes; ask for a part")));
@@ -178,7 +178,7 @@ fn by_kernel(
     kernel: Kernel,
     namespace: Namespace,
     bad: &[Extent<Sector>],
-    range: Extent<DevOffset>,
+    range: Extent,
 ) -> Outcome {
     let provider = match args.provider {
         By::Acpi => Provider::Acpi { clear_unit: args.unit.unwrap_or(256) },
@@ -213,17 +213,17 @@ fn by_ranged(
     args: &AccessArgs,
     namespace: Namespace,
     bad: &[Extent<Sector>],
-    range: Extent<DevOffset>,
+    range: Extent,
 ) -> Outcome {
     let unit = args.unit.unwrap_or(4096);
     let pmem = RangedPmem::new(sketch(namespace, bad), Repair::ClearThenWrite { unit });
     for bytes in &pmem.memory().bad {
         let _ = pmem.report(*bytes);
     }
-    let shown = |parts: Vec<Extent<DevOffset>>| -> Value {
+    let shown = |parts: Vec<Extent>| -> Value {
         parts.iter().map(|e| json!({"start": e.start().get(), "len": e.len()})).collect()
     };
-    let lines = |what: &str, parts: &[Extent<DevOffset>]| -> Vec<String> {
+    let lines = |what: &str, parts: &[Extent]| -> Vec<String> {
         parts.iter().map(|part| format!("{what} {}", short_bytes(*part))).collect()
     };
     let mut buf = vec![0; usize::try_from(range.len()).unwrap_or(0)];
@@ -262,7 +262,7 @@ fn text(
     out: &mut impl Write,
     args: &AccessArgs,
     name: &str,
-    range: Extent<DevOffset>,
+    range: Extent,
     result: &Outcome,
 ) -> io::Result<()> {
     let what = verb(args.what);
@@ -274,7 +274,7 @@ fn text(
     result.lines.iter().try_for_each(|line| writeln!(out, "  {line}"))
 }
 
-fn object(args: &AccessArgs, name: &str, range: Extent<DevOffset>, result: &Outcome) -> Value {
+fn object(args: &AccessArgs, name: &str, range: Extent, result: &Outcome) -> Value {
     json!({
         "schema": "badrange.access/1",
         "access": verb(args.what),

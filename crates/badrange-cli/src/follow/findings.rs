@@ -4,7 +4,8 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use badrange::{
-    explain::{Query, Target, Told},
+    core::PageSize,
+    explain::{Query, QueryTarget, Seen},
     input::{LogEvent, LogStream, NamedRange, Place, RangeList, UnplacedRange},
 };
 use serde_json::Value;
@@ -41,6 +42,7 @@ struct News {
 pub(super) struct Findings {
     stack: Watched,
     stream: LogStream,
+    page: PageSize,
     window: Duration,
     nameless: Option<String>,
     block_size: Option<u64>,
@@ -49,7 +51,7 @@ pub(super) struct Findings {
     order: BTreeMap<u64, Key>,
     count: u64,
     /// What was told of the lowest devices, for the reports of those above.
-    below: Told,
+    below: Seen,
     looked: Duration,
     statuses: BTreeSet<u8>,
 }
@@ -61,16 +63,18 @@ impl Findings {
         {
             return Err(Failure::usage(format!("--device {name:?}: no such device in this stack")));
         }
+        let page = args.page_size.unwrap_or(stack.explainer().topology().memory().page);
         Ok(Self {
             stack,
-            stream: LogStream::new(),
+            stream: LogStream::of_pages(page),
+            page,
             window,
             nameless: args.device.clone(),
             block_size: args.block_size,
             told: HashMap::new(),
             order: BTreeMap::new(),
             count: 0,
-            below: Told::new(),
+            below: Seen::new(),
             looked: Duration::ZERO,
             statuses: BTreeSet::new(),
         })
@@ -94,7 +98,7 @@ impl Findings {
             self.event(event, now, &mut out);
         }
         if anew {
-            self.stream = LogStream::new();
+            self.stream = LogStream::of_pages(self.page);
             out.push(event::rotated());
         }
         out
@@ -117,7 +121,7 @@ impl Findings {
             // What was told before may mean something else now.
             self.told.clear();
             self.order.clear();
-            self.below = Told::new();
+            self.below = Seen::new();
         }
         Some(event::reloaded(reloaded.err().as_ref().map(Failure::message)))
     }
@@ -157,10 +161,10 @@ impl Findings {
 
     fn query(&mut self, query: &Query, now: Duration) -> Option<Value> {
         let key = match query.target {
-            Target::Device { place, extent } => {
+            QueryTarget::Device { place, extent } => {
                 Key::Device(place, extent.start().get(), extent.len())
             }
-            Target::Memory(extent) => Key::Memory(extent.start().get(), extent.len()),
+            QueryTarget::Memory(extent) => Key::Memory(extent.start().get(), extent.len()),
         };
         let repeats = self.news(key.clone(), now)?;
         if !self.is_new_below(query, now) {
@@ -176,7 +180,7 @@ impl Findings {
     /// Whether anything of a query was not told within the window as bytes of a device below.
     fn is_new_below(&mut self, query: &Query, now: Duration) -> bool {
         if self.below.ranges() >= MAX_REMEMBERED {
-            self.below = Told::new();
+            self.below = Seen::new();
         }
         let recent = |at| now.saturating_sub(at) < self.window;
         self.below.take(self.stack.explainer(), query, now, recent)

@@ -45,6 +45,7 @@ impl Host {
         let args = LogArgs {
             log: Some("-".into()),
             device: None,
+            page_size: None,
             block_size: None,
             untried_is_bad: false,
         };

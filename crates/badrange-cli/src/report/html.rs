@@ -5,8 +5,8 @@ use core::fmt;
 use std::io::{self, Write};
 
 use badrange::{
+    explain::report::{Bar, FileLoss, ImpactReport, Mark, Part, Tally},
     explain::{Explanation, PieceFound},
-    report::{Bar, FileLoss, Mark, Part, Report, Tally},
 };
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 
 const STYLE: &str = include_str!("style.css");
 
-pub(super) fn write(out: &mut impl Write, report: &Report<'_>, caps: Caps) -> io::Result<()> {
+pub(super) fn write(out: &mut impl Write, report: &ImpactReport<'_>, caps: Caps) -> io::Result<()> {
     writeln!(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">")?;
     writeln!(out, "<meta name=\"viewport\" content=\"width=device-width\">")?;
     // Whatever a file is called, nothing in it can run and nothing can be fetched.
@@ -32,6 +32,9 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, caps: Caps) -> io
     tallies(out, "Not lost", &report.kept)?;
     tallies(out, "Cannot be known", &report.unknown)?;
     actions(out, report, caps)?;
+    for note in &report.answer.notes {
+        writeln!(out, "<p>Note: {}</p>", Esc(note))?;
+    }
     for (number, explanation) in report.answer.queries.iter().enumerate() {
         query(out, report, number, explanation, caps)?;
     }
@@ -64,7 +67,7 @@ const SPAN: u64 = 1000;
 /// The least width of a mark, so that it can be seen and hit.
 const LEAST: u64 = 4;
 
-fn picture(out: &mut impl Write, report: &Report<'_>) -> io::Result<()> {
+fn picture(out: &mut impl Write, report: &ImpactReport<'_>) -> io::Result<()> {
     if report.picture.is_empty() {
         return Ok(());
     }
@@ -148,7 +151,7 @@ fn size(bytes: u64) -> String {
     format!("{rest} {}", UNITS.get(unit).copied().unwrap_or_default())
 }
 
-fn files(out: &mut impl Write, report: &Report<'_>, caps: Caps) -> io::Result<()> {
+fn files(out: &mut impl Write, report: &ImpactReport<'_>, caps: Caps) -> io::Result<()> {
     if report.files.is_empty() {
         return Ok(());
     }
@@ -184,7 +187,7 @@ fn tallies(out: &mut impl Write, what: &str, all: &[Tally]) -> io::Result<()> {
     writeln!(out, "</table>\n</section>")
 }
 
-fn actions(out: &mut impl Write, report: &Report<'_>, caps: Caps) -> io::Result<()> {
+fn actions(out: &mut impl Write, report: &ImpactReport<'_>, caps: Caps) -> io::Result<()> {
     if report.actions.is_empty() {
         return Ok(());
     }
@@ -221,7 +224,7 @@ fn actions(out: &mut impl Write, report: &Report<'_>, caps: Caps) -> io::Result<
 
 fn query(
     out: &mut impl Write,
-    report: &Report<'_>,
+    report: &ImpactReport<'_>,
     number: usize,
     explanation: &Explanation,
     caps: Caps,
@@ -257,7 +260,7 @@ fn query(
 }
 
 /// What a piece is; lines about a file that lost something lead to it.
-fn contents(report: &Report<'_>, piece: &PieceFound, caps: Caps) -> String {
+fn contents(report: &ImpactReport<'_>, piece: &PieceFound, caps: Caps) -> String {
     let lines = what(piece, caps);
     let line = |(number, line): (usize, &String)| {
         let owner = piece.owners.get(number).filter(|_| number < caps.owners);

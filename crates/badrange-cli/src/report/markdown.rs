@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use badrange::{
     explain::Explanation,
-    report::{Report, Tally},
+    explain::report::{ImpactReport, Tally},
 };
 
 use super::{
@@ -15,13 +15,16 @@ use super::{
     },
 };
 
-pub(super) fn write(out: &mut impl Write, report: &Report<'_>, caps: Caps) -> io::Result<()> {
+pub(super) fn write(out: &mut impl Write, report: &ImpactReport<'_>, caps: Caps) -> io::Result<()> {
     writeln!(out, "**{}**", cell(&summary(report)))?;
     files(out, report, caps)?;
     tallies(out, "Lost, and no file's", &report.areas)?;
     tallies(out, "Not lost", &report.kept)?;
     tallies(out, "Cannot be known", &report.unknown)?;
     actions(out, report, caps)?;
+    for note in &report.answer.notes {
+        writeln!(out, "Note: {}\n", cell(note))?;
+    }
     for explanation in &report.answer.queries {
         query(out, explanation, caps)?;
     }
@@ -57,7 +60,7 @@ fn code(text: &str) -> String {
     format!("{fence}{text}{fence}")
 }
 
-fn files(out: &mut impl Write, report: &Report<'_>, caps: Caps) -> io::Result<()> {
+fn files(out: &mut impl Write, report: &ImpactReport<'_>, caps: Caps) -> io::Result<()> {
     if report.files.is_empty() {
         return Ok(());
     }
@@ -78,7 +81,7 @@ fn tallies(out: &mut impl Write, what: &str, all: &[Tally]) -> io::Result<()> {
     all.iter().try_for_each(|of| writeln!(out, "| {} | {} |", of.bytes, cell(&tally(of))))
 }
 
-fn actions(out: &mut impl Write, report: &Report<'_>, caps: Caps) -> io::Result<()> {
+fn actions(out: &mut impl Write, report: &ImpactReport<'_>, caps: Caps) -> io::Result<()> {
     if report.actions.is_empty() {
         return Ok(());
     }

@@ -3,17 +3,17 @@
 use std::io::{self, Write};
 
 use anstyle::Style;
-use badrange::{
+use badrange::explain::{
     advice::Action,
-    report::{Report, Tally},
+    report::{ImpactReport, Tally},
 };
 
 use super::{
     Caps, table,
-    words::{capped, file, losses, summary, tally, wrap},
+    words::{capped, file, losses, plain, summary, tally, wrap},
 };
 
-pub(super) fn write(out: &mut impl Write, report: &Report<'_>, caps: Caps) -> io::Result<()> {
+pub(super) fn write(out: &mut impl Write, report: &ImpactReport<'_>, caps: Caps) -> io::Result<()> {
     for explanation in &report.answer.queries {
         table::query(out, explanation, caps)?;
     }
@@ -22,6 +22,9 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, caps: Caps) -> io
     tallies(out, "not lost", &report.kept)?;
     tallies(out, "cannot be known", &report.unknown)?;
     actions(out, report, caps)?;
+    for note in &report.answer.notes {
+        writeln!(out, "note: {}", plain(note))?;
+    }
     writeln!(out, "{}", summary(report))
 }
 
@@ -30,7 +33,7 @@ fn head(out: &mut impl Write, words: &str) -> io::Result<()> {
     writeln!(out, "{bold}{words}{bold:#}")
 }
 
-fn files(out: &mut impl Write, report: &Report<'_>, caps: Caps) -> io::Result<()> {
+fn files(out: &mut impl Write, report: &ImpactReport<'_>, caps: Caps) -> io::Result<()> {
     if report.files.is_empty() {
         return Ok(());
     }
@@ -55,7 +58,7 @@ fn tallies(out: &mut impl Write, what: &str, all: &[Tally]) -> io::Result<()> {
     writeln!(out)
 }
 
-fn actions(out: &mut impl Write, report: &Report<'_>, caps: Caps) -> io::Result<()> {
+fn actions(out: &mut impl Write, report: &ImpactReport<'_>, caps: Caps) -> io::Result<()> {
     if report.actions.is_empty() {
         return Ok(());
     }

@@ -1,8 +1,8 @@
 //! Words that every form of the report uses.
 
 use badrange::{
+    explain::report::{FileLoss, FileSpan, ImpactReport, Tally},
     explain::{Explanation, OwnerFound, PieceFound, Position, Verdict},
-    report::{FileLoss, FileSpan, Report, Tally},
 };
 
 use super::Caps;
@@ -141,7 +141,7 @@ pub(super) fn tally(tally: &Tally) -> String {
 }
 
 /// The last line.
-pub(super) fn summary(report: &Report<'_>) -> String {
+pub(super) fn summary(report: &ImpactReport<'_>) -> String {
     let summary = report.summary();
     let unknown = report.unknown.iter().map(|t| t.bytes).fold(0, u64::saturating_add);
     let unknown = if unknown > 0 { format!(", {unknown} unknown") } else { String::new() };

@@ -1,4 +1,4 @@
-//! The holder against one slot per byte: who is told what, in which order, and what is answered.
+//! The holder against one slot per byte: who is notified of what, in which order, and what is answered.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -9,13 +9,11 @@
 use core::cell::RefCell;
 use std::sync::Mutex;
 
-use badrange_core::{
-    Context, Cover, DevOffset, Extent, FileOffset, Hop, Join, Piece, ReportOffset, Run,
-};
+use badrange_core::{Context, Cover, DevOffset, Extent, FileOffset, Join, Run};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Record, testing::*};
+use crate::{Fork, Record, testing::*};
 
 /// What was called, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +23,9 @@ enum Call {
 }
 
 #[derive(Default)]
-struct Told(Mutex<Vec<Call>>);
+struct Calls(Mutex<Vec<Call>>);
 
-impl OwnerSink for Told {
+impl OwnerSink for Calls {
     fn lost(&self, owned: &OwnedRun, _: &Corruption<'_>) {
         self.0.lock().unwrap().push(Call::Lost(*owned));
     }
@@ -39,37 +37,32 @@ impl OwnerSink for Told {
 
 /// The engine's part: what was settled.
 #[derive(Default)]
-struct Settled(RefCell<Cover<ReportOffset, Outcome>>);
+struct Settled(RefCell<Cover<Outcome>>);
 
 impl Context for Settled {
-    fn settle(&self, origin: Run<ReportOffset>, outcome: Outcome) {
-        self.0.borrow_mut().add(origin, outcome);
+    fn settle(&self, part: Run, outcome: Outcome) {
+        self.0.borrow_mut().add(part, outcome);
     }
-
-    fn trail(&self, _: Run<ReportOffset>, _: &mut dyn FnMut(Hop)) {}
 }
 
-/// Fails a piece, and returns the calls and the final answer for each byte of the report.
-fn fail(records: &[Record], piece: Piece<DevOffset>, flags: MfFlags) -> (Vec<Call>, Vec<Outcome>) {
-    let told = Arc::new(Told::default());
+/// Fails a run, and returns the calls and the final answer for each byte of it, element by element.
+fn fail(records: &[Record], run: Run, flags: MfFlags) -> (Vec<Call>, Vec<Outcome>) {
+    let sink = Arc::new(Calls::default());
     let map: ReverseMap = records.iter().copied().collect();
-    let holder = RmapHolder::new(Arc::new(map), told.clone());
+    let holder = RmapHolder::new(Arc::new(map), sink.clone());
     let settled = Settled::default();
-    let rest = holder.corrupted_range(&Corruption::new(piece, flags, &settled));
-    let mut outcomes = vec![None; piece.origin().span().end().get() as usize];
-    for (run, outcome) in settled.0.borrow().entries() {
-        for byte in run.elements().flat_map(|e| e.start().get()..e.end().get()) {
-            assert!(piece.origin().contains(ReportOffset::new(byte)), "settled outside");
+    let rest = holder.corrupted_range(&Corruption::new(run, flags, &settled));
+    let mut outcomes = vec![None; run.span().end().get() as usize];
+    for (part, outcome) in settled.0.borrow().entries() {
+        for byte in part.elements().flat_map(|e| e.start().get()..e.end().get()) {
+            assert!(run.contains(DevOffset::new(byte)), "settled outside");
             let slot: &mut Option<Outcome> = &mut outcomes[byte as usize];
             *slot = Some(slot.map_or(outcome, |old| old.join(outcome)));
         }
     }
-    let calls = told.0.lock().unwrap().clone();
-    (calls, outcomes.into_iter().map(|o| o.unwrap_or(rest)).collect())
-}
-
-fn report(start: u64, len: u64) -> Piece<DevOffset> {
-    Piece::report(at(start, len))
+    let calls = sink.0.lock().unwrap().clone();
+    let bytes = run.elements().flat_map(|e| e.start().get()..e.end().get());
+    (calls, bytes.map(|byte| outcomes[byte as usize].unwrap_or(rest)).collect())
 }
 
 fn naive_outcome(records: &[Record], byte: u64, leaving: bool) -> Outcome {
@@ -91,7 +84,7 @@ proptest! {
         leaving in any::<bool>(),
     ) {
         let flags = if leaving { MfFlags::MEM_PRE_REMOVE } else { MfFlags::NONE };
-        let (_, outcomes) = fail(&records, Piece::report(asked), flags);
+        let (_, outcomes) = fail(&records, asked.into(), flags);
         for (i, outcome) in (0..).zip(outcomes) {
             let byte = asked.start().get() + i;
             prop_assert_eq!(outcome, naive_outcome(&records, byte, leaving), "byte {}", byte);
@@ -99,8 +92,8 @@ proptest! {
     }
 
     #[test]
-    fn every_owner_is_told_once_and_metadata_last(records in records(), asked in extents()) {
-        let (calls, _) = fail(&records, Piece::report(asked), MfFlags::NONE);
+    fn every_owner_is_notified_once_and_metadata_last(records in records(), asked in extents()) {
+        let (calls, _) = fail(&records, asked.into(), MfFlags::NONE);
         let order = |r: &Record| (r.extent.start(), r.owner, r.file_start, r.extent.len(), r.unwritten);
         let mut hit = records.clone();
         hit.retain(|r| r.extent.intersect(asked).is_some());
@@ -111,16 +104,16 @@ proptest! {
         let expected: Vec<(bool, Record)> = hit.iter().filter(data).map(|r| (false, *r))
             .chain(hit.iter().filter(metadata).map(|r| (true, *r)))
             .collect();
-        let told: Vec<(bool, Record)> = calls.iter().map(|call| match call {
+        let notified: Vec<(bool, Record)> = calls.iter().map(|call| match call {
             Call::Lost(owned) => (false, owned.record),
             Call::Metadata(owned) => (true, owned.record),
         }).collect();
-        prop_assert_eq!(told, expected);
+        prop_assert_eq!(notified, expected);
     }
 }
 
 #[test]
-fn sharers_are_told_in_the_order_of_the_kernel_and_then_the_shutdown() {
+fn sharers_are_notified_in_the_order_of_the_kernel_and_then_the_shutdown() {
     let records = [
         record(fork(7, Fork::Attr), 8, 4, 0),
         record(data(9), 0, 8, 100),
@@ -129,11 +122,10 @@ fn sharers_are_told_in_the_order_of_the_kernel_and_then_the_shutdown() {
         record(FREE, 16, 4, 0),
         record(UNKNOWN, 20, 4, 0),
     ];
-    let (calls, outcomes) = fail(&records, report(6, 20), MfFlags::NONE);
+    let (calls, outcomes) = fail(&records, at(6, 20).into(), MfFlags::NONE);
     let owned = |record: Record, start, len, file: Option<u64>| {
-        let origin = Extent::new(ReportOffset::new(start - 6), len).unwrap();
         let file = file.map(|file| Extent::new(FileOffset::new(file), len).unwrap().into());
-        OwnedRun { piece: Piece::new(at(start, len).into(), origin.into()).unwrap(), record, file }
+        OwnedRun { device: at(start, len).into(), record, file }
     };
     assert_eq!(
         calls,
@@ -159,7 +151,7 @@ fn sharers_are_told_in_the_order_of_the_kernel_and_then_the_shutdown() {
 #[test]
 fn a_device_that_leaves_shuts_nothing_down_for_its_metadata() {
     let records = [record(JOURNAL, 0, 4, 0), record(data(7), 4, 4, 0)];
-    let (calls, outcomes) = fail(&records, report(0, 10), MfFlags::MEM_PRE_REMOVE);
+    let (calls, outcomes) = fail(&records, at(0, 10).into(), MfFlags::MEM_PRE_REMOVE);
     assert!(matches!(calls[..], [Call::Lost(owned)] if owned.record == records[1]));
     assert_eq!(outcomes[..8], [Outcome::Handled; 8]);
     assert_eq!(outcomes[8..], [Outcome::NotSupported; 2]);
@@ -167,14 +159,12 @@ fn a_device_that_leaves_shuts_nothing_down_for_its_metadata() {
 
 #[test]
 fn a_leg_of_a_stripe_is_one_call_per_file() {
-    let here = Run::new(at(2, 2), 8, 1000).unwrap();
-    let origin = Run::new(Extent::new(ReportOffset::new(0), 2).unwrap(), 2, 1000).unwrap();
+    let leg = Run::new(at(2, 2), 8, 1000).unwrap();
     let records = [record(data(7), 0, 8000, 0), record(INODES, 8000, 8000, 0)];
-    let piece = Piece::new(here, origin).unwrap();
-    let (calls, outcomes) = fail(&records, piece, MfFlags::NONE);
+    let (calls, outcomes) = fail(&records, leg, MfFlags::NONE);
     assert_eq!(calls.len(), 1);
     let Call::Lost(owned) = calls[0] else { panic!("data was hit, no metadata: {calls:?}") };
-    assert_eq!(owned.piece, piece);
+    assert_eq!(owned.device, leg);
     let file = Extent::new(FileOffset::new(2), 2).unwrap();
     assert_eq!(owned.file, Run::new(file, 8, 1000).ok());
     assert_eq!(outcomes, [Outcome::Handled; 2000]);
@@ -185,33 +175,27 @@ fn a_sink_may_say_that_a_file_could_not_be_locked() {
     struct Busy;
     impl OwnerSink for Busy {
         fn lost(&self, owned: &OwnedRun, what: &Corruption<'_>) {
-            what.settle(owned.piece.here(), Outcome::Failed(Errno::EBUSY));
+            what.settle(owned.device, Outcome::Failed(Errno::EBUSY));
         }
         fn metadata_hit(&self, _: &OwnedRun, _: &Corruption<'_>) {}
     }
     let map: ReverseMap = [record(data(7), 4, 4, 0)].into_iter().collect();
     let holder = RmapHolder::new(Arc::new(map), Arc::new(Busy));
     let settled = Settled::default();
-    let what = Corruption::new(report(0, 12), MfFlags::NONE, &settled);
+    let what = Corruption::new(at(0, 12).into(), MfFlags::NONE, &settled);
     assert_eq!(holder.corrupted_range(&what), Outcome::NotSupported);
-    let whole = Extent::new(ReportOffset::new(0), 12).unwrap();
-    let states: Vec<_> = settled
-        .0
-        .borrow()
-        .resolve(whole)
-        .into_iter()
-        .map(|(run, o)| (run.total_len(), o))
-        .collect();
+    let mut states = Vec::new();
+    settled.0.borrow().resolve(at(0, 12), &mut |run, said| states.push((run.total_len(), said)));
     assert_eq!(states, [(4, None), (4, Some(Outcome::Failed(Errno::EBUSY))), (4, None)]);
 }
 
 /// Every call of the engine, one by one.
 #[derive(Default)]
-struct Said(RefCell<Vec<(Run<ReportOffset>, Outcome)>>);
+struct Said(RefCell<Vec<(Run, Outcome)>>);
 
 impl Context for Said {
-    fn settle(&self, origin: Run<ReportOffset>, outcome: Outcome) {
-        self.0.borrow_mut().push((origin, outcome));
+    fn settle(&self, part: Run, outcome: Outcome) {
+        self.0.borrow_mut().push((part, outcome));
     }
 }
 
@@ -226,22 +210,21 @@ fn neighbours_are_settled_together_and_others_are_not() {
         record(data(9), 20, 4, 0),
     ];
     let map: ReverseMap = records.into_iter().collect();
-    let holder = RmapHolder::new(Arc::new(map), Arc::new(Told::default()));
+    let holder = RmapHolder::new(Arc::new(map), Arc::new(Calls::default()));
     let settled = Said::default();
-    let what = Corruption::new(report(2, 40), MfFlags::NONE, &settled);
+    let what = Corruption::new(at(2, 40).into(), MfFlags::NONE, &settled);
     let _ = holder.corrupted_range(&what);
     let said = settled.0.take();
-    let part = |start, len| Extent::new(ReportOffset::new(start), len).unwrap().into();
     let expected = [
-        (part(0, 10), Outcome::Handled),
-        (part(10, 4), Outcome::Failed(Errno::EUCLEAN)),
-        (part(18, 4), Outcome::Handled),
+        (at(2, 10).into(), Outcome::Handled),
+        (at(12, 4).into(), Outcome::Failed(Errno::EUCLEAN)),
+        (at(20, 4).into(), Outcome::Handled),
     ];
     assert_eq!(said, expected);
 }
 
 #[test]
-fn what_was_told_before_a_panic_stays_decided() {
+fn what_was_answered_before_a_panic_stays_decided() {
     struct Stumbles;
     impl OwnerSink for Stumbles {
         fn lost(&self, owned: &OwnedRun, _: &Corruption<'_>) {
@@ -253,10 +236,29 @@ fn what_was_told_before_a_panic_stays_decided() {
     let map: ReverseMap = records.into_iter().collect();
     let holder = RmapHolder::new(Arc::new(map), Arc::new(Stumbles));
     let settled = Said::default();
-    let what = Corruption::new(report(1, 40), MfFlags::NONE, &settled);
+    let what = Corruption::new(at(1, 40).into(), MfFlags::NONE, &settled);
     let call = core::panic::AssertUnwindSafe(|| holder.corrupted_range(&what));
     assert!(std::panic::catch_unwind(call).is_err());
     let said = settled.0.take();
-    let first = Extent::new(ReportOffset::new(0), 3).unwrap().into();
-    assert_eq!(said, [(first, Outcome::Handled)]);
+    assert_eq!(said, [(at(1, 3).into(), Outcome::Handled)]);
+}
+
+/// Where the elements of a run touch, they are settled as one; where they do not, one by one.
+#[test]
+fn neighbours_in_elements_that_touch_are_settled_together() {
+    let records = (0..8).map(|n| record(data(n), 4 * n, 4, 0));
+    let holder = |records: Vec<Record>| {
+        RmapHolder::new(Arc::new(records.into_iter().collect()), Arc::new(Calls::default()))
+    };
+    let holder = holder(records.collect());
+    let said = |run: Run| {
+        let settled = Said::default();
+        let _ = holder.corrupted_range(&Corruption::new(run, MfFlags::NONE, &settled));
+        settled.0.take()
+    };
+    let touching = Run::new(at(2, 6), 6, 5).unwrap();
+    assert_eq!(said(touching), [(at(2, 30).into(), Outcome::Handled)]);
+    let apart = Run::new(at(2, 6), 8, 4).unwrap();
+    let expected = [(2, 6), (10, 6), (18, 6), (26, 6)];
+    assert_eq!(said(apart), expected.map(|(s, n)| (at(s, n).into(), Outcome::Handled)));
 }

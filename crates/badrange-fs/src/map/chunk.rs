@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{leaf::Leaf, raw::Raw};
+use super::{leaf::Leaf, lost, raw::Raw};
 
 /// The most leaves of a chunk.
 pub(super) const LEAVES: usize = 64;
@@ -28,11 +28,27 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Of records in order; `None` where they are too many.
-    pub(super) fn new(raws: &[Raw]) -> Option<Self> {
-        let leaf = Leaf::pack(raws)?;
-        let mark = Mark { fence: raws.first()?.start, end: leaf.end(), reach: 0 };
-        Some(Self { mark, leaf: Arc::new(leaf) })
+    /// Of the first of records in order; see [`Leaf::pack`] for how many and the rest.
+    pub(super) fn pack(raws: &[Raw], most: usize) -> (Self, &[Raw]) {
+        let (leaf, rest) = Leaf::pack(raws, most);
+        let mark = Mark { fence: leaf.base(), end: leaf.end(), reach: 0 };
+        (Self { mark, leaf: Arc::new(leaf) }, rest)
+    }
+
+    /// Of all records in order.
+    pub(super) fn pack_all(mut raws: &[Raw], most: usize) -> SmallVec<[Self; 4]> {
+        let mut entries = SmallVec::new();
+        while !raws.is_empty() {
+            let (entry, rest) = Self::pack(raws, most);
+            entries.push(entry);
+            raws = rest;
+        }
+        entries
+    }
+
+    /// How many records it has.
+    pub(super) fn len(&self) -> usize {
+        self.leaf.len()
     }
 
     pub(super) fn fence(&self) -> u64 {
@@ -57,12 +73,11 @@ impl Chunk {
     }
 
     pub(super) fn push(&mut self, entry: Entry) {
-        let len = self.len();
-        debug_assert!(len < LEAVES);
-        if let Some(slot) = self.leaves.get_mut(len) {
-            *slot = Some(entry.leaf);
-            self.marks.push(entry.mark);
-        }
+        let Some(slot) = self.leaves.get_mut(self.marks.len()) else {
+            lost("a chunk has room for the leaf it is given")
+        };
+        *slot = Some(entry.leaf);
+        self.marks.push(entry.mark);
     }
 
     #[inline]

@@ -2,9 +2,11 @@
 
 use core::ops::{ControlFlow, Range};
 
+use badrange_core::Flow;
+
 use super::{
     chunk::Chunk,
-    directory::{Found, Place},
+    directory::{Found, Position},
     leaf::Leaf,
     level::Level,
     raw::Raw,
@@ -28,14 +30,14 @@ pub(super) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// From the leaf of `from` on, into which no earlier record reaches.
     pub(super) fn new(level: &'a Level, found: Found<'a>, from: u64, end: u64) -> Self {
-        let Found { place: (c, l), chunk, leaf, rank } = found;
+        let Found { position: (c, l), chunk, leaf, rank } = found;
         let stop = leaf.begun_after(rank, end);
         let at = leaf.first_reaching(rank);
         Self { level, chunk: Some(chunk), c, l, leaf: Some(leaf), at, stop, from, end }
     }
 
     /// From a leaf on.
-    pub(super) fn enter(level: &'a Level, (c, l): Place, from: u64, end: u64) -> Self {
+    pub(super) fn enter(level: &'a Level, (c, l): Position, from: u64, end: u64) -> Self {
         let chunk = level.directory().chunk(c);
         let mut cursor = Self { level, chunk, c, l, leaf: None, at: 0, stop: 0, from, end };
         cursor.enter_leaf(l);
@@ -81,7 +83,8 @@ impl<'a> Cursor<'a> {
             while self.at < self.stop {
                 #[cfg(test)]
                 super::visits::add(1);
-                let raw = leaf.raw(self.at)?;
+                let raw = leaf.raw(self.at);
+                let raw = raw.unwrap_or_else(|| Raw::unreadable("a leaf has what it counts"));
                 // NO-OVERFLOW: an index of a small array.
                 self.at = self.at.wrapping_add(1);
                 if raw.end > self.from {
@@ -106,8 +109,8 @@ impl<'a> Cursor<'a> {
     pub(super) fn try_each(
         &mut self,
         from: impl Fn() -> u64,
-        mut each: impl FnMut(Raw) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+        mut each: impl FnMut(Raw) -> Flow,
+    ) -> Flow {
         while let Some(leaf) = self.leaf {
             try_each(leaf, self.at..self.stop, &from, &mut each)?;
             self.from = from();
@@ -123,8 +126,8 @@ pub(super) fn try_each(
     leaf: &Leaf,
     within: Range<usize>,
     from: impl Fn() -> u64,
-    mut each: impl FnMut(Raw) -> ControlFlow<()>,
-) -> ControlFlow<()> {
+    mut each: impl FnMut(Raw) -> Flow,
+) -> Flow {
     leaf.try_each(within, |raw| {
         #[cfg(test)]
         super::visits::add(1);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{
     chunk::{Chunk, LEAVES},
     leaf::{Leaf, RECORDS},
+    lost,
     raw::Raw,
 };
 
@@ -98,35 +99,37 @@ impl Directory {
         first(&self.ends, group, group.wrapping_add(GROUP))
     }
 
-    /// Puts a chunk in place `index`; those from there on move up.
+    /// Inserts a chunk at `index`; those from there on move up.
     pub(super) fn insert(&mut self, index: usize, chunk: Chunk) {
         self.fences.insert(index, chunk.fence(0));
         self.ends.insert(index, chunk.greatest_end());
         self.reaches.insert(index, chunk.reach(0));
         self.chunks.insert(index, Arc::new(chunk));
+        // Beyond four billion chunks they have no name: no hint leads to them, and a search does.
         self.names.insert(index, u32::try_from(self.homes.len()).unwrap_or(NOWHERE));
         self.homes.push(NOWHERE);
     }
 
     /// Adds a chunk after all others. The table stays right, and is made anew as the set doubles.
     pub(super) fn push(&mut self, chunk: Chunk) {
-        let (place, end) = (self.len(), chunk.greatest_end());
-        self.insert(place, chunk);
-        match self.groups.get_mut(place / GROUP) {
+        let (position, end) = (self.len(), chunk.greatest_end());
+        self.insert(position, chunk);
+        match self.groups.get_mut(position / GROUP) {
             Some(group) => *group = end.max(*group),
             None => self.groups.push(end),
         }
-        if place >= self.table.chunks.saturating_mul(2) {
+        if position >= self.table.chunks.saturating_mul(2) {
             self.index();
         }
     }
 
-    /// Puts another chunk in the place of one. Its fence may be another one.
+    /// Replaces a chunk by another. Its fence may be another one.
     pub(super) fn set(&mut self, index: usize, chunk: Chunk) {
         let moved = self.fence(index) != chunk.fence(0);
-        if let Some(slot) = self.chunks.get_mut(index) {
-            *slot = Arc::new(chunk);
-        }
+        let Some(slot) = self.chunks.get_mut(index) else {
+            lost("a chunk that is replaced is there")
+        };
+        *slot = Arc::new(chunk);
         self.describe(index);
         if moved {
             self.index();
@@ -168,7 +171,7 @@ impl Directory {
     }
 
     #[inline]
-    pub(super) fn leaf(&self, (c, l): Place) -> Option<&Leaf> {
+    pub(super) fn leaf(&self, (c, l): Position) -> Option<&Leaf> {
         self.chunk(c)?.leaf(l)
     }
 
@@ -220,13 +223,13 @@ impl Directory {
         let leaf = found.leaf;
         let stop = leaf.begun_after(found.rank, end);
         let alone = leaf.reach() <= from
-            && (stop < leaf.len() || self.fence_after(found.chunk, found.place) >= end);
+            && (stop < leaf.len() || self.fence_after(found.chunk, found.position) >= end);
         alone.then(|| leaf.first_reaching(found.rank)..stop)
     }
 
     /// Where the next leaf begins; the end of the scale after the last.
     #[inline(never)]
-    fn fence_after(&self, chunk: &Chunk, (c, l): Place) -> u64 {
+    fn fence_after(&self, chunk: &Chunk, (c, l): Position) -> u64 {
         // NO-OVERFLOW: indices of arrays in memory.
         let within = l.wrapping_add(1);
         if within < chunk.len() { chunk.fence(within) } else { self.fence(c.wrapping_add(1)) }
@@ -238,7 +241,7 @@ impl Directory {
         let (name, l, rank) = guess.parts();
         let c = *self.homes.get(name)? as usize;
         let chunk = self.chunk(c)?;
-        Some(Found { place: (c, l), chunk, leaf: chunk.leaf(l)?, rank })
+        Some(Found { position: (c, l), chunk, leaf: chunk.leaf(l)?, rank })
     }
 
     /// For bytes behind the last beginning of a leaf, and for guesses that are out of date.
@@ -252,26 +255,26 @@ impl Directory {
         })
     }
 
-    /// The place of a byte that is in this leaf, behind all beginnings, or in the next leaf.
+    /// The position of a byte that is in this leaf, behind all beginnings, or in the next leaf.
     fn beyond<'a>(&'a self, here: Found<'a>, at: u64) -> Option<Found<'a>> {
-        let ((c, l), chunk) = (here.place, here.chunk);
+        let ((c, l), chunk) = (here.position, here.chunk);
         if here.leaf.rank(at) < here.leaf.len() {
             return None;
         }
-        if at < self.fence_after(chunk, here.place) {
+        if at < self.fence_after(chunk, here.position) {
             return Some(Found { rank: here.leaf.len(), ..here });
         }
         // NO-OVERFLOW: indices of arrays in memory.
         let (within, next) = (l.wrapping_add(1), c.wrapping_add(1));
-        let place = if within < chunk.len() { (c, within) } else { (next, 0) };
-        let found = self.found(place)?;
+        let position = if within < chunk.len() { (c, within) } else { (next, 0) };
+        let found = self.found(position)?;
         let rank = found.leaf.rank(at);
         (rank < found.leaf.len()).then_some(Found { rank, ..found })
     }
 
-    fn found(&self, (c, l): Place) -> Option<Found<'_>> {
+    fn found(&self, (c, l): Position) -> Option<Found<'_>> {
         let chunk = self.chunk(c)?;
-        Some(Found { place: (c, l), chunk, leaf: chunk.leaf(l)?, rank: 0 })
+        Some(Found { position: (c, l), chunk, leaf: chunk.leaf(l)?, rank: 0 })
     }
 
     #[inline]
@@ -289,7 +292,10 @@ impl Directory {
 
     /// Notes down what a changed chunk looks like from outside.
     pub(super) fn describe(&mut self, index: usize) {
-        let Some(chunk) = self.chunks.get(index) else { return };
+        let Some(chunk) = self.chunks.get(index) else {
+            debug_assert!(false, "a chunk that has changed is there");
+            return; // nothing is described, and nothing has changed
+        };
         let news = [
             (&mut self.fences, chunk.fence(0)),
             (&mut self.ends, chunk.greatest_end()),
@@ -319,13 +325,13 @@ impl Directory {
     }
 }
 
-/// The place of a leaf: chunk, leaf.
-pub(super) type Place = (usize, usize);
+/// The position of a leaf: chunk, leaf.
+pub(super) type Position = (usize, usize);
 
 /// The leaf of a byte, and how many of its records begin at or before the byte.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found<'a> {
-    pub(super) place: Place,
+    pub(super) position: Position,
     pub(super) chunk: &'a Chunk,
     pub(super) leaf: &'a Leaf,
     pub(super) rank: usize,
@@ -356,7 +362,7 @@ const RECORDS_PER_HINT: usize = 2;
 
 /// Where the last record before a byte was when the hints were made: a table like [`Table`] with a
 /// slot for every few records. Records move; who follows a hint looks whether it still leads to the
-/// right place.
+/// right position.
 #[derive(Debug, Default)]
 struct Hints {
     base: u64,

@@ -5,6 +5,7 @@ use core::{
     ops::{ControlFlow, Range},
 };
 
+use badrange_core::SECTOR_SIZE;
 use smallvec::SmallVec;
 
 use super::{
@@ -41,7 +42,7 @@ const LEN_BITS: u32 = u32::BITS - TAG_BITS;
 const LEN_MASK: u64 = (1 << LEN_BITS) - 1;
 const START_SHIFT: u32 = u32::BITS;
 
-const SECTOR_SHIFT: u32 = badrange_core::SECTOR_SIZE.ilog2();
+const SECTOR_SHIFT: u32 = SECTOR_SIZE.ilog2();
 
 /// Records in order, and what a query has to know of the records before them: all that is not a
 /// record in one cache line.
@@ -63,15 +64,27 @@ pub(super) struct Leaf {
 }
 
 impl Leaf {
-    /// Packs records in order. `None` where they are too many for their form.
-    pub(super) fn pack(raws: &[Raw]) -> Option<Self> {
+    /// Packs the first of records in order: `most`, or half of that where they are wide, and half
+    /// of what is more; at least one. The rest is for other leaves.
+    pub(super) fn pack(raws: &[Raw], most: usize) -> (Self, &[Raw]) {
         let base = raws.first().map_or(0, |raw| raw.start);
-        let form = Form::of(base, raws);
-        let len = u16::try_from(raws.len()).ok().filter(|_| raws.len() <= form.share(RECORDS))?;
+        let window = raws.get(..most.min(RECORDS)).unwrap_or(raws);
+        let room = Form::of(base, window).share(most.min(RECORDS)).max(1);
+        let count = if raws.len() > room { raws.len().div_ceil(2).min(room) } else { raws.len() };
+        let (part, rest) = raws.split_at(count);
+        // Of fewer records it is the same form or a narrower one, so that they fit all the more.
+        let form = Form::of(base, part);
+        #[expect(clippy::cast_possible_truncation, reason = "not more than `RECORDS`")]
+        let len = count as u16;
         let mut leaf = Self { base, reach: 0, form, len, back: 0, cells: [UNUSED; RECORDS] };
-        leaf.write(0, raws);
+        leaf.write(0, part);
         leaf.back = leaf.reach_back();
-        Some(leaf)
+        (leaf, rest)
+    }
+
+    /// Where the first record begins.
+    pub(super) fn base(&self) -> u64 {
+        self.base
     }
 
     #[inline]
@@ -92,7 +105,8 @@ impl Leaf {
     /// The cells of narrow records.
     #[inline]
     fn used(&self) -> &[Cell] {
-        self.cells.get(..self.len()).unwrap_or_default()
+        debug_assert!(self.len() <= RECORDS, "a leaf has what it counts");
+        self.cells.get(..self.len()).unwrap_or(&self.cells)
     }
 
     /// How many records begin at or before `at`.
@@ -112,7 +126,7 @@ impl Leaf {
     }
 
     /// [`Self::rank`] for who has a guess of it: the last record that begins at or before `at`, or
-    /// one a few places before that. A wrong guess costs a search.
+    /// one a few positions before that. A wrong guess costs a search.
     #[inline(always)] // as `Directory::find_by`
     pub(super) fn rank_near(&self, guess: usize, at: u64) -> usize {
         #[cfg(test)]
@@ -141,7 +155,7 @@ impl Leaf {
         let more: usize = window.iter().take(NEAR).map(|[word, ..]| usize::from(*word < key)).sum();
         let last = window.get(more.checked_sub(1)?)?;
         let [next, ..] = window.get(more)?;
-        // NO-OVERFLOW: these were a record's bounds; what is not used is told apart.
+        // NO-OVERFLOW: these were a record's bounds; what is not used is recognised by its word.
         let next_start = self.base.wrapping_add((next >> START_SHIFT) << shift);
         (*next != u64::MAX && next_start >= end).then(|| narrow(self.base, shift, last))
     }
@@ -208,6 +222,8 @@ impl Leaf {
 
     #[inline]
     fn narrow<const SHIFT: u32>(&self, range: Range<usize>) -> impl Iterator<Item = Raw> + '_ {
+        debug_assert!(range.end <= self.len(), "a leaf has what is asked of it");
+        // A range is empty, too, where nothing begins before the end that ends after the beginning.
         let (base, cells) = (self.base, self.cells.get(range).unwrap_or_default());
         cells.iter().map(move |cell| narrow(base, SHIFT, cell))
     }
@@ -261,7 +277,7 @@ impl Leaf {
         Err(at)
     }
 
-    /// Puts `news` in the place of the records `cut`, in order; `false`, and nothing changed, where
+    /// Replaces the records `cut` by `news`, in order; `false`, and nothing changed, where
     /// they do not fit.
     pub(super) fn edit(&mut self, cut: &Range<usize>, news: &[Raw]) -> bool {
         let len = self.len().saturating_sub(cut.len()).saturating_add(news.len());
@@ -274,6 +290,7 @@ impl Leaf {
             (cells(cut.end)..cells(self.len()), cells(cut.start.saturating_add(news.len())));
         let unused = cells(len)..cells(self.len());
         self.cells.copy_within(from, to);
+        // There are none where the leaf has grown.
         self.cells.get_mut(unused).unwrap_or_default().fill(UNUSED);
         self.len = count;
         self.write(cut.start, news);
@@ -290,13 +307,18 @@ impl Leaf {
         let kept = |range: Range<usize>| range.filter_map(|index| self.raw(index));
         let (front, tail) = (kept(0..cut.start), kept(cut.end..self.len()));
         let raws: Raws = front.chain(news.iter().copied()).chain(tail).collect();
-        let Some(packed) = Self::pack(&raws) else { return false };
-        *self = Self { reach: self.reach, ..packed };
-        true
+        let (packed, rest) = Self::pack(&raws, RECORDS);
+        let fit = rest.is_empty();
+        if fit {
+            *self = Self { reach: self.reach, ..packed };
+        }
+        fit
     }
 
     /// Writes records of the leaf's form from an index on.
     fn write(&mut self, index: usize, raws: &[Raw]) {
+        let end = index.saturating_add(raws.len());
+        debug_assert!(end <= self.form.share(RECORDS), "records fit the leaf they are for");
         let first = index.saturating_mul(self.form.cells());
         let cells = self.cells.get_mut(first..).unwrap_or_default();
         let Some(shift) = self.form.shift() else {
@@ -324,6 +346,7 @@ impl Leaf {
         let begun = |raw: Raw| self.rank(raw.end.saturating_sub(1));
         let back =
             self.raws().enumerate().map(|(i, raw)| begun(raw).saturating_sub(i.saturating_add(1)));
+        // Too far back is right for any record, and slower.
         u16::try_from(back.max().unwrap_or(0)).unwrap_or(u16::MAX)
     }
 }
@@ -379,22 +402,8 @@ impl Form {
     }
 }
 
-/// Cuts records into as many as fit a leaf: `most`, or half of that where they are wide.
-pub(super) fn parts(raws: &[Raw], most: usize) -> SmallVec<[&[Raw]; 4]> {
-    let mut rest = raws;
-    let mut parts = SmallVec::new();
-    while let Some(first) = rest.first() {
-        let form = Form::of(first.start, rest.get(..most.min(rest.len())).unwrap_or_default());
-        let room = form.share(most);
-        let count = if rest.len() > room { rest.len().div_ceil(2).min(room) } else { rest.len() };
-        let (part, after) = rest.split_at(count);
-        parts.push(part);
-        rest = after;
-    }
-    parts
-}
-
 fn narrowed(base: u64, shift: u32, raw: &Raw) -> Cell {
+    debug_assert!(raw.tag >> TAG_BITS == 0, "a tag leaves the bits beside it alone");
     let start = raw.start.wrapping_sub(base) >> shift;
     // NO-OVERFLOW: a record is not empty.
     let units = raw.end.wrapping_sub(raw.start).wrapping_sub(1) >> shift;
@@ -420,5 +429,6 @@ fn widen(raw: &Raw) -> [Cell; 2] {
 #[inline]
 fn widened(pair: &[Cell; 2]) -> Raw {
     let [[start, end, tag], [id, file, _]] = *pair;
+    // A tag that is none stays one that is none.
     Raw { start, end, id, file, tag: u8::try_from(tag).unwrap_or(u8::MAX) }
 }

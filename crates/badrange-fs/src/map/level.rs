@@ -6,11 +6,14 @@ use core::{
 };
 use std::sync::Arc;
 
+use badrange_core::Flow;
+
 use super::{
     chunk::{Chunk, Entry, LEAVES},
     cursor::{Cursor, try_each},
-    directory::{Directory, Found, Guess, Place},
-    leaf::{Leaf, RECORDS, Raws, parts},
+    directory::{Directory, Found, Guess, Position},
+    leaf::{Leaf, RECORDS, Raws},
+    lost,
     raw::{Raw, sort_key},
 };
 
@@ -47,7 +50,9 @@ impl Level {
         match found {
             Some(found) if found.leaf.reach() <= from => Cursor::new(self, found, from, end),
             // Records of earlier leaves reach into this one.
-            Some(found) => Cursor::enter(self, self.first_reaching(from, found.place), from, end),
+            Some(found) => {
+                Cursor::enter(self, self.first_reaching(from, found.position), from, end)
+            }
             None => Cursor::enter(self, (0, 0), from, end),
         }
     }
@@ -60,8 +65,8 @@ impl Level {
         found: Option<Found<'a>>,
         from: impl Fn() -> u64,
         end: u64,
-        each: impl FnMut(Raw) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+        each: impl FnMut(Raw) -> Flow,
+    ) -> Flow {
         let alone =
             |found: Found<'a>| Some((found.leaf, self.directory.alone(&found, from(), end)?));
         match found.and_then(alone) {
@@ -77,8 +82,8 @@ impl Level {
         guess: Guess,
         from: impl Fn() -> u64,
         end: u64,
-        mut each: impl FnMut(Raw) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+        mut each: impl FnMut(Raw) -> Flow,
+    ) -> Flow {
         if let Some(raw) = self.directory.lone(guess, from(), end) {
             return if raw.end > from() { each(raw) } else { ControlFlow::Continue(()) };
         }
@@ -88,19 +93,23 @@ impl Level {
     /// As long as fences are at or before `from`, reaches ascend: the first one beyond it is found
     /// by halving, however far back that is, and the leaf before is the one that reaches out.
     #[cold]
-    fn first_reaching(&self, from: u64, (c, l): Place) -> Place {
+    fn first_reaching(&self, from: u64, (c, l): Position) -> Position {
         let reached = self.directory.first_reached(c, from);
-        let Some(before) = reached.checked_sub(1) else { return (0, 0) };
-        let Some(chunk) = self.directory.chunk(before) else { return (0, 0) };
+        // Nothing reaches into the first leaf, so that there is one before. From the very first
+        // leaf on, every byte's records are found, too.
+        let before = reached.checked_sub(1).and_then(|c| Some((c, self.directory.chunk(c)?)));
+        let Some((before, chunk)) = before else {
+            debug_assert!(false, "nothing reaches into the first leaf");
+            return (0, 0);
+        };
         let last = if before == c { l } else { chunk.len().saturating_sub(1) };
         (before, chunk.first_reached(last, from).saturating_sub(1))
     }
 
     /// Adds records that come after all others, and in order.
     pub(super) fn append(&mut self, raws: &[Raw]) {
-        for part in parts(raws, FULL_LEAF) {
-            let Some(entry) = Entry::new(part) else { continue };
-            self.len = self.len.saturating_add(part.len());
+        for entry in Entry::pack_all(raws, FULL_LEAF) {
+            self.len = self.len.saturating_add(entry.len());
             let directory = Arc::make_mut(&mut self.directory);
             let last = directory.len().saturating_sub(1);
             let fence = entry.fence();
@@ -133,24 +142,25 @@ impl Level {
             self.append(&[raw]);
             return true;
         }
-        let (place, Err(at)) = self.locate(&raw) else { return false };
-        self.change(place, at..at, &[raw]);
+        let (position, Err(at)) = self.locate(&raw) else { return false };
+        self.change(position, at..at, &[raw]);
         true
     }
 
     /// Takes a record out; `false` if there is none.
     pub(super) fn remove(&mut self, raw: &Raw) -> bool {
-        let (place, Ok(at)) = self.locate(raw) else { return false };
-        self.change(place, at..at.saturating_add(1), &[]);
+        let (position, Ok(at)) = self.locate(raw) else { return false };
+        self.change(position, at..at.saturating_add(1), &[]);
         true
     }
 
-    /// Puts `news` in the place of neighbours `olds`, if both are in order, all of them are in one
+    /// Replaces neighbours `olds` by `news`, if both are in order, all of them are in one
     /// leaf, and no other record comes between; `false`, and nothing changed, if not.
     pub(super) fn swap(&mut self, olds: &[Raw], news: &[Raw]) -> bool {
+        // For none there is nothing to swap, and one that is not there cannot be swapped.
         let (Some(first), Some(last)) = (olds.first(), news.last()) else { return false };
-        let (place, Ok(at)) = self.locate(first) else { return false };
-        let Some(leaf) = self.leaf(place) else { return false };
+        let (position, Ok(at)) = self.locate(first) else { return false };
+        let Some(leaf) = self.leaf(position) else { lost("a record that was found is in a leaf") };
         let after = at.saturating_add(olds.len());
         let same = (at..after).zip(olds).all(|(at, old)| leaf.raw(at) == Some(*old));
         // The one after must come later, and it must be known: the leaf's last one may not be it.
@@ -165,7 +175,7 @@ impl Level {
         if !same || !fits {
             return false;
         }
-        self.change(place, at..after, news);
+        self.change(position, at..after, news);
         true
     }
 
@@ -173,21 +183,22 @@ impl Level {
         self.locate(raw).1.is_ok()
     }
 
-    /// Puts `news` in the place of the records `cut` of a leaf.
-    fn change(&mut self, place: Place, cut: Range<usize>, news: &[Raw]) {
+    /// Replaces the records `cut` by `news` of a leaf.
+    fn change(&mut self, position: Position, cut: Range<usize>, news: &[Raw]) {
         self.len = self.len.saturating_sub(cut.len()).saturating_add(news.len());
-        if !self.change_leaf(place, &cut, news) {
-            let mut raws: Raws = self.leaf(place).into_iter().flat_map(Leaf::raws).collect();
+        if !self.change_leaf(position, &cut, news) {
+            let mut raws: Raws = self.leaf(position).into_iter().flat_map(Leaf::raws).collect();
             raws.drain(cut.clone());
             raws.insert_many(cut.start, news.iter().copied());
-            rebuild(Arc::make_mut(&mut self.directory), place, &raws);
+            rebuild(Arc::make_mut(&mut self.directory), position, &raws);
         }
     }
 
     /// The usual case: the leaf stays where it is and is not too full or too empty.
-    fn change_leaf(&mut self, (c, l): Place, cut: &Range<usize>, news: &[Raw]) -> bool {
+    fn change_leaf(&mut self, (c, l): Position, cut: &Range<usize>, news: &[Raw]) -> bool {
         let directory = Arc::make_mut(&mut self.directory);
         let whole = directory.end(c);
+        // Where a chunk or a leaf is not there, `rebuild` says so.
         let Some(chunk) = directory.chunk_mut(c) else { return false };
         let len = chunk.leaf(l).map_or(0, Leaf::len);
         let len = len.saturating_sub(cut.len()).saturating_add(news.len());
@@ -211,33 +222,35 @@ impl Level {
         true
     }
 
-    /// The leaf where a record is, or would be, and its place there.
-    fn locate(&self, raw: &Raw) -> (Place, Result<usize, usize>) {
+    /// The leaf where a record is, or would be, and its position there.
+    fn locate(&self, raw: &Raw) -> (Position, Result<usize, usize>) {
+        // In an empty level nothing is found.
         let Some(found) = self.directory.find(raw.start) else { return ((0, 0), Err(0)) };
         let index = found.leaf.find(found.rank, raw);
         if index == Err(0) && found.rank > 0 {
             // Others that begin at this byte may be in leaves before.
             return self.locate_among(raw);
         }
-        (found.place, index)
+        (found.position, index)
     }
 
     /// The same, where many records begin at one byte.
     #[cold]
-    fn locate_among(&self, raw: &Raw) -> (Place, Result<usize, usize>) {
+    fn locate_among(&self, raw: &Raw) -> (Position, Result<usize, usize>) {
         let chunks = self.directory.len();
         let after = |c: usize| self.first_of((c, 0)).is_some_and(|f| compare(&f, raw).is_gt());
         let c = partition_point(chunks, |c| !after(c)).saturating_sub(1);
-        let leaves = self.directory.chunk(c).map_or(0, Chunk::len);
+        let leaves = self.directory.chunk(c).map_or(0, Chunk::len); // none in an empty level
         let after = |l: usize| self.first_of((c, l)).is_some_and(|f| compare(&f, raw).is_gt());
-        let place = (c, partition_point(leaves, |l| !after(l)).saturating_sub(1));
+        let position = (c, partition_point(leaves, |l| !after(l)).saturating_sub(1));
         let find = |leaf: &Leaf| leaf.find(leaf.rank(raw.start), raw);
-        (place, self.leaf(place).map_or(Err(0), find))
+        let Some(leaf) = self.leaf(position) else { lost("a level that is not empty has leaves") };
+        (position, find(leaf))
     }
 
     #[inline]
-    pub(super) fn leaf(&self, place: Place) -> Option<&Leaf> {
-        self.directory.leaf(place)
+    pub(super) fn leaf(&self, position: Position) -> Option<&Leaf> {
+        self.directory.leaf(position)
     }
 
     /// The leaf of a level that has no other.
@@ -247,8 +260,8 @@ impl Level {
         (first.len() == self.len).then_some(first)
     }
 
-    fn first_of(&self, place: Place) -> Option<Raw> {
-        self.leaf(place)?.raw(0)
+    fn first_of(&self, position: Position) -> Option<Raw> {
+        self.leaf(position)?.raw(0)
     }
 
     /// Bytes of memory.
@@ -269,9 +282,9 @@ fn neighbour(chunk: &Chunk, l: usize, records: usize) -> Option<usize> {
     Some(l.saturating_add(1)).filter(fits).or_else(|| l.checked_sub(1).filter(fits))
 }
 
-/// Puts other leaves in the place of one, and splits, joins or drops its chunk if need be.
-fn rebuild(directory: &mut Directory, (c, l): Place, raws: &[Raw]) {
-    let Some(chunk) = directory.chunk(c) else { return };
+/// Replaces one leaf by others, and splits, joins or drops its chunk if need be.
+fn rebuild(directory: &mut Directory, (c, l): Position, raws: &[Raw]) {
+    let Some(chunk) = directory.chunk(c) else { lost("a leaf that changes is in a chunk") };
     let mut entries = chunk.entries();
     let other = neighbour(chunk, l, raws.len());
     let theirs = other.and_then(|l| chunk.leaf(l)).into_iter().flat_map(Leaf::raws);
@@ -281,11 +294,11 @@ fn rebuild(directory: &mut Directory, (c, l): Place, raws: &[Raw]) {
         _ => ours.chain(theirs).collect(),
     };
     let (first, last) = (l.min(other.unwrap_or(l)), l.max(other.unwrap_or(l)));
-    entries.splice(first..=last, parts(&joined, RECORDS).into_iter().filter_map(Entry::new));
+    entries.splice(first..=last, Entry::pack_all(&joined, RECORDS));
     put(directory, c, entries);
 }
 
-/// Puts leaves in the place of those of a chunk.
+/// Replaces the leaves of a chunk.
 fn put(directory: &mut Directory, c: usize, mut entries: Vec<Entry>) {
     let joins = entries.len() < POOR_CHUNK && directory.len() > 1;
     if !joins && entries.len() <= LEAVES && !entries.is_empty() {
@@ -316,7 +329,7 @@ fn join_chunks(directory: &mut Directory, c: usize, entries: &mut Vec<Entry>) ->
         return c;
     }
     let room = FULL_CHUNK.saturating_sub(entries.len());
-    // The neighbour after it is at its place now.
+    // The neighbour after it is at its index now.
     if let Some(next) = directory.chunk(c).filter(|next| next.len() <= room) {
         entries.extend(next.entries());
         directory.remove(c);
@@ -331,11 +344,11 @@ fn join_chunks(directory: &mut Directory, c: usize, entries: &mut Vec<Entry>) ->
     c
 }
 
-/// Works the reaches of `count` leaves from a place on out, and of those after them as far as
+/// Works out the reaches of `count` leaves from a position on, and of those after them as far as
 /// they change.
-fn refresh(directory: &mut Directory, (mut c, mut l): Place, mut count: usize) {
+fn refresh(directory: &mut Directory, (mut c, mut l): Position, mut count: usize) {
     loop {
-        let Some(chunk) = directory.chunk(c) else { return };
+        let Some(chunk) = directory.chunk(c) else { return }; // that was the last one
         if l >= chunk.len() {
             (c, l) = (c.saturating_add(1), 0);
             continue;
@@ -375,10 +388,7 @@ pub(super) fn compare(a: &Raw, b: &Raw) -> Ordering {
 
 #[cold]
 fn compare_same_start(a: &Raw, b: &Raw) -> Ordering {
-    match (a.record(), b.record()) {
-        (Some(a), Some(b)) => sort_key(&a).cmp(&sort_key(&b)),
-        _ => Ordering::Equal,
-    }
+    sort_key(&a.record()).cmp(&sort_key(&b.record()))
 }
 
 /// The first index below `len` that is not `in_front`, as for slices.

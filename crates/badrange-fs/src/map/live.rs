@@ -122,7 +122,7 @@ impl LiveMap {
         self.swap(&[*head, *tail], &[whole]).then_some(whole)
     }
 
-    /// Puts records in the place of others; `false`, and nothing changed, if one is not there.
+    /// Replaces records by others; `false`, and nothing changed, if one is not there.
     fn swap<const OLD: usize, const NEW: usize>(
         &mut self,
         olds: &[Record; OLD],

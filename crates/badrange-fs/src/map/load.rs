@@ -3,7 +3,7 @@
 use super::{
     level::{FULL_LEAF, Level, compare},
     raw::Raw,
-    tree::{LEVELS, Tree, level_of},
+    tree::{LEVELS, Tree, level_of, of_level_mut},
 };
 
 /// Records that wait for a leaf, per level: within these the order may be any.
@@ -20,9 +20,9 @@ pub(super) struct Load {
 impl Load {
     /// Adds a record. One that is there already has no effect.
     pub(super) fn push(&mut self, raw: Raw) {
-        let level = level_of(&raw);
-        let rooms = self.waiting.get_mut(level).zip(self.tree.level_mut(level));
-        let Some((waiting, level)) = rooms else { return };
+        let number = level_of(&raw);
+        let waiting = of_level_mut(&mut self.waiting, number);
+        let level = of_level_mut(self.tree.levels_mut(), number);
         // Once there are any in the tree, some wait.
         if waiting.last().is_none_or(|last| compare(last, &raw).is_lt()) {
             waiting.push(raw);
@@ -38,13 +38,9 @@ impl Load {
     }
 
     pub(super) fn finish(mut self) -> Tree {
-        for (index, waiting) in self.waiting.iter().enumerate() {
-            if let Some(level) = self.tree.level_mut(index).filter(|_| !waiting.is_empty()) {
-                flush(level, waiting);
-            }
-            if let Some(level) = self.tree.level_mut(index) {
-                level.index();
-            }
+        for (level, waiting) in self.tree.levels_mut().iter_mut().zip(&self.waiting) {
+            flush(level, waiting);
+            level.index();
         }
         self.tree.note();
         self.tree

@@ -87,9 +87,8 @@ impl Block {
         let at = bytes.len();
         let (mut least, mut shifts, mut widths) = ([0; COLUMNS], [0; COLUMNS], [0; COLUMNS]);
         let about = least.iter_mut().zip(&mut shifts).zip(&mut widths);
-        for (column, ((least, shift), width)) in about.enumerate() {
-            let value = |raw: &Raw| columns(raw).get(column).copied().unwrap_or(0);
-            *least = raws.iter().map(value).min().unwrap_or(0);
+        for (value, ((least, shift), width)) in VALUES.into_iter().zip(about) {
+            *least = raws.iter().map(value).min().unwrap_or(0); // no block is empty
             // NO-OVERFLOW: nothing is less than the least.
             let above = |raw: &Raw| value(raw).wrapping_sub(*least);
             let all = raws.iter().fold(0, |all, raw| all | above(raw));
@@ -99,8 +98,7 @@ impl Block {
                 let word = (above(raw) >> zeros).to_le_bytes();
                 bytes.extend(word.iter().take(used as usize));
             }
-            *shift = u8::try_from(zeros).unwrap_or(0);
-            *width = u8::try_from(used).unwrap_or(8);
+            (*shift, *width) = (small(zeros), small(used));
         }
         Self { at, least, shifts, widths }
     }
@@ -114,8 +112,8 @@ impl Block {
         for (value, (shift, width)) in columns {
             let width = usize::from(*width);
             // NO-OVERFLOW: offsets into the bytes.
-            let place = at.wrapping_add(index.wrapping_mul(width));
-            let word = u64::from_le_bytes(*bytes.get(place..)?.first_chunk()?);
+            let position = at.wrapping_add(index.wrapping_mul(width));
+            let word = u64::from_le_bytes(*bytes.get(position..)?.first_chunk()?);
             let unused = u64::BITS.wrapping_sub(u32::try_from(width).ok()?.wrapping_mul(8));
             let word = word & u64::MAX.checked_shr(unused).unwrap_or(0);
             *value = value.wrapping_add(word << shift);
@@ -128,11 +126,22 @@ impl Block {
     }
 }
 
-fn columns(raw: &Raw) -> [u64; COLUMNS] {
-    // NO-OVERFLOW: a record ends after it begins.
-    let less_one = raw.end.wrapping_sub(raw.start).wrapping_sub(1);
-    [raw.start, less_one, raw.id, raw.file, u64::from(raw.tag)]
+/// A number of bits or bytes of a word.
+#[expect(clippy::cast_possible_truncation, reason = "not more than 64")]
+fn small(number: u32) -> u8 {
+    debug_assert!(number <= u64::BITS);
+    number as u8
 }
+
+/// What stands in the columns of a record.
+const VALUES: [fn(&Raw) -> u64; COLUMNS] = [
+    |raw| raw.start,
+    // NO-OVERFLOW: a record ends after it begins.
+    |raw| raw.end.wrapping_sub(raw.start).wrapping_sub(1),
+    |raw| raw.id,
+    |raw| raw.file,
+    |raw| u64::from(raw.tag),
+];
 
 impl Inner {
     /// How many records a block holds.
@@ -215,7 +224,8 @@ impl Sweep<'_> {
             while self.at < count {
                 #[cfg(test)]
                 super::visits::add(1);
-                let raw = block.raw(&self.packed.bytes, count, self.at)?;
+                let raw = block.raw(&self.packed.bytes, count, self.at);
+                let raw = raw.unwrap_or_else(|| Raw::unreadable("a block has what it counts"));
                 if raw.start >= self.end {
                     return None;
                 }

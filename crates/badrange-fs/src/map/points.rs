@@ -2,7 +2,7 @@
 
 use core::{hint::black_box, ops::ControlFlow};
 
-use badrange_core::{DevOffset, Extent};
+use badrange_core::{DevOffset, Extent, Flow};
 use smallvec::SmallVec;
 
 use super::{Owned, ReverseMap, Store, directory::Guess, emit, level::Level};
@@ -44,8 +44,8 @@ impl ReverseMap {
     pub fn owners_of_points(
         &self,
         points: &[DevOffset],
-        mut sink: impl FnMut(usize, Owned) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+        mut sink: impl FnMut(usize, Owned) -> Flow,
+    ) -> Flow {
         let only = match &self.store {
             Store::Tree(tree) => tree.only(),
             Store::Packed(_) => None,
@@ -58,6 +58,7 @@ impl ReverseMap {
                 continue;
             };
             for ((index, point), guess) in (first..).zip(points).zip(guesses(level, points)) {
+                // The last byte of the scale is in no extent, so that nobody owns it.
                 let Ok(byte) = Extent::new(*point, 1) else { continue };
                 let from = point.get();
                 let end = byte.end().get();
@@ -84,9 +85,10 @@ fn each_alone(
     map: &ReverseMap,
     points: &[DevOffset],
     first: usize,
-    sink: &mut impl FnMut(usize, Owned) -> ControlFlow<()>,
-) -> ControlFlow<()> {
+    sink: &mut impl FnMut(usize, Owned) -> Flow,
+) -> Flow {
     for (index, point) in (first..).zip(points) {
+        // The last byte of the scale is in no extent, so that nobody owns it.
         let Ok(byte) = Extent::new(*point, 1) else { continue };
         map.for_each_owner(byte, |owned| sink(index, owned))?;
     }

@@ -12,7 +12,7 @@ pub(super) fn sort_key(record: &Record) -> (DevOffset, Owner, FileOffset, u64, b
 
 /// A record in numbers. Only a [`Record`] makes one.
 ///
-/// `start < end`, and the tag is one that [`pack`] made.
+/// `start < end`, and the tag is one that [`Raw::of`] made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Raw {
     pub(super) start: u64,
@@ -27,15 +27,20 @@ pub(super) struct Raw {
 pub(super) const TAG_BITS: u32 = 6;
 
 impl Raw {
+    /// The safe answer where a record cannot be read: it may be about any byte, so that all are
+    /// unknown.
+    const UNKNOWN: Self =
+        Self { start: 0, end: u64::MAX, id: 0, file: 0, tag: (Kind::Unknown as u8) << 1 };
+
     #[inline]
     pub(super) fn of(record: &Record) -> Self {
-        let (id, tag) = pack(record);
+        let (kind, id) = Kind::of(record.owner);
         Self {
             start: record.extent.start().get(),
             end: record.extent.end().get(),
             id,
             file: record.file_start.get(),
-            tag,
+            tag: ((kind as u8) << 1) | u8::from(record.unwritten),
         }
     }
 
@@ -45,85 +50,167 @@ impl Raw {
         self.tag <= 1
     }
 
-    /// The record it was made of; `None` for numbers that no record makes.
+    /// The record it was made of.
     #[inline]
-    pub(super) fn record(&self) -> Option<Record> {
+    pub(super) fn record(&self) -> Record {
         let extent = Extent::from_bounds(DevOffset::new(self.start), DevOffset::new(self.end));
-        Some(Record {
-            extent: extent.ok()?,
-            owner: unpack(self.id, self.tag),
-            file_start: FileOffset::new(self.file),
-            unwritten: self.tag & 1 == 1,
-        })
+        let (Ok(extent), Some(owner)) = (extent, self.owner()) else {
+            return Self::unreadable("numbers of a record that no record has").record();
+        };
+        let file_start = FileOffset::new(self.file);
+        Record { extent, owner, file_start, unwritten: self.tag & 1 == 1 }
+    }
+
+    #[inline]
+    fn owner(&self) -> Option<Owner> {
+        if self.is_plain() {
+            return Some(Owner::File { id: FileId::Ino(self.id), fork: Fork::Data });
+        }
+        KINDS.get(usize::from(self.tag >> 1))?.owner(self.id)
+    }
+
+    /// What stands for a record that the index has and cannot read, which is a bug in the index:
+    /// panics in debug builds, and in a release build all bytes have an unknown owner more. To
+    /// leave the record out would leave its owner without a notification.
+    #[cold]
+    pub(super) fn unreadable(reason: &str) -> Self {
+        debug_assert!(false, "broken law: {reason}");
+        Self::UNKNOWN
     }
 }
 
-/// What a tag says apart from `unwritten`, which is its lowest bit. The place in here is the rest.
-/// Ids of `Ino`, `Name` and `Other` stand beside the tag and are zero here.
-const KINDS: [Owner; 17] = [
-    file(FileId::Ino(0), Fork::Data),
-    file(FileId::Ino(0), Fork::Attr),
-    file(FileId::Ino(0), Fork::ExtentMap),
-    file(FileId::Name(0), Fork::Data),
-    file(FileId::Name(0), Fork::Attr),
-    file(FileId::Name(0), Fork::ExtentMap),
-    Owner::Special(Special::Other { major: 0, minor: 0 }),
-    Owner::Special(Special::Free),
-    Owner::Special(Special::Unknown),
-    Owner::Special(Special::StaticFs),
-    Owner::Special(Special::Journal),
-    Owner::Special(Special::PerAg),
-    Owner::Special(Special::InodeBtree),
-    Owner::Special(Special::Inodes),
-    Owner::Special(Special::RefcountBtree),
-    Owner::Special(Special::CowReservation),
-    Owner::Special(Special::Defective),
-];
+/// Makes the enum and the list of its variants of one list, so that the index of a variant in it
+/// is its number.
+macro_rules! kinds {
+    ($($kind:ident),* $(,)?) => {
+        /// What a tag says apart from `unwritten`: an owner without its id.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        enum Kind { $($kind),* }
+
+        const KINDS: &[Kind] = &[$(Kind::$kind),*];
+    };
+}
+
+kinds! {
+    // The first one is that of nearly all records; see `Raw::is_plain`.
+    InoData, InoAttr, InoExtentMap, NameData, NameAttr, NameExtentMap,
+    Other, Free, Unknown, StaticFs, Journal, PerAg, InodeBtree, Inodes, RefcountBtree,
+    CowReservation, Defective,
+}
 
 const _: () = assert!(KINDS.len() * 2 <= 1 << TAG_BITS, "a tag has room for every kind");
+const _: () = assert!(Kind::InoData as u8 == 0, "plain records have the tags 0 and 1");
 
-const fn file(id: FileId, fork: Fork) -> Owner {
-    Owner::File { id, fork }
-}
+/// Both directions are matches without a rest, so that an owner of a new sort does not compile
+/// without a kind.
+impl Kind {
+    /// The kind of an owner, and its id.
+    #[inline]
+    fn of(owner: Owner) -> (Self, u64) {
+        match owner {
+            Owner::File { id: FileId::Ino(ino), fork } => (Self::of_inode(fork), ino),
+            Owner::File { id: FileId::Name(name), fork } => (Self::of_name(fork), u64::from(name)),
+            Owner::Special(special) => Self::of_special(special),
+        }
+    }
 
-/// An owner as its id and its kind with the id left out.
-fn split(owner: Owner) -> (u64, Owner) {
-    match owner {
-        Owner::File { id: FileId::Ino(ino), fork } => (ino, file(FileId::Ino(0), fork)),
-        Owner::File { id: FileId::Name(name), fork } => {
-            (u64::from(name), file(FileId::Name(0), fork))
+    const fn of_inode(fork: Fork) -> Self {
+        match fork {
+            Fork::Data => Self::InoData,
+            Fork::Attr => Self::InoAttr,
+            Fork::ExtentMap => Self::InoExtentMap,
         }
-        Owner::Special(Special::Other { major, minor }) => {
-            let none = Owner::Special(Special::Other { major: 0, minor: 0 });
-            ((u64::from(major) << 32) | u64::from(minor), none)
+    }
+
+    const fn of_name(fork: Fork) -> Self {
+        match fork {
+            Fork::Data => Self::NameData,
+            Fork::Attr => Self::NameAttr,
+            Fork::ExtentMap => Self::NameExtentMap,
         }
-        Owner::Special(_) => (0, owner),
+    }
+
+    fn of_special(special: Special) -> (Self, u64) {
+        let kind = match special {
+            Special::Free => Self::Free,
+            Special::Unknown => Self::Unknown,
+            Special::StaticFs => Self::StaticFs,
+            Special::Journal => Self::Journal,
+            Special::PerAg => Self::PerAg,
+            Special::InodeBtree => Self::InodeBtree,
+            Special::Inodes => Self::Inodes,
+            Special::RefcountBtree => Self::RefcountBtree,
+            Special::CowReservation => Self::CowReservation,
+            Special::Defective => Self::Defective,
+            Special::Other { major, minor } => {
+                return (Self::Other, (u64::from(major) << 32) | u64::from(minor));
+            }
+        };
+        (kind, 0)
+    }
+
+    /// The owner of this kind with this id; `None` for an id that none of its kind has.
+    fn owner(self, id: u64) -> Option<Owner> {
+        let inode = |fork| Owner::File { id: FileId::Ino(id), fork };
+        let name = |fork| Some(Owner::File { id: FileId::Name(u32::try_from(id).ok()?), fork });
+        Some(Owner::Special(match self {
+            Self::InoData => return Some(inode(Fork::Data)),
+            Self::InoAttr => return Some(inode(Fork::Attr)),
+            Self::InoExtentMap => return Some(inode(Fork::ExtentMap)),
+            Self::NameData => return name(Fork::Data),
+            Self::NameAttr => return name(Fork::Attr),
+            Self::NameExtentMap => return name(Fork::ExtentMap),
+            Self::Other => other(id),
+            Self::Free => Special::Free,
+            Self::Unknown => Special::Unknown,
+            Self::StaticFs => Special::StaticFs,
+            Self::Journal => Special::Journal,
+            Self::PerAg => Special::PerAg,
+            Self::InodeBtree => Special::InodeBtree,
+            Self::Inodes => Special::Inodes,
+            Self::RefcountBtree => Special::RefcountBtree,
+            Self::CowReservation => Special::CowReservation,
+            Self::Defective => Special::Defective,
+        }))
     }
 }
 
-fn pack(record: &Record) -> (u64, u8) {
-    let (id, kind) = split(record.owner);
-    let tag = (0_u8..).zip(KINDS).find(|(_, k)| *k == kind).map_or(u8::MAX, |(tag, _)| tag);
-    debug_assert_ne!(tag, u8::MAX, "every owner has a kind");
-    (id, (tag << 1) | u8::from(record.unwritten))
+#[expect(clippy::cast_possible_truncation, reason = "the two halves of the number")]
+const fn other(id: u64) -> Special {
+    Special::Other { major: (id >> 32) as u32, minor: id as u32 }
 }
 
-#[inline]
-fn unpack(id: u64, tag: u8) -> Owner {
-    if tag <= 1 {
-        return file(FileId::Ino(id), Fork::Data); // nearly all of them
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{UNKNOWN, data, record};
+
+    /// Tags and ids that no owner has.
+    fn broken() -> [Raw; 4] {
+        let plain = Raw::of(&record(data(7), 8, 4, 0));
+        let name = (Kind::NameData as u8) << 1;
+        [
+            Raw { tag: u8::MAX, ..plain },
+            Raw { tag: u8::try_from(KINDS.len()).unwrap() << 1, ..plain },
+            Raw { tag: name, id: 1 << 32, ..plain },
+            Raw { end: plain.start, ..plain },
+        ]
     }
-    unpack_other(id, tag).unwrap_or(Owner::Special(Special::Unknown))
-}
 
-fn unpack_other(id: u64, tag: u8) -> Option<Owner> {
-    let low = |id: u64| u32::try_from(id & u64::from(u32::MAX)).ok();
-    Some(match *KINDS.get(usize::from(tag >> 1))? {
-        Owner::File { id: FileId::Ino(_), fork } => file(FileId::Ino(id), fork),
-        Owner::File { id: FileId::Name(_), fork } => file(FileId::Name(low(id)?), fork),
-        Owner::Special(Special::Other { .. }) => {
-            Owner::Special(Special::Other { major: low(id >> 32)?, minor: low(id)? })
+    /// Loud where asserts are compiled in; else the bytes are unknown, never somebody else's and
+    /// never nobody's.
+    #[test]
+    fn numbers_that_no_record_has_are_loud_or_unknown() {
+        for raw in broken() {
+            let read = std::panic::catch_unwind(|| raw.record());
+            if cfg!(debug_assertions) {
+                assert!(read.is_err(), "{raw:?}");
+            } else {
+                let read = read.unwrap();
+                assert_eq!(read.owner, UNKNOWN, "{raw:?}");
+                assert_eq!((read.extent.start().get(), read.extent.len()), (0, u64::MAX));
+            }
         }
-        special @ Owner::Special(_) => special,
-    })
+    }
 }

@@ -8,7 +8,7 @@
 
 use core::ops::ControlFlow::{Break, Continue};
 
-use badrange_core::{ReportOffset, Space};
+use badrange_core::{Link, Space, Stop};
 use proptest::prelude::*;
 
 use super::*;
@@ -40,7 +40,7 @@ impl Slots {
     }
 
     /// What the bytes of `extent` are known to be: byte, record, file byte.
-    fn under(&self, extent: Extent<DevOffset>) -> Vec<(u64, Record, Option<u64>)> {
+    fn under(&self, extent: Extent) -> Vec<(u64, Record, Option<u64>)> {
         let bytes = extent.start().get()..extent.end().get();
         bytes.flat_map(|b| self.at(b).iter().map(move |r| (b, *r, file_byte(r, b)))).collect()
     }
@@ -59,28 +59,25 @@ fn map_of(records: &[Record]) -> ReverseMap {
     records.iter().copied().collect()
 }
 
-fn owners_of(map: &ReverseMap, extent: Extent<DevOffset>) -> Vec<Owned> {
+fn owners_of(map: &ReverseMap, extent: Extent) -> Vec<Owned> {
     let mut all = Vec::new();
     assert_eq!(map.owners(extent, &mut |o| (all.push(o), Continue(())).1), Continue(()));
     all
 }
 
-fn runs_of(map: &ReverseMap, piece: &Piece<DevOffset>) -> Vec<OwnedRun> {
+fn runs_of(map: &ReverseMap, run: &Run) -> Vec<OwnedRun> {
     let mut all = Vec::new();
-    assert_eq!(map.owners_of_piece(piece, &mut |o| (all.push(o), Continue(())).1), Continue(()));
+    assert_eq!(map.owners_of_run(run, &mut |o| (all.push(o), Continue(())).1), Continue(()));
     all
 }
 
-fn gaps_of(map: &ReverseMap, extent: Extent<DevOffset>) -> Vec<Extent<DevOffset>> {
+fn gaps_of(map: &ReverseMap, extent: Extent) -> Vec<Extent> {
     let mut all = Vec::new();
     assert_eq!(map.gaps(extent, &mut |gap| (all.push(gap), Continue(())).1), Continue(()));
     all
 }
 
-fn segments_of(
-    map: &ReverseMap,
-    extent: Extent<DevOffset>,
-) -> Vec<(Extent<DevOffset>, Vec<Record>)> {
+fn segments_of(map: &ReverseMap, extent: Extent) -> Vec<(Extent, Vec<Record>)> {
     let mut all = Vec::new();
     let end = map.segments(extent, &mut |s| {
         all.push((s.extent, s.owners.to_vec()));
@@ -90,15 +87,17 @@ fn segments_of(
     all
 }
 
-/// Every byte of a run of owned bytes: device byte, report byte, record, file byte.
-fn bytes_of(owned: &OwnedRun) -> Vec<(u64, u64, Record, Option<u64>)> {
+/// Every byte of a run of owned bytes: device byte, the byte that it is elsewhere, record, file
+/// byte.
+fn bytes_of(owned: &OwnedRun, elsewhere: &Link) -> Vec<(u64, u64, Record, Option<u64>)> {
     let file: Vec<Option<u64>> = match owned.file {
         Some(run) => run.elements().flat_map(|e| each(e).map(Some)).collect(),
-        None => vec![None; owned.piece.here().total_len() as usize],
+        None => vec![None; owned.device.total_len() as usize],
     };
-    let pairs = owned.piece.elements().flat_map(|(here, origin)| each(here).zip(each(origin)));
+    let link = elsewhere.of_lower(owned.device).expect("a part of what was asked");
+    let pairs = link.elements().flat_map(|(here, there)| each(here).zip(each(there)));
     let bytes: Vec<_> = pairs.zip(file).map(|((h, o), f)| (h, o, owned.record, f)).collect();
-    assert_eq!(bytes.len() as u64, owned.piece.here().total_len());
+    assert_eq!(bytes.len() as u64, owned.device.total_len());
     bytes
 }
 
@@ -106,12 +105,13 @@ fn each<S: Space>(extent: Extent<S>) -> impl Iterator<Item = u64> {
     extent.start().to_raw()..extent.end().to_raw()
 }
 
-fn pieces() -> impl Strategy<Value = Piece<DevOffset>> {
+/// A run to ask about, and what its bytes are elsewhere.
+fn links() -> impl Strategy<Value = Link> {
     (0..12_u64, 1..5_u64, 0..7_u64, 1..8_u64, 0..3_u64).prop_map(
         |(start, len, gap, count, apart)| {
             let here = Run::new(at(start, len), len + gap, count).unwrap();
-            let first = Extent::new(ReportOffset::new(100), len).unwrap();
-            Piece::new(here, Run::new(first, len + apart, count).unwrap()).unwrap()
+            let there = Run::new(at(100, len), len + apart, count).unwrap();
+            Link::new(here, there).unwrap()
         },
     )
 }
@@ -134,30 +134,30 @@ proptest! {
     }
 
     #[test]
-    fn owners_of_a_piece_are_those_of_its_elements(records in records(), piece in pieces()) {
+    fn owners_of_a_run_are_those_of_its_elements(records in records(), asked in links()) {
         let slots = Slots::new(&records);
-        let found = runs_of(&map_of(&records), &piece);
+        let found = runs_of(&map_of(&records), &asked.lower());
         let mut expected = Vec::new();
-        for (here, origin) in piece.elements() {
-            for (byte, from) in each(here).zip(each(origin)) {
+        for (here, there) in asked.elements() {
+            for (byte, from) in each(here).zip(each(there)) {
                 let owners = slots.at(byte);
                 expected.extend(owners.iter().map(|r| (byte, from, *r, file_byte(r, byte))));
             }
         }
-        let mut bytes: Vec<_> = found.iter().flat_map(bytes_of).collect();
+        let mut bytes: Vec<_> = found.iter().flat_map(|o| bytes_of(o, &asked)).collect();
         bytes.sort_by_key(|(byte, _, record, _)| (*byte, in_order(record)));
         prop_assert_eq!(bytes, expected);
     }
 
     #[test]
-    fn a_record_is_at_most_head_body_and_tail_of_a_piece(
+    fn a_record_is_at_most_head_body_and_tail_of_a_run(
         records in records(),
-        piece in pieces(),
+        asked in links(),
     ) {
-        let found = runs_of(&map_of(&records), &piece);
+        let found = runs_of(&map_of(&records), &asked.lower());
         for same in found.chunk_by(|a, b| a.record == b.record) {
             prop_assert!(same.len() <= 3);
-            let starts = same.iter().map(|o| o.piece.here().first().start());
+            let starts = same.iter().map(|o| o.device.first().start());
             prop_assert!(starts.is_sorted());
         }
         prop_assert!(found.is_sorted_by_key(|o| in_order(&o.record)));
@@ -207,34 +207,44 @@ proptest! {
     }
 
     #[test]
-    fn every_query_stops_where_it_is_told(
+    fn every_query_stops_where_its_sink_says_so(
         records in records(),
         asked in extents(),
-        piece in pieces(),
+        run in links(),
         stop in 1..5_usize,
     ) {
-        let map = map_of(&records);
-        let mut left = stop;
-        let mut tick = || { left -= 1; if left == 0 { Break(()) } else { Continue(()) } };
-        let all = owners_of(&map, asked).len();
-        prop_assert_eq!(map.owners(asked, &mut |_| tick()).is_break(), all >= stop);
-        prop_assert_eq!(left, stop.saturating_sub(all));
-        for query in 0..3 {
-            let mut calls = 0;
-            let mut tick = || { calls += 1; if calls == stop { Break(()) } else { Continue(()) } };
-            let (all, end) = match query {
-                0 => (runs_of(&map, &piece).len(), map.owners_of_piece(&piece, &mut |_| tick())),
-                1 => (gaps_of(&map, asked).len(), map.gaps(asked, &mut |_| tick())),
-                _ => (segments_of(&map, asked).len(), map.segments(asked, &mut |_| tick())),
-            };
-            prop_assert_eq!(end.is_break(), all >= stop);
-            prop_assert_eq!(calls, all.min(stop));
-        }
+        stops_at(&records, asked, run.lower(), stop);
+    }
+}
+
+fn stops_at(records: &[Record], asked: Extent, run: Run, stop: usize) {
+    let map = map_of(records);
+    for query in 0..4 {
+        let mut calls = 0;
+        let mut tick = || {
+            calls += 1;
+            if calls == stop { Break(Stop::Enough) } else { Continue(()) }
+        };
+        let (all, end) = match query {
+            0 => (owners_of(&map, asked).len(), map.owners(asked, &mut |_| tick())),
+            1 => (runs_of(&map, &run).len(), map.owners_of_run(&run, &mut |_| tick())),
+            2 => (gaps_of(&map, asked).len(), map.gaps(asked, &mut |_| tick())),
+            _ => (segments_of(&map, asked).len(), map.segments(asked, &mut |_| tick())),
+        };
+        let expected = if all >= stop { Break(Stop::Enough) } else { Continue(()) };
+        assert_eq!((end, calls), (expected, all.min(stop)), "query {query}");
     }
 }
 
 #[test]
-fn the_reflink_copy_is_told_after_the_file_that_begins_before_it() {
+fn a_run_of_one_byte_that_two_own_stops_after_the_first() {
+    let records = [record(data(1), 12, 1, 0), record(name(0), 12, 1, 0), record(data(1), 0, 1, 0)];
+    stops_at(&records, at(1, 11), at(0, 1).into(), 1);
+    stops_at(&records, at(12, 1), at(12, 1).into(), 1);
+}
+
+#[test]
+fn the_reflink_copy_is_reported_after_the_file_that_begins_before_it() {
     // Inode 140 owns the blocks 676..692 from its block 0, inode 133 the blocks 680..688 from its
     // block 100; block 683 fails.
     let block = |n: u64| n * 4096;
@@ -242,11 +252,11 @@ fn the_reflink_copy_is_told_after_the_file_that_begins_before_it() {
         record(data(133), block(680), block(8), block(100)),
         record(data(140), block(676), block(16), 0),
     ]);
-    let told = owners_of(&map, at(block(683), 4096));
+    let owners = owners_of(&map, at(block(683), 4096));
     let file = |start| Extent::new(FileOffset::new(start), 4096).ok();
-    assert_eq!(told.len(), 2);
-    assert_eq!((told[0].record.owner, told[0].file), (data(140), file(block(7))));
-    assert_eq!((told[1].record.owner, told[1].file), (data(133), file(421_888)));
+    assert_eq!(owners.len(), 2);
+    assert_eq!((owners[0].record.owner, owners[0].file), (data(140), file(block(7))));
+    assert_eq!((owners[1].record.owner, owners[1].file), (data(133), file(421_888)));
 }
 
 #[test]
@@ -359,17 +369,16 @@ fn a_sweep_visits_each_neighbour_about_once() {
 }
 
 #[test]
-fn a_sparse_piece_steps_over_the_records_in_its_gaps() {
+fn a_sparse_run_steps_over_the_records_in_its_gaps() {
     let n = 100_000;
     let map = map_of(&giants_over_small(n));
     // Byte 3 of every thousandth small file.
-    let here = Run::new(at(3, 1), 16 * 1000, 100).unwrap();
-    let origin = Run::new(Extent::new(ReportOffset::new(0), 1).unwrap(), 1, 100).unwrap();
+    let run = Run::new(at(3, 1), 16 * 1000, 100).unwrap();
     visits::take();
-    let found = runs_of(&map, &Piece::new(here, origin).unwrap());
+    let found = runs_of(&map, &run);
     // Both giants as one run each, and a hundred small files.
     assert_eq!(found.len(), 102);
-    assert_eq!(found.iter().filter(|o| o.piece.here().count() > 1).count(), 2);
+    assert_eq!(found.iter().filter(|o| o.device.count() > 1).count(), 2);
     assert!(visits::take() <= 2 * 102 * 2 * 5 * 16);
 }
 

@@ -2,6 +2,7 @@
 
 use core::ops::ControlFlow;
 
+use badrange_core::{Flow, Stop};
 use smallvec::SmallVec;
 
 use super::{
@@ -23,6 +24,30 @@ pub(super) fn level_of(raw: &Raw) -> usize {
     LENGTHS.iter().take_while(|most| len > **most).count()
 }
 
+/// One of as many things as there are levels, by the number of its level.
+#[inline]
+pub(super) fn of_level<T>(things: &[T; LEVELS], level: usize) -> &T {
+    let [first, second, third, last] = things;
+    match level {
+        0 => first,
+        1 => second,
+        2 => third,
+        _ => last,
+    }
+}
+
+/// The same, to change.
+#[inline]
+pub(super) fn of_level_mut<T>(things: &mut [T; LEVELS], level: usize) -> &mut T {
+    let [first, second, third, last] = things;
+    match level {
+        0 => first,
+        1 => second,
+        2 => third,
+        _ => last,
+    }
+}
+
 /// All records of a map. Copies share everything until one of them changes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tree {
@@ -34,8 +59,8 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    pub(super) fn level_mut(&mut self, index: usize) -> Option<&mut Level> {
-        self.levels.get_mut(index)
+    pub(super) fn levels_mut(&mut self) -> &mut [Level; LEVELS] {
+        &mut self.levels
     }
 
     pub(super) fn len(&self) -> usize {
@@ -44,7 +69,7 @@ impl Tree {
 
     /// Adds a record; `false` if there is an equal one.
     pub(super) fn insert(&mut self, raw: Raw) -> bool {
-        let added = self.levels.get_mut(level_of(&raw)).is_some_and(|level| level.insert(raw));
+        let added = of_level_mut(&mut self.levels, level_of(&raw)).insert(raw);
         self.note();
         added
     }
@@ -52,31 +77,31 @@ impl Tree {
     /// To be called after a level grew or shrank: notes which one has most, and whether it is the
     /// only one.
     pub(super) fn note(&mut self) {
-        let len = |i: &usize| self.levels.get(*i).map_or(0, Level::len);
+        let len = |i: &usize| of_level(&self.levels, *i).len();
         let mut used = (0..LEVELS).filter(|i| len(i) > 0);
         self.only = used.next().filter(|_| used.next().is_none());
-        self.main = (0..LEVELS).max_by_key(len).unwrap_or(0);
+        self.main = (0..LEVELS).max_by_key(len).unwrap_or(0); // there are some
     }
 
     /// Takes a record out; `false` if there is none.
     pub(super) fn remove(&mut self, raw: &Raw) -> bool {
-        let taken = self.levels.get_mut(level_of(raw)).is_some_and(|level| level.remove(raw));
+        let taken = of_level_mut(&mut self.levels, level_of(raw)).remove(raw);
         self.note();
         taken
     }
 
-    /// Puts records in the place of others where that is a change of one leaf; `false`, and nothing
+    /// Replaces records by others where that is a change of one leaf; `false`, and nothing
     /// changed, where it is not.
     pub(super) fn swap(&mut self, olds: &[Raw], news: &[Raw]) -> bool {
         let mut levels = olds.iter().chain(news).map(level_of);
         let Some(level) = levels.next().filter(|level| levels.all(|other| other == *level)) else {
             return false;
         };
-        self.levels.get_mut(level).is_some_and(|level| level.swap(olds, news))
+        of_level_mut(&mut self.levels, level).swap(olds, news)
     }
 
     pub(super) fn contains(&self, raw: &Raw) -> bool {
-        self.levels.get(level_of(raw)).is_some_and(|level| level.contains(raw))
+        of_level(&self.levels, level_of(raw)).contains(raw)
     }
 
     /// Bytes of memory.
@@ -87,7 +112,7 @@ impl Tree {
     /// The level that holds everything, if one does.
     #[inline]
     pub(super) fn only(&self) -> Option<&Level> {
-        self.levels.get(self.only?)
+        self.only.map(|only| of_level(&self.levels, only))
     }
 
     pub(super) fn used(&self) -> impl Iterator<Item = &Level> {
@@ -106,8 +131,8 @@ impl Tree {
         &self,
         from: impl Fn() -> u64,
         end: u64,
-        each: impl FnMut(Raw) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+        each: impl FnMut(Raw) -> Flow,
+    ) -> Flow {
         if let Some(level) = self.only() {
             return level.try_each_by(level.directory().guess(from()), from, end, each);
         }
@@ -120,9 +145,9 @@ impl Tree {
         &self,
         from: impl Fn() -> u64,
         end: u64,
-        mut each: impl FnMut(Raw) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        let Some(main) = self.levels.get(self.main) else { return ControlFlow::Continue(()) };
+        mut each: impl FnMut(Raw) -> Flow,
+    ) -> Flow {
+        let main = of_level(&self.levels, self.main);
         let mut few = Few::default();
         if few.find(self.others(main), &from, end).is_break() {
             return self.try_each_of_many(main, from, end, each);
@@ -146,8 +171,8 @@ impl Tree {
         mut few: Few,
         from: impl Fn() -> u64,
         end: u64,
-        mut each: impl FnMut(Raw) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+        mut each: impl FnMut(Raw) -> Flow,
+    ) -> Flow {
         main.try_each(main.directory().find(from()), &from, end, |raw| {
             if few.due <= raw.start {
                 few.give(Some(&raw), &from, &mut each)?;
@@ -164,8 +189,8 @@ impl Tree {
         main: &Level,
         from: impl Fn() -> u64,
         end: u64,
-        mut each: impl FnMut(Raw) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+        mut each: impl FnMut(Raw) -> Flow,
+    ) -> Flow {
         let heads = self.others(main).map(|level| Head::new(level.sweep(from(), end)));
         let mut others = Sweep { heads: heads.collect() };
         let mut waiting = others.next();
@@ -218,11 +243,11 @@ impl Few {
         levels: impl Iterator<Item = &'a Level>,
         from: impl Fn() -> u64,
         end: u64,
-    ) -> ControlFlow<()> {
+    ) -> Flow {
         for level in levels {
             let mut push = |raw| {
                 if self.raws.len() == FEW {
-                    return ControlFlow::Break(());
+                    return ControlFlow::Break(Stop::Enough);
                 }
                 self.raws.push(raw);
                 ControlFlow::Continue(())
@@ -258,8 +283,8 @@ impl Few {
         &mut self,
         before: Option<&Raw>,
         from: impl Fn() -> u64,
-        each: &mut impl FnMut(Raw) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+        each: &mut impl FnMut(Raw) -> Flow,
+    ) -> Flow {
         let comes = |raw: &Raw| before.is_none_or(|before| comes_first(raw, before));
         while let Some(raw) = self.raws.get(self.next).copied().filter(comes) {
             self.next = self.next.saturating_add(1);

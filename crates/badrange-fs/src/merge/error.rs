@@ -64,18 +64,13 @@ pub enum MergeErrorKind {
 #[error("{}", self.message())]
 pub struct MergeError {
     kind: MergeErrorKind,
-    extent: Extent<DevOffset>,
+    extent: Extent,
     claims: Box<[Claim; 2]>,
 }
 
 impl MergeError {
     #[cold]
-    pub(crate) fn new(
-        kind: MergeErrorKind,
-        extent: Extent<DevOffset>,
-        one: Claim,
-        other: Claim,
-    ) -> Self {
+    pub(crate) fn new(kind: MergeErrorKind, extent: Extent, one: Claim, other: Claim) -> Self {
         let claims = if other.source < one.source { [other, one] } else { [one, other] };
         Self { kind, extent, claims: Box::new(claims) }
     }
@@ -88,7 +83,7 @@ impl MergeError {
 
     /// Bytes about which the two disagree, from the first such byte on.
     #[must_use]
-    pub const fn extent(&self) -> Extent<DevOffset> {
+    pub const fn extent(&self) -> Extent {
         self.extent
     }
 

@@ -4,7 +4,7 @@
 //! Everything here is linear in the claims, but for a binary search each: thousands of files may
 //! share a byte.
 
-use badrange_core::{DevOffset, Extent};
+use badrange_core::Extent;
 
 use super::{Fact, MergeError, MergeErrorKind, Stated};
 use crate::{FileId, Fork, Owner, Special};
@@ -13,7 +13,7 @@ use crate::{FileId, Fork, Owner, Special};
 struct Fault<'a>(MergeErrorKind, &'a Stated, &'a Stated);
 
 /// The facts about `part`, by key. `active` are all claims on it, by key and then by source.
-pub(super) fn resolve(active: &[Stated], part: Extent<DevOffset>) -> Result<Vec<Fact>, MergeError> {
+pub(super) fn resolve(active: &[Stated], part: Extent) -> Result<Vec<Fact>, MergeError> {
     check(active)
         .map_err(|Fault(kind, one, other)| MergeError::new(kind, part, one.claim, other.claim))?;
     let mut facts: Vec<Fact> =
@@ -25,8 +25,8 @@ pub(super) fn resolve(active: &[Stated], part: Extent<DevOffset>) -> Result<Vec<
     Ok(facts)
 }
 
-/// What the claims of one key say together.
-fn fact(said: &[Stated], part: Extent<DevOffset>) -> Option<Fact> {
+/// What the claims of one key say together; `None` where there is none.
+fn fact(said: &[Stated], part: Extent) -> Option<Fact> {
     Some(Fact {
         key: said.first()?.key,
         extent: part,
@@ -131,7 +131,7 @@ fn check_named_by(map: u32, files: &[Stated]) -> Result<(), Fault<'_>> {
     match (itself, named.first()) {
         (Some(itself), _) => Err(Fault(MergeErrorKind::Offsets, stranger, itself)),
         (None, Some(one)) => Err(Fault(MergeErrorKind::Owners, stranger, one)),
-        (None, None) => Ok(()),
+        (None, None) => Ok(()), // a map that names nobody contradicts nobody
     }
 }
 
@@ -141,7 +141,7 @@ fn check_named_by(map: u32, files: &[Stated]) -> Result<(), Fault<'_>> {
 fn check_unnamed(files: &[Stated]) -> Result<(), Fault<'_>> {
     let mut before: Option<&Stated> = None;
     for said in files.chunk_by(|a, b| a.key == b.key).filter(|said| is_exclusive(said)) {
-        let Some(new) = said.first() else { continue };
+        let Some(new) = said.first() else { continue }; // what nobody says contradicts nothing
         if let Some((old, kind)) = before.and_then(|o| Some((o, conflict_of_exclusive(o, new)?))) {
             return Err(Fault(kind, old, new));
         }
@@ -182,7 +182,7 @@ fn spread_unwritten(active: &[Stated], facts: &mut [Fact]) {
     one_file.sort_unstable_by_key(|fact| fact.key.shift);
     for group in one_file.chunk_by_mut(|a, b| a.key.shift == b.key.shift) {
         if named && group.iter().filter(|fact| is_ino(fact.key.owner)).count() != 1 {
-            continue; // of several inodes it cannot be told which one the name is
+            continue; // of several inodes nothing says which one the name is
         }
         let unwritten = group.iter().any(|fact| fact.unwritten);
         group.iter_mut().for_each(|fact| fact.unwritten = unwritten);

@@ -1,38 +1,130 @@
 //! Single facts, worked out by hand: codes and words of fsmap, names, and what maps say of themselves.
 
+use core::ops::ControlFlow;
 use std::sync::Arc;
 
 use badrange_core::{Corruption, DevOffset, Extent, FileOffset};
 
 use crate::{
-    Claim, FileId, Fork, MapKind, Merge, OwnedRun, Owner, OwnerSink, Record, ReverseMap,
+    Claim, FileId, Fork, LiveMap, MapKind, Merge, OwnedRun, Owner, OwnerSink, Record, ReverseMap,
     RmapHolder, Source, Special,
-    testing::{at, data, fork, name, record},
+    testing::{at, data, fork, name, record, unwritten},
 };
+
+/// Every variant of [`Special`], the one with numbers several times. A new variant does not compile
+/// until it is named here.
+fn every_special() -> Vec<Special> {
+    let listed = |special| match special {
+        Special::Free
+        | Special::Unknown
+        | Special::StaticFs
+        | Special::Journal
+        | Special::PerAg
+        | Special::InodeBtree
+        | Special::Inodes
+        | Special::RefcountBtree
+        | Special::CowReservation
+        | Special::Defective
+        | Special::Other { .. } => special,
+    };
+    let named = [(0, 1), (0, 2)].into_iter().chain((1..9).map(|minor| (88, minor)));
+    let named = named.map(|(major, minor)| listed(Special::from_code(major, minor)));
+    let numbers = [0, 1, 2, 88, 0x7fff_ffff, 0x8000_0000, u32::MAX - 1, u32::MAX];
+    let other = |major| numbers.map(|minor| Special::Other { major, minor });
+    named.chain(numbers.into_iter().flat_map(other)).collect()
+}
+
+/// Every sort of owner, with the smallest and the greatest numbers.
+fn every_owner() -> Vec<Owner> {
+    let ids = [FileId::Ino(0), FileId::Ino(u64::MAX), FileId::Name(0), FileId::Name(u32::MAX)];
+    let forks = [Fork::Data, Fork::Attr, Fork::ExtentMap];
+    let files = ids.into_iter().flat_map(|id| forks.map(|fork| Owner::File { id, fork }));
+    files.chain(every_special().into_iter().map(Owner::Special)).collect()
+}
+
+/// What a map gives back must be what it was given: in both states, beside others, in every form.
+#[track_caller]
+fn comes_back(records: &[Record]) {
+    let mut sorted = records.to_vec();
+    sorted.sort_by_key(|r| (r.extent.start(), r.owner, r.file_start, r.extent.len(), r.unwritten));
+    let map: ReverseMap = records.iter().copied().collect();
+    let mut live = LiveMap::new();
+    records.iter().for_each(|record| assert!(live.insert(*record)));
+    let packed = map.packed();
+    for map in [map, packed.clone(), live.snapshot(), LiveMap::from(packed).snapshot()] {
+        assert_eq!(map.iter().collect::<Vec<_>>(), sorted);
+        for record in records {
+            let mut found = Vec::new();
+            let _ = map.owners(record.extent, &mut |owned| {
+                found.push(owned.record);
+                ControlFlow::Continue(())
+            });
+            assert!(found.contains(record), "{record:?}");
+        }
+    }
+}
+
+/// The numbers of an owner share a word with the length of its extent: one that the packed form
+/// does not know would come back as another range.
+#[test]
+fn every_special_comes_back_exactly_with_its_range() {
+    let specials = every_special();
+    assert_eq!(specials.len(), 10 + 64);
+    let ranges = [(0, 1), (4096, 4096), (1 << 40, 1 << 26), (7, (1 << 50) + 3)];
+    for (start, len) in ranges {
+        let one = |special: &Special| record(Owner::Special(*special), start, len, 0);
+        let all: Vec<Record> = specials.iter().map(one).flat_map(|r| [r, unwritten(r)]).collect();
+        comes_back(&all);
+        all.iter().for_each(|record| comes_back(&[*record]));
+    }
+}
+
+#[test]
+fn every_owner_comes_back_exactly_with_its_range() {
+    for (start, len, file) in [(0, 1, 0), (512, 1 << 35, u64::MAX), (3, u64::MAX - 3, 1)] {
+        let one = |owner: Owner| record(owner, start, len, file);
+        let all: Vec<Record> =
+            every_owner().into_iter().map(one).flat_map(|r| [r, unwritten(r)]).collect();
+        comes_back(&all);
+    }
+}
+
+/// One meaning of the word: metadata of any kind, the journal too. Data, free space and what is
+/// unknown are none.
+#[test]
+fn metadata_is_all_but_data_free_space_and_unknown() {
+    for owner in every_owner() {
+        let none = match owner {
+            Owner::File { fork, .. } => fork == Fork::Data,
+            Owner::Special(special) => [(0, 1), (0, 2)].contains(&special.code()),
+        };
+        // A code without a name that is written like one with a name is no name.
+        let unnamed = matches!(owner, Owner::Special(Special::Other { .. }));
+        assert_eq!(owner.is_metadata(), !none || unnamed, "{owner}");
+    }
+}
 
 #[test]
 fn specials_have_the_codes_and_words_of_fsmap() {
-    // Whether losing it loses metadata of the filesystem, and whether it cannot go on without.
-    for (special, (major, minor), words, is_metadata, is_needed) in [
-        (Special::Free, (0, 1), "free space", false, false),
-        (Special::Unknown, (0, 2), "unknown", false, false),
-        (Special::StaticFs, (88, 1), "static fs metadata", true, true),
-        (Special::Journal, (88, 2), "journalling log", false, true),
-        (Special::PerAg, (88, 3), "per-AG metadata", true, true),
-        (Special::InodeBtree, (88, 4), "inode btree", true, true),
-        (Special::Inodes, (88, 5), "inodes", true, true),
-        (Special::RefcountBtree, (88, 6), "refcount btree", true, true),
-        (Special::CowReservation, (88, 7), "cow reservation", true, true),
-        (Special::Defective, (88, 8), "defective", true, true),
-        (Special::Other { major: 102, minor: 3 }, (102, 3), "special 102:3", true, true),
-        (Special::Other { major: 88, minor: 9 }, (88, 9), "special 88:9", true, true),
+    for (special, (major, minor), words, is_metadata) in [
+        (Special::Free, (0, 1), "free space", false),
+        (Special::Unknown, (0, 2), "unknown", false),
+        (Special::StaticFs, (88, 1), "static fs metadata", true),
+        (Special::Journal, (88, 2), "journalling log", true),
+        (Special::PerAg, (88, 3), "per-AG metadata", true),
+        (Special::InodeBtree, (88, 4), "inode btree", true),
+        (Special::Inodes, (88, 5), "inodes", true),
+        (Special::RefcountBtree, (88, 6), "refcount btree", true),
+        (Special::CowReservation, (88, 7), "cow reservation", true),
+        (Special::Defective, (88, 8), "defective", true),
+        (Special::Other { major: 102, minor: 3 }, (102, 3), "special 102:3", true),
+        (Special::Other { major: 88, minor: 9 }, (88, 9), "special 88:9", true),
     ] {
         assert_eq!(Special::from_code(major, minor), special);
         assert_eq!(Special::from_words(words), Some(special));
         assert_eq!((special.code(), special.to_string().as_str()), ((major, minor), words));
-        assert_eq!(special.is_metadata(), is_metadata, "{words}");
         let owner = Owner::Special(special);
-        assert_eq!((owner.is_metadata(), owner.to_string().as_str()), (is_needed, words));
+        assert_eq!((owner.is_metadata(), owner.to_string().as_str()), (is_metadata, words));
     }
     for words in
         ["free", "special", "special 102", "special 102:", "special x:1", "special 1:x", ""]
@@ -60,7 +152,7 @@ fn owners_and_maps_have_names() {
 }
 
 #[test]
-fn a_record_places_bytes_of_forks_that_have_offsets() {
+fn a_record_says_where_bytes_of_forks_with_offsets_are() {
     let orders = record(data(132), 100, 50, 1000);
     let byte = |n| orders.file_at(DevOffset::new(n)).map(FileOffset::get);
     assert_eq!([99, 100, 149, 150].map(byte), [None, Some(1000), Some(1049), None]);

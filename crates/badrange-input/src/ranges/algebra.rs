@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use badrange_core::{DevOffset, Extent, PAGE_SIZE, PhysAddr};
+use badrange_core::{DevOffset, Extent, PhysAddr};
 
 use super::place::{NamedRange, Place, RangeList};
 
@@ -90,7 +90,7 @@ fn space(place: &Place) -> Option<((bool, Option<String>), u64, u64)> {
         Place::Device { device, extent } => {
             Some(((false, device.clone()), extent.start().get(), extent.end().get()))
         }
-        Place::Pages(extent) | Place::Memory(extent) => {
+        Place::Pages(extent, _) | Place::Memory(extent) => {
             Some(((true, None), extent.start().get(), extent.end().get()))
         }
         Place::Blocks { .. } => None,
@@ -175,11 +175,13 @@ fn between(place: &Place, start: u64, end: u64) -> Option<Place> {
             device: device.clone(),
             extent: Extent::from_bounds(DevOffset::new(start), DevOffset::new(end)).ok()?,
         },
-        Place::Pages(_) | Place::Memory(_) => {
+        Place::Pages(_, page) => {
             let extent = Extent::from_bounds(PhysAddr::new(start), PhysAddr::new(end)).ok()?;
-            let aligned = start % PAGE_SIZE == 0 && end % PAGE_SIZE == 0;
-            let whole = aligned && matches!(place, Place::Pages(_));
-            if whole { Place::Pages(extent) } else { Place::Memory(extent) }
+            let whole = extent.whole_pages(*page).and_then(|pages| pages.bytes(*page).ok());
+            if whole == Some(extent) { Place::Pages(extent, *page) } else { Place::Memory(extent) }
+        }
+        Place::Memory(_) => {
+            Place::Memory(Extent::from_bounds(PhysAddr::new(start), PhysAddr::new(end)).ok()?)
         }
         Place::Blocks { .. } => return None,
     })

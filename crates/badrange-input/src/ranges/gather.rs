@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use badrange_core::{DevOffset, Extent, SECTOR_SIZE};
+use badrange_core::{DevOffset, Extent, PageSize, SECTOR_SIZE};
 
 use super::{
     LogEvent, name,
     place::{BlockUnit, NamedRange, Place, UnplacedRange},
-    said::{Said, address, from_byte, memory, sectors},
+    said::{Said, address, from_byte, memory, sectors, too_large},
 };
 use crate::{Confidence, SYSFS_PAGE_BYTES};
 
@@ -58,6 +58,8 @@ struct List {
 /// Puts lines together; bounded memory.
 #[derive(Debug, Default)]
 pub(super) struct Gather {
+    /// Bytes of a page of the machine that wrote the log; 4096 where nobody said.
+    page: Option<PageSize>,
     pending: VecDeque<Request>,
     ata: VecDeque<AtaCommand>,
     block_sizes: HashMap<String, u64>,
@@ -70,6 +72,11 @@ pub(super) struct Gather {
 }
 
 impl Gather {
+    /// Gathers the lines of a machine with such pages.
+    pub(super) fn with_pages(page: PageSize) -> Self {
+        Self { page: Some(page), ..Self::default() }
+    }
+
     /// The block size of a disk, where the text told it, or two lines of it together.
     pub(super) fn block_size(&self, device: Option<&str>) -> Option<u64> {
         let of_disk = device.and_then(|device| self.block_sizes.get(device));
@@ -97,6 +104,11 @@ impl Gather {
                 self.ata_command(AtaCommand { port, first, blocks, line });
             }
             Said::Range { place, confidence, said } => {
+                let page = self.page.unwrap_or(PageSize::K4);
+                let shown = place.to_string();
+                let Some(place) = place.in_pages(page, confidence) else {
+                    return self.say(line, too_large(&shown), out);
+                };
                 self.hold(NamedRange::new(place, confidence, line, said), line, None, out);
             }
             Said::Retry { array, sector, member } => {

@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use badrange_core::{DevOffset, Extent};
+use badrange_core::Extent;
 
 use super::{
     LogEvent,
@@ -84,7 +84,7 @@ pub(super) fn singles(
             continue;
         }
         let first = line.number("block", text, "blocks")?;
-        let extent: Extent<DevOffset> = line.bytes("block", Span { first, count: 1 }, size)?;
+        let extent: Extent = line.bytes("block", Span { first, count: 1 }, size)?;
         let place = Place::Device { device: options.device.map(str::to_owned), extent };
         let range = NamedRange::new(place, Confidence::Exact, line.number, "bad block list");
         out.push(LogEvent::Range(range));

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use badrange_core::PAGE_SIZE;
+/// Longer ranges than this explain no request that holds them.
+const SMALL_BYTES: u64 = 4096;
 
 use super::{
     LogEvent,
@@ -83,7 +84,7 @@ impl<'a> Merge<'a> {
                 Place::Device { device, .. } => {
                     spaces.entry(device.clone()).or_default().push(range);
                 }
-                Place::Pages(_) => pages.push(range),
+                Place::Pages(..) => pages.push(range),
                 Place::Memory(_) => memory.push(range),
                 Place::Blocks { .. } => others.push(range),
             }
@@ -122,7 +123,9 @@ fn absorb(known: &mut NamedRange, again: &NamedRange) {
 fn bounds(place: &Place) -> (u64, u64) {
     match place {
         Place::Device { extent, .. } => (extent.start().get(), extent.end().get()),
-        Place::Pages(extent) | Place::Memory(extent) => (extent.start().get(), extent.end().get()),
+        Place::Pages(extent, _) | Place::Memory(extent) => {
+            (extent.start().get(), extent.end().get())
+        }
         Place::Blocks { first, .. } => (*first, *first),
     }
 }
@@ -164,7 +167,7 @@ fn grow(known: &mut NamedRange, next: &NamedRange) -> bool {
         (Place::Device { device, extent: a }, Place::Device { extent: b, .. }) => {
             Place::Device { device: device.clone(), extent: a.hull(*b) }
         }
-        (Place::Pages(a), Place::Pages(b)) => Place::Pages(a.hull(*b)),
+        (Place::Pages(a, page), Place::Pages(b, _)) => Place::Pages(a.hull(*b), *page),
         (Place::Memory(a), Place::Memory(b)) => Place::Memory(a.hull(*b)),
         _ => return false,
     };
@@ -199,7 +202,7 @@ fn narrow(ranges: &mut [NamedRange]) {
     let mut small: Vec<(u64, u64, u64)> = ranges
         .iter()
         .map(|range| (bounds(&range.place), range.line))
-        .filter(|((start, end), _)| end.saturating_sub(*start) <= PAGE_SIZE)
+        .filter(|((start, end), _)| end.saturating_sub(*start) <= SMALL_BYTES)
         .map(|((start, end), line)| (start, end, line))
         .collect();
     small.sort_unstable();

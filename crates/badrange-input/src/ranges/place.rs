@@ -1,6 +1,6 @@
 use core::fmt;
 
-use badrange_core::{DevOffset, Extent, PAGE_SIZE, PhysAddr, SECTOR_SIZE, Space};
+use badrange_core::{DevOffset, Extent, PageSize, PhysAddr, SECTOR_SIZE, Space};
 
 use crate::Confidence;
 
@@ -59,7 +59,7 @@ pub enum Place {
         /// Its name.
         device: Option<String>,
         /// The bytes, half-open.
-        extent: Extent<DevOffset>,
+        extent: Extent,
     },
     /// Blocks of a device, of a size that the text does not tell.
     Blocks {
@@ -72,8 +72,8 @@ pub enum Place {
         /// How many; `None` where only the first is known.
         count: Option<u64>,
     },
-    /// Whole pages of physical memory, named by their number.
-    Pages(Extent<PhysAddr>),
+    /// Whole pages of physical memory, named by their number, and how long one is.
+    Pages(Extent<PhysAddr>, PageSize),
     /// Bytes of physical memory, half-open.
     Memory(Extent<PhysAddr>),
 }
@@ -84,7 +84,7 @@ impl Place {
     pub fn device(&self) -> Option<&str> {
         match self {
             Self::Device { device, .. } | Self::Blocks { device, .. } => device.as_deref(),
-            Self::Pages(_) | Self::Memory(_) => None,
+            Self::Pages(..) | Self::Memory(_) => None,
         }
     }
 
@@ -101,7 +101,23 @@ impl Place {
         match self {
             Self::Device { extent, .. } => Self::Device { device, extent },
             Self::Blocks { unit, first, count, .. } => Self::Blocks { device, unit, first, count },
-            memory @ (Self::Pages(_) | Self::Memory(_)) => memory,
+            memory @ (Self::Pages(..) | Self::Memory(_)) => memory,
+        }
+    }
+
+    /// Pages of 4096 bytes as pages of another length with the same numbers; anything else as it is.
+    /// An address of which nobody knows how much around it is bad runs to the end of such a page.
+    ///
+    /// `None` when that does not fit in 64 bits.
+    pub(super) fn in_pages(self, page: PageSize, confidence: Confidence) -> Option<Self> {
+        match self {
+            Self::Pages(bytes, known) => {
+                Some(Self::Pages(bytes.containing_pages(known).bytes(page).ok()?, page))
+            }
+            Self::Memory(bytes) if confidence == Confidence::UnknownExtent => {
+                to_page_end(bytes.start().get(), 1, page).map(Self::Memory)
+            }
+            other @ (Self::Memory(_) | Self::Device { .. } | Self::Blocks { .. }) => Some(other),
         }
     }
 
@@ -117,16 +133,16 @@ impl Place {
             Some(count) => {
                 Extent::new(DevOffset::new(start), count.checked_mul(block_size)?).ok()?
             }
-            None => to_page_end(start, block_size)?,
+            None => to_page_end(start, block_size, PageSize::K4)?,
         };
         Some(Self::Device { device, extent })
     }
 }
 
-/// From `start` to the end of its 4096-byte page, and at least one block.
-pub(super) fn to_page_end<S: Space>(start: u64, block: u64) -> Option<Extent<S>> {
-    let end = start.checked_next_multiple_of(PAGE_SIZE)?;
-    let end = if end == start { start.checked_add(PAGE_SIZE)? } else { end };
+/// From `start` to the end of its page, and at least one block.
+pub(super) fn to_page_end<S: Space>(start: u64, block: u64, page: PageSize) -> Option<Extent<S>> {
+    let end = start.checked_next_multiple_of(page.bytes())?;
+    let end = if end == start { start.checked_add(page.bytes())? } else { end };
     let end = end.max(start.checked_add(block)?);
     Extent::from_bounds(S::from_raw(start), S::from_raw(end)).ok()
 }
@@ -159,13 +175,9 @@ impl fmt::Display for Place {
                 write!(f, "{unit}@{}:{first}", name(device))?;
                 count.map_or(Ok(()), |count| write!(f, "+{count}"))
             }
-            Self::Pages(extent) => {
-                write!(
-                    f,
-                    "pfn:{:#x}+{}",
-                    extent.start().get() / PAGE_SIZE,
-                    extent.len() / PAGE_SIZE
-                )
+            Self::Pages(extent, page) => {
+                let frames = extent.containing_pages(*page);
+                write!(f, "pfn:{:#x}+{}", frames.start().get(), frames.len())
             }
             Self::Memory(extent) => {
                 write!(f, "phys:{:#x}+{:#x}", extent.start().get(), extent.len())

@@ -1,5 +1,7 @@
 use std::io::{self, BufRead, Read};
 
+use badrange_core::PageSize;
+
 use super::{
     LogStream, json,
     lists::{self, Numbers},
@@ -39,6 +41,8 @@ pub struct RangeOptions<'a> {
     pub block_size: &'a dyn Fn(Option<&str>, BlockUnit) -> Option<u64>,
     /// Whether areas that a rescue never tried count as bad.
     pub untried_is_bad: bool,
+    /// Bytes of a page of the machine: what page frame numbers count.
+    pub page: PageSize,
 }
 
 /// No device, untried areas are not bad, and only blocks of the buffer cache have a size: 4096
@@ -49,6 +53,7 @@ impl Default for RangeOptions<'_> {
             device: None,
             block_size: &|_, unit| (unit == BlockUnit::Buffer).then_some(4096),
             untried_is_bad: false,
+            page: PageSize::K4,
         }
     }
 }
@@ -139,7 +144,7 @@ fn log(
     head: &[u8],
     options: &RangeOptions<'_>,
 ) -> Result<RangeList, ParseError> {
-    let mut stream = LogStream::new();
+    let mut stream = LogStream::of_pages(options.page);
     let mut told = Vec::new();
     let mut chunk = vec![0; CHUNK];
     let mut events = Vec::new();

@@ -1,6 +1,6 @@
 //! What one line of a log says, before neighbouring lines are taken together.
 
-use badrange_core::{DevOffset, Extent, PAGE_SIZE, PhysAddr, SECTOR_SIZE};
+use badrange_core::{DevOffset, Extent, PageSize, Pfn, PhysAddr, SECTOR_SIZE};
 
 use super::{
     name,
@@ -76,7 +76,7 @@ pub(super) fn bytes_of(
 /// A byte of a device from which on it is bad, nobody knows how far.
 pub(super) fn from_byte(device: &str, start: Option<u64>, said: &'static str) -> Said {
     let device = name::of_device(device);
-    match start.and_then(|start| to_page_end::<DevOffset>(start, 1)) {
+    match start.and_then(|start| to_page_end::<DevOffset>(start, 1, PageSize::K4)) {
         Some(extent) => Said::Range {
             place: Place::Device { device: Some(device), extent },
             confidence: Confidence::UnknownExtent,
@@ -99,13 +99,17 @@ pub(super) fn blocks(
     Said::Range { place: Place::Blocks { device, unit, first, count }, confidence, said }
 }
 
-/// A page of physical memory by its number.
+/// A page of physical memory by its number. How long it is says the machine, not the line: whoever
+/// puts lines together knows.
 pub(super) fn page(pfn: u64, said: &'static str) -> Said {
-    let start = pfn.checked_mul(PAGE_SIZE);
-    let extent = start.and_then(|start| Extent::new(PhysAddr::new(start), PAGE_SIZE).ok());
-    extent.map_or_else(
-        || too_large(&format!("pfn {pfn:#x}")),
-        |extent| Said::Range { place: Place::Pages(extent), confidence: Confidence::Exact, said },
+    let page = PageSize::K4;
+    let frame = Extent::new(Pfn::new(pfn), 1).and_then(|frame| frame.bytes(page));
+    frame.map_or_else(
+        |_| too_large(&format!("pfn {pfn:#x}")),
+        |extent| {
+            let place = Place::Pages(extent, page);
+            Said::Range { place, confidence: Confidence::Exact, said }
+        },
     )
 }
 
@@ -119,7 +123,7 @@ pub(super) fn memory(start: u64, len: u64, confidence: Confidence, said: &'stati
 
 /// A physical address of which nobody knows how much around it is bad.
 pub(super) fn address(start: u64, said: &'static str) -> Said {
-    to_page_end::<PhysAddr>(start, 1).map_or_else(
+    to_page_end::<PhysAddr>(start, 1, PageSize::K4).map_or_else(
         || too_large(&format!("physical address {start:#x}")),
         |extent| {
             let confidence = Confidence::UnknownExtent;

@@ -1,5 +1,7 @@
 //! An endless log: bytes in, events out, bounded memory.
 
+use badrange_core::PageSize;
+
 use super::{
     gather::Gather,
     place::{NamedRange, UnplacedRange},
@@ -73,6 +75,24 @@ struct Held {
 }
 
 impl LogStream {
+    /// A log of a machine whose pages have this size: it is what page frame numbers count.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::PageSize;
+    /// use badrange_input::{LogEvent, LogStream};
+    /// let mut log = LogStream::of_pages(PageSize::K64);
+    /// let mut events = Vec::new();
+    /// log.push(b"Memory failure: 0x2: recovery action for dirty LRU page: Recovered\n", &mut events);
+    /// log.idle(&mut events);
+    /// let [LogEvent::Range(range)] = events.as_slice() else { panic!("{events:?}") };
+    /// assert_eq!(range.place.to_string(), "pfn:0x2+1");
+    /// ```
+    #[must_use]
+    pub fn of_pages(page: PageSize) -> Self {
+        Self { gather: Gather::with_pages(page), ..Self::default() }
+    }
+
     /// A stream at its beginning.
     #[must_use]
     pub fn new() -> Self {

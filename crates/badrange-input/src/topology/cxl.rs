@@ -10,7 +10,7 @@ use super::{
     load::{DEFAULT_LOGICAL_BLOCK, Loader},
 };
 use crate::{
-    StackError, Topology,
+    StackError,
     stackfile::{CxlEntry, MemdevEntry, StackFile},
 };
 
@@ -41,25 +41,6 @@ pub(super) fn load(loader: &mut Loader<'_>, file: &StackFile) -> Result<(), Stac
     Ok(())
 }
 
-/// The region that a range of physical memory lies in.
-///
-/// # Errors
-/// What of it lies in a region, when a part does not.
-pub(super) fn region_of(
-    topology: &Topology,
-    whole: Extent<PhysAddr>,
-) -> Result<Option<usize>, Extent<PhysAddr>> {
-    let regions = topology.regions();
-    for (place, region) in regions {
-        match region.hpa().intersect(whole) {
-            None => {}
-            Some(all) if all == whole => return Ok(Some(place)),
-            Some(part) => return Err(part),
-        }
-    }
-    Ok(None)
-}
-
 fn region(loader: &Loader<'_>, entry: &CxlEntry) -> Result<Interleave, StackError> {
     let toml = loader.toml;
     let memdevs = entry.memdevs.get_ref();
@@ -86,13 +67,13 @@ fn region(loader: &Loader<'_>, entry: &CxlEntry) -> Result<Interleave, StackErro
 }
 
 /// What a region uses of each memory device, by position.
-fn areas(region: &Interleave) -> impl Iterator<Item = Extent<DevOffset>> + '_ {
+fn areas(region: &Interleave) -> impl Iterator<Item = Extent> + '_ {
     (0..region.legs()).filter_map(|leg| region.leg_extent(badrange_core::Leg::new(leg)))
 }
 
 /// A byte of host memory is in one region, and a byte of a device in one place of one.
 fn apart(loader: &Loader<'_>, regions: &[(&CxlEntry, Interleave)]) -> Result<(), StackError> {
-    let mut used: Vec<(&str, Extent<DevOffset>)> = Vec::new();
+    let mut used: Vec<(&str, Extent)> = Vec::new();
     for (number, (entry, region)) in regions.iter().enumerate() {
         for (other, before) in regions.iter().take(number) {
             if let Some(both) = before.hpa().intersect(region.hpa()) {
@@ -115,11 +96,7 @@ fn apart(loader: &Loader<'_>, regions: &[(&CxlEntry, Interleave)]) -> Result<(),
 
 /// Adds a memory device, or makes the one that is there long enough: as long as it is said to be,
 /// else up to the last byte that a region uses.
-fn add_memdev(
-    loader: &mut Loader<'_>,
-    entry: &MemdevEntry,
-    on: Extent<DevOffset>,
-) -> Result<(), StackError> {
+fn add_memdev(loader: &mut Loader<'_>, entry: &MemdevEntry, on: Extent) -> Result<(), StackError> {
     let end = entry.size.as_ref().map_or(on.end().get(), |size| size.get_ref().0);
     if let Some(size) = entry.size.as_ref().filter(|_| end < on.end().get()) {
         let message = format!("{end} bytes: the region uses them up to {}", on.end().get());

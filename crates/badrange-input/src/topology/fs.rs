@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use badrange_core::{BlockSize, DevOffset, Extent, FileOffset, SECTOR_SIZE};
+use badrange_core::{BlockSize, Extent, FileOffset, SECTOR_SIZE};
 use badrange_fs::{
     Claim, FileId, Fork, MapKind, Merge, MergeError, OrderedMerge, Owner, Record, ReverseMap,
     Source,
@@ -163,7 +163,7 @@ struct Maps<'m> {
     loader: &'m Loader<'m>,
     entry: &'m FsEntry,
     paths: &'m BTreeMap<u64, Vec<String>>,
-    extent: Option<Extent<DevOffset>>,
+    extent: Option<Extent>,
     /// The number of the device that the maps are of.
     number: Option<String>,
     /// Files without an inode, by name, numbered as they come.
@@ -263,7 +263,7 @@ impl Maps<'_> {
         Ok(Ok(()))
     }
 
-    fn inside(&self, file: &Text, extent: Extent<DevOffset>, line: u64) -> Result<(), StackError> {
+    fn inside(&self, file: &Text, extent: Extent, line: u64) -> Result<(), StackError> {
         match self.extent {
             Some(all) if !all.contains_extent(extent) => {
                 let message = format!(

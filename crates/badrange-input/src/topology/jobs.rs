@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use badrange_block::{
-    Partition,
-    dm::{Table, TableError, Thin, ThinPool},
-};
-use badrange_core::{DevOffset, Extent, Mapping, SECTOR_SIZE};
+use badrange_block::dm::{Table, TableError, Thin, ThinPool};
+use badrange_core::{DevOffset, Extent, Mapping, SECTOR_SIZE, Window};
 
 use super::{
     Device, Layer,
@@ -56,7 +53,7 @@ pub(super) struct Job {
 #[derive(Debug)]
 enum What {
     Partitions { table: PartitionTable, names: Vec<String>, file: Text },
-    Partition { at: Extent<DevOffset>, name: Text },
+    Partition { at: Extent, name: Text },
     Group { group: VolumeGroup },
     Dm { table: Table },
     ThinPool { pool: ThinPool },
@@ -329,7 +326,7 @@ pub(super) fn thin_job(
 }
 
 /// Bytes as the text counts them, where they are whole sectors.
-pub(super) fn shown(extent: Extent<DevOffset>) -> String {
+pub(super) fn shown(extent: Extent) -> String {
     let sectors = extent.containing_sectors();
     let exact = sectors.bytes().is_ok_and(|bytes| bytes == extent);
     if exact {
@@ -481,10 +478,10 @@ impl Job {
         loader: &Loader<'_>,
         below: &[usize],
         name: &str,
-        at: Extent<DevOffset>,
+        at: Extent,
     ) -> Result<Device, StackError> {
         let [on] = *below else { return Err(self.error("a partition is on one device")) };
-        let mapping = Partition::new(at);
+        let mapping = Window::new(at);
         self.fits(loader, on, at)?;
         Ok(Device {
             name: name.to_owned(),
@@ -496,12 +493,7 @@ impl Job {
     }
 
     /// A byte is in one partition at most.
-    fn apart(
-        &self,
-        loader: &Loader<'_>,
-        below: &[usize],
-        at: Extent<DevOffset>,
-    ) -> Result<(), StackError> {
+    fn apart(&self, loader: &Loader<'_>, below: &[usize], at: Extent) -> Result<(), StackError> {
         for device in loader.topology.devices() {
             let Layer::Partition { on, mapping } = &device.layer else { continue };
             let both = mapping.on().intersect(at).filter(|_| below == [*on]);
@@ -518,7 +510,7 @@ impl Job {
         loader: &Loader<'_>,
         of: usize,
         name: &str,
-        at: Extent<DevOffset>,
+        at: Extent,
     ) -> Result<Device, StackError> {
         let plain = self.partition(loader, &[of], name, at)?;
         Ok(Device { layer: Layer::View { of, at }, ..plain })
@@ -528,7 +520,7 @@ impl Job {
         &self,
         loader: &Loader<'_>,
         on: usize,
-        at: Extent<DevOffset>,
+        at: Extent,
     ) -> Result<(), StackError> {
         match loader.device(on) {
             Some(device) if !device.extent.contains_extent(at) => {

@@ -5,16 +5,13 @@ use std::{
     io::Read,
 };
 
-use badrange_block::{
-    Partition,
-    dm::{Table, Target},
-};
-use badrange_core::{DevOffset, Extent, PhysAddr, Sector};
+use badrange_block::dm::{Table, Target};
+use badrange_core::{Extent, PageSize, PhysAddr, Sector};
 use badrange_pmem::{Align, Mode, Namespace};
 use toml::Spanned;
 
 use super::{
-    Device, Filesystem, Layer, Topology, cxl, fs, gaps,
+    Device, Filesystem, Layer, PhysicalMemory, Topology, cxl, fs, gaps,
     jobs::{Job, Wanted},
     thin,
 };
@@ -22,7 +19,7 @@ use crate::{
     Area, Files, Format, ParseError, ParseErrorKind, PartitionTable, PhysicalVolume, StackError,
     parse_badblocks, recognise,
     sniff::RECOGNISE_BYTES,
-    stackfile::{DiskEntry, FsEntry, Number, PmemEntry, Text, Toml},
+    stackfile::{DiskEntry, FsEntry, MemoryEntry, Number, PmemEntry, Text, Toml},
 };
 
 /// Logical block size of a device of which nothing says otherwise.
@@ -62,6 +59,7 @@ pub(super) fn load(name: &str, text: &str, files: &dyn Files) -> Result<Topology
         devices: Vec::new(),
         filesystems: Vec::new(),
         notes: Vec::new(),
+        memory: PhysicalMemory::default(),
         numbers: numbers(&file),
     };
     let mut loader = Loader {
@@ -83,6 +81,7 @@ pub(super) fn load(name: &str, text: &str, files: &dyn Files) -> Result<Topology
         loader.disk(disk)?;
     }
     cxl::load(&mut loader, &file)?;
+    loader.memory(&file.memory)?;
     for pmem in &file.pmem {
         loader.pmem(pmem)?;
     }
@@ -184,7 +183,7 @@ impl Loader<'_> {
         }
     }
 
-    pub(super) fn describe(&mut self, place: usize, areas: Vec<(Extent<DevOffset>, Area)>) {
+    pub(super) fn describe(&mut self, place: usize, areas: Vec<(Extent, Area)>) {
         if let Some(device) = self.topology.devices.get_mut(place) {
             device.areas = areas;
         }
@@ -209,7 +208,7 @@ impl Loader<'_> {
     }
 
     /// The bytes of a device of so many sectors.
-    pub(super) fn whole(&self, sectors: &Spanned<Number>) -> Result<Extent<DevOffset>, StackError> {
+    pub(super) fn whole(&self, sectors: &Spanned<Number>) -> Result<Extent, StackError> {
         Extent::new(Sector::new(0), sectors.get_ref().0)
             .and_then(Extent::<Sector>::bytes)
             .map_err(|err| self.toml.error(sectors, err.to_string()))
@@ -233,7 +232,8 @@ impl Loader<'_> {
     fn pmem(&mut self, entry: &PmemEntry) -> Result<(), StackError> {
         let namespace = self.namespace(entry)?;
         self.apart(entry, namespace)?;
-        let region = self.region_of(entry, namespace)?;
+        self.in_one_region(entry, namespace)?;
+        self.in_memory(entry, namespace)?;
         let badblocks = match &entry.badblocks {
             Some(file) => {
                 Some(self.parse(file, &[Format::Badblocks], |_, input| parse_badblocks(input))?)
@@ -244,26 +244,61 @@ impl Loader<'_> {
             name: entry.name.get_ref().clone(),
             extent: namespace.capacity(),
             logical_block: DEFAULT_LOGICAL_BLOCK,
-            layer: Layer::Pmem { namespace, badblocks, region },
+            layer: Layer::Pmem { namespace, badblocks },
             areas: Vec::new(),
         };
         self.add(device, &entry.name).map(|_| ())
     }
 
-    /// The CXL region that a namespace is in, and its data there.
-    fn region_of(
-        &self,
-        entry: &PmemEntry,
-        namespace: Namespace,
-    ) -> Result<Option<(usize, Partition)>, StackError> {
-        let found = cxl::region_of(&self.topology, namespace.whole()).map_err(|part| {
-            self.toml.error(&entry.phys, format!("only {part} of it are in a CXL region"))
-        })?;
-        let regions = self.topology.regions();
-        let region = regions.into_iter().find(|(place, _)| Some(*place) == found);
-        Ok(region.and_then(|(place, region)| {
-            Some((place, Partition::new(region.offset(namespace.data())?)))
-        }))
+    /// A namespace is in one CXL region, or in none.
+    fn in_one_region(&self, entry: &PmemEntry, namespace: Namespace) -> Result<(), StackError> {
+        let whole = namespace.whole();
+        let parts = self.topology.regions().filter_map(|(_, region)| region.hpa().intersect(whole));
+        match parts.into_iter().find(|part| *part != whole) {
+            Some(part) => {
+                let message = format!("only {part} of it are in a CXL region");
+                Err(self.toml.error(&entry.phys, message))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Where the size of memory is given, a namespace is in it.
+    fn in_memory(&self, entry: &PmemEntry, namespace: Namespace) -> Result<(), StackError> {
+        let whole = namespace.whole();
+        match self.topology.memory.size.filter(|size| whole.end().get() > *size) {
+            Some(size) => {
+                let message = format!("{whole} reach beyond the {size} bytes of memory");
+                Err(self.toml.error(&entry.phys, message))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Physical memory, which there is one of.
+    fn memory(&mut self, entries: &[Spanned<MemoryEntry>]) -> Result<(), StackError> {
+        let Some(entry) = entries.first().map(Spanned::get_ref) else { return Ok(()) };
+        if let Some(second) = entries.get(1) {
+            let message = "a machine has one physical memory".to_owned();
+            return Err(self.toml.error(second, message));
+        }
+        let memory = &mut self.topology.memory;
+        if let Some(name) = &entry.name {
+            memory.name.clone_from(name.get_ref());
+        }
+        if let Some(size) = &entry.size {
+            if size.get_ref().0 == 0 {
+                return Err(self.toml.error(size, "a memory has bytes".to_owned()));
+            }
+            memory.size = Some(size.get_ref().0);
+        }
+        if let Some(page) = &entry.page {
+            memory.page = page
+                .get_ref()
+                .parse::<PageSize>()
+                .map_err(|err| self.toml.error(page, format!("{err}: expected 4K, 16K or 64K")))?;
+        }
+        Ok(())
     }
 
     /// Physical memory is in one namespace at most.
@@ -457,11 +492,11 @@ impl Loader<'_> {
     }
 
     /// Adds areas to those a device has; where both are, the older ones stay.
-    pub(super) fn add_areas(&mut self, place: usize, new: Vec<(Extent<DevOffset>, Area)>) {
+    pub(super) fn add_areas(&mut self, place: usize, new: Vec<(Extent, Area)>) {
         let Some(device) = self.topology.devices.get_mut(place) else { return };
         let old: Vec<_> = device.areas.iter().map(|(part, _)| *part).collect();
         for (part, area) in new {
-            let free = gaps(part, old.clone());
+            let free = part.minus(old.iter().copied());
             device.areas.extend(free.into_iter().map(|part| (part, area)));
         }
         device.areas.sort_by_key(|(part, _)| part.start());
@@ -543,7 +578,7 @@ pub(super) fn sectors(
     toml: &Toml<'_>,
     start: &Spanned<Number>,
     sectors: Number,
-) -> Result<Extent<DevOffset>, StackError> {
+) -> Result<Extent, StackError> {
     Extent::new(Sector::new(start.get_ref().0), sectors.0)
         .and_then(Extent::<Sector>::bytes)
         .map_err(|err| toml.error(start, err.to_string()))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use badrange_block::thin::{BlockRange, ThinError, Volume};
-use badrange_core::{DevOffset, Extent, FileOffset, Mapping, Space};
+use badrange_core::{Extent, FileOffset, Mapping, Space};
 use badrange_fs::{FileId, Record};
 
 use super::{
@@ -23,7 +23,7 @@ pub(super) struct Loop {
     file: Text,
     /// The bytes of the file that it has.
     window: Extent<FileOffset>,
-    extent: Extent<DevOffset>,
+    extent: Extent,
     logical_block: Option<u64>,
 }
 

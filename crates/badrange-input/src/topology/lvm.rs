@@ -5,7 +5,6 @@ use badrange_core::{DevOffset, Extent, SECTOR_SIZE, Sector};
 
 use super::{
     Device, Layer,
-    gaps::gaps,
     jobs::{Job, Wanted, thin_job},
     load::Loader,
 };
@@ -311,7 +310,7 @@ impl<'g> Group<'g> {
         loader: &Loader<'_>,
         pv: &PhysicalVolume,
         place: usize,
-    ) -> Result<Vec<(Extent<DevOffset>, Area)>, StackError> {
+    ) -> Result<Vec<(Extent, Area)>, StackError> {
         let name = pv.names.first().map_or("", String::as_str);
         let err = |message: String| StackError::new(self.file(), Some(pv.line), message);
         let Some(device) = loader.device(place) else { return Ok(Vec::new()) };
@@ -332,7 +331,7 @@ impl<'g> Group<'g> {
         let mut areas: Vec<_> = metadata.into_iter().map(|e| (e, Area::LvmMetadata)).collect();
         if self.all_known(loader, pv) {
             let used = self.used(place);
-            let free = data.into_iter().flat_map(|data| gaps(data, used.clone()));
+            let free = data.into_iter().flat_map(|data| data.minus(used.iter().copied()));
             areas.extend(free.map(|e| (e, Area::LvmFree)));
         }
         areas.extend(tail.map(|e| (e, Area::LvmTail)));
@@ -354,7 +353,7 @@ impl<'g> Group<'g> {
     }
 
     /// What the segments of the group use of a physical volume.
-    fn used(&self, place: usize) -> Vec<Extent<DevOffset>> {
+    fn used(&self, place: usize) -> Vec<Extent> {
         let mut used = Vec::new();
         for segment in self.group.lvs.iter().flat_map(|lv| &lv.segments) {
             let SegmentKind::Striped { stripes, .. } = &segment.kind else { continue };

@@ -10,7 +10,6 @@ use badrange_core::{DevOffset, Extent, Leg, Mapping, SECTOR_SIZE};
 
 use super::{
     Device, Layer,
-    gaps::gaps,
     jobs::{Job, shown},
     load::Loader,
 };
@@ -266,7 +265,7 @@ impl Builder<'_> {
         loader: &Loader<'_>,
         superblock: &Superblock,
         place: usize,
-    ) -> Result<Extent<DevOffset>, StackError> {
+    ) -> Result<Extent, StackError> {
         let said = &superblock.said;
         let (name, size) = size_of(loader, place);
         let err = |message: String| StackError::new(&*superblock.file, Some(said.line), message);
@@ -424,7 +423,7 @@ impl Builder<'_> {
         loader: &Loader<'_>,
         superblock: &Superblock,
         place: usize,
-    ) -> Result<Vec<Extent<DevOffset>>, StackError> {
+    ) -> Result<Vec<Extent>, StackError> {
         let said = &superblock.said;
         let (name, size) = size_of(loader, place);
         let at_end = match said.version {
@@ -453,12 +452,7 @@ impl Builder<'_> {
     }
 
     /// Tells what of each device is metadata, and what the array does not use.
-    fn describe(
-        &self,
-        loader: &mut Loader<'_>,
-        array: &Device,
-        metadata: Vec<Vec<Extent<DevOffset>>>,
-    ) {
+    fn describe(&self, loader: &mut Loader<'_>, array: &Device, metadata: Vec<Vec<Extent>>) {
         let known = !matches!(array.layer, Layer::Opaque);
         for (metadata, place) in metadata.into_iter().zip(self.devices) {
             let Some(device) = loader.device(*place) else { continue };
@@ -468,7 +462,7 @@ impl Builder<'_> {
                 let here = legs.filter(|(_, on)| *on == place);
                 held.extend(here.filter_map(|(leg, _)| mapping.leg_extent(leg)));
             }
-            let unused = if known { gaps(device.extent, held) } else { Vec::new() };
+            let unused = if known { device.extent.minus(held) } else { Vec::new() };
             let metadata = metadata.into_iter().map(|part| (part, Area::MdMetadata));
             let unused = unused.into_iter().map(|part| (part, Area::MdUnused));
             loader.add_areas(*place, metadata.chain(unused).collect());

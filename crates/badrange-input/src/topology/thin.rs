@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use badrange_block::{dm, thin::Volume};
 use badrange_core::{DevOffset, Extent, Mapping, SECTOR_SIZE};
 
-use super::{Device, Layer, gaps::gaps, jobs::Job, load::Loader};
+use super::{Device, Layer, jobs::Job, load::Loader};
 use crate::{
     Area, Format, StackError, ThinDump, lvm::POOL_SUFFIX, parse_thin_dump, stackfile::StackFile,
 };
@@ -198,7 +198,7 @@ pub(super) fn describe(loader: &mut Loader<'_>) -> Result<(), StackError> {
                 Extent::new(DevOffset::new(bytes(range.data)?), bytes(range.blocks)?).ok()
             })
             .collect();
-        let free = whole.map(|whole| gaps(whole, mapped)).unwrap_or_default();
+        let free = whole.map(|whole| whole.minus(mapped)).unwrap_or_default();
         loader.add_areas(pool.data, free.into_iter().map(|part| (part, Area::ThinFree)).collect());
         for device in mappings.dump.devices.iter().filter(|d| !pool.made.contains(&d.id)) {
             let message = format!(

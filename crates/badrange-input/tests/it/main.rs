@@ -12,6 +12,7 @@ mod arrays;
 mod corpus;
 mod errors;
 mod laws;
+mod memory;
 mod numbers;
 mod ranges;
 

@@ -12,7 +12,7 @@ use badrange_input::{
 use super::{bmap, filefrag, fixture, fsmap};
 
 /// Device sectors `first..=last`.
-fn sectors(first: u64, last: u64) -> Extent<DevOffset> {
+fn sectors(first: u64, last: u64) -> Extent {
     Extent::new(DevOffset::new(first * 512), (last - first + 1) * 512).unwrap()
 }
 

@@ -7,6 +7,7 @@ mod laws;
 mod samples;
 mod tools;
 
+use badrange_core::PageSize;
 use badrange_input::{BlockUnit, ParseError, RangeList, RangeOptions, read_ranges};
 
 fn options() -> RangeOptions<'static> {
@@ -32,7 +33,12 @@ fn shown(list: &RangeList) -> Vec<String> {
 /// With blocks of this many bytes wherever the text does not say.
 fn read_with_blocks(text: &str, device: &str, bytes: u64) -> Result<RangeList, ParseError> {
     let size = |_: Option<&str>, _: BlockUnit| Some(bytes);
-    let options = RangeOptions { device: Some(device), block_size: &size, untried_is_bad: false };
+    let options = RangeOptions {
+        device: Some(device),
+        block_size: &size,
+        untried_is_bad: false,
+        page: PageSize::K4,
+    };
     read_ranges(text.as_bytes(), &options)
 }
 

@@ -1,3 +1,5 @@
+use badrange_core::PhysAddr;
+
 use super::*;
 use crate::{Kernel, Mode, Provider};
 

@@ -1,11 +1,15 @@
 //! KERNEL: `pmem_do_read()`, `pmem_do_write()` and zeroing of `drivers/nvdimm/pmem.c`, and what
 //! `fs/dax.c` makes of it.
 
-use badrange_core::{DevOffset, Errno, Extent, PAGE_SIZE};
+use badrange_core::{DevOffset, Errno, Extent, Granules, PageSize};
 
-use super::{AccessMode, LinuxPmem, Step, Transfer, page_of};
-use crate::{Bus, Memory};
+use super::{AccessMode, AccessStep, LinuxPmem, Transfer};
+use crate::{
+    Bus, Memory,
+    bytes::{self, count},
+};
 
+/// As many as are stored at once.
 const ZEROS: [u8; 4096] = [0; 4096];
 
 impl<M: Memory> LinuxPmem<M> {
@@ -16,21 +20,14 @@ impl<M: Memory> LinuxPmem<M> {
     ///
     /// # Kernel
     /// `pmem_submit_bio()`, `pmem_do_read()`.
-    pub fn bio_read(
-        &mut self,
-        bus: &mut Bus,
-        range: Extent<DevOffset>,
-        buf: &mut [u8],
-    ) -> Transfer {
+    pub fn bio_read(&mut self, bus: &mut Bus, range: Extent, buf: &mut [u8]) -> Transfer {
         let mut steps = Vec::new();
-        let result = self.sectors(range.start(), buf.len()).and_then(|range| {
-            for (part, from) in segments(range) {
+        let result = self.sectors(range.start(), count(buf.len())).and_then(|range| {
+            for part in segments(range, self.page_size()) {
                 if self.is_bad(part) {
                     return Err(Errno::EIO);
                 }
-                let len = usize::try_from(part.len()).unwrap_or(0);
-                let target = buf.get_mut(from..).unwrap_or_default();
-                let target = target.get_mut(..len).unwrap_or_default();
+                let target = bytes::part_mut(range.start(), part, buf);
                 if self.load(bus, part.start(), target, &mut steps) < part.len() {
                     return Err(Errno::EIO);
                 }
@@ -49,12 +46,10 @@ impl<M: Memory> LinuxPmem<M> {
     /// `pmem_submit_bio()`, `pmem_do_write()`, `pmem_clear_poison()`.
     pub fn bio_write(&mut self, bus: &mut Bus, at: DevOffset, data: &[u8]) -> Transfer {
         let mut steps = Vec::new();
-        let result = self.sectors(at, data.len()).and_then(|range| {
-            for (part, from) in segments(range) {
-                let len = usize::try_from(part.len()).unwrap_or(0);
-                let source = data.get(from..).unwrap_or_default();
-                let source = source.get(..len).unwrap_or_default();
-                self.write_segment(bus, part, source, &mut steps)?;
+        let result = self.sectors(at, count(data.len())).and_then(|range| {
+            for part in segments(range, self.page_size()) {
+                self.make_good(bus, part, &mut steps)?;
+                self.store(part, bytes::part(at, part, data), &mut steps);
             }
             Ok(range.len())
         });
@@ -68,64 +63,71 @@ impl<M: Memory> LinuxPmem<M> {
     ///
     /// # Kernel
     /// `dax_zero_iter()`, `pmem_dax_zero_page_range()`, `dax_memzero()`.
-    pub fn zero(&mut self, bus: &mut Bus, range: Extent<DevOffset>) -> Transfer {
+    pub fn zero(&mut self, bus: &mut Bus, range: Extent) -> Transfer {
         let mut steps = Vec::new();
-        let len = usize::try_from(range.len()).unwrap_or(usize::MAX);
-        let one_page = page_of(range.start()) == page_of(range.last());
-        let result = self.on_device(range.start(), len).and_then(|range| {
-            let data = ZEROS.get(..len).filter(|_| one_page).ok_or(Errno::EINVAL)?;
-            if range.len() == PAGE_SIZE {
-                self.write_segment(bus, range, data, &mut steps)?;
-                return Ok(range.len());
+        let result = self.on_device(range.start(), range.len()).and_then(|range| {
+            let pages = Granules::containing(range, self.page_size());
+            if pages.count() > 1 {
+                return Err(Errno::EINVAL);
             }
-            let page = page_of(range.start()).get() / PAGE_SIZE;
-            // KERNEL: `dax_mem2blk_err()`.
-            self.direct_access(page, 1, AccessMode::Access).map_err(|errno| match errno {
-                Errno::EHWPOISON => Errno::EIO,
-                other => other,
-            })?;
-            self.store(range.start(), data, &mut steps);
+            if range.len() == pages.bytes() {
+                self.make_good(bus, range, &mut steps)?;
+            } else {
+                let page = pages.frames().first().start().get();
+                self.direct_access(page, 1, AccessMode::Access).map_err(of_block_layer)?;
+            }
+            self.store_zeros(range, &mut steps);
             Ok(range.len())
         });
         Transfer { result, steps }
     }
 
-    fn write_segment(
+    /// Clears what is known to be bad in a part of the device, all of it or it fails.
+    fn make_good(
         &mut self,
         bus: &mut Bus,
-        part: Extent<DevOffset>,
-        data: &[u8],
-        steps: &mut Vec<Step>,
+        part: Extent,
+        steps: &mut Vec<AccessStep>,
     ) -> Result<(), Errno> {
-        if self.is_bad(part) {
-            let cleared = self.clear_poison(bus, part, steps).map_err(|_| Errno::EIO)?;
-            self.forget(part.start(), cleared, steps);
-            if cleared < part.len() {
-                return Err(Errno::EIO);
-            }
+        if !self.is_bad(part) {
+            return Ok(());
         }
-        self.store(part.start(), data, steps);
-        Ok(())
+        let cleared = self.clear_poison(bus, part, steps).map_err(|_| Errno::EIO)?;
+        self.forget(part.start(), cleared, steps);
+        if cleared < part.len() { Err(Errno::EIO) } else { Ok(()) }
+    }
+
+    fn store_zeros(&self, range: Extent, steps: &mut Vec<AccessStep>) {
+        for part in segments(range, PageSize::K4) {
+            self.memory.copy_in(part.start(), bytes::part(part.start(), part, &ZEROS));
+        }
+        steps.push(AccessStep::Stored(range));
     }
 
     /// The bytes, when they are whole sectors of the device.
-    fn sectors(&self, at: DevOffset, len: usize) -> Result<Extent<DevOffset>, Errno> {
+    fn sectors(&self, at: DevOffset, len: u64) -> Result<Extent, Errno> {
         let range = self.on_device(at, len)?;
         let whole = range.whole_sectors().and_then(|sectors| sectors.bytes().ok());
         if whole == Some(range) { Ok(range) } else { Err(Errno::EINVAL) }
     }
 }
 
-/// A range cut at pages, each part with its place in the buffer.
-fn segments(range: Extent<DevOffset>) -> impl Iterator<Item = (Extent<DevOffset>, usize)> {
+/// KERNEL: `dax_mem2blk_err()`.
+const fn of_block_layer(errno: Errno) -> Errno {
+    match errno {
+        Errno::EHWPOISON => Errno::EIO,
+        other => other,
+    }
+}
+
+/// A range cut at pages.
+fn segments(range: Extent, page: PageSize) -> impl Iterator<Item = Extent> {
     let mut rest = Some(range);
     core::iter::from_fn(move || {
-        let part = rest?;
-        let end = page_of(part.start()).get().saturating_add(PAGE_SIZE);
-        let (part, after) = part.split_at(DevOffset::new(end));
+        let start = bytes::down(rest?.start().get(), page.bytes());
+        // The last page of the scale has no end.
+        let (part, after) = rest?.split_at(DevOffset::new(start.saturating_add(page.bytes())));
         rest = after;
-        let part = part?;
-        let from = part.start().get().checked_sub(range.start().get())?;
-        Some((part, usize::try_from(from).ok()?))
+        part
     })
 }

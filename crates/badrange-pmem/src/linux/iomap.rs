@@ -1,10 +1,13 @@
 //! KERNEL: `dax_iomap_iter()` of `fs/dax.c` and `pmem_recovery_write()` of
 //! `drivers/nvdimm/pmem.c`: read(2) and write(2) on files with DAX.
 
-use badrange_core::{DevOffset, Errno, Extent, PAGE_SIZE, Space};
+use badrange_core::{DevOffset, Errno, Extent, Granules};
 
-use super::{AccessMode, LinuxPmem, Step, Transfer, page_of, poisoned};
-use crate::{Bus, Memory};
+use super::{AccessMode, AccessStep, LinuxPmem, Transfer, poisoned};
+use crate::{
+    Bus, Memory,
+    bytes::{self, count},
+};
 
 /// Pages that a step of a transfer may use.
 #[derive(Debug, Clone, Copy)]
@@ -22,14 +25,13 @@ impl<M: Memory> LinuxPmem<M> {
     ///
     /// # Kernel
     /// `dax_iomap_iter()` for `READ`.
-    pub fn read(&mut self, bus: &mut Bus, range: Extent<DevOffset>, buf: &mut [u8]) -> Transfer {
+    pub fn read(&mut self, bus: &mut Bus, range: Extent, buf: &mut [u8]) -> Transfer {
         let mut steps = Vec::new();
-        let len = usize::try_from(range.len()).unwrap_or(usize::MAX).min(buf.len());
+        let len = range.len().min(count(buf.len()));
         let result = self.on_device(range.start(), len).and_then(|range| {
-            self.each_run(range, false, |pmem, at, _, from, run| {
-                let part = buf.get_mut(from..).unwrap_or_default();
-                let part = part.get_mut(..run).unwrap_or_default();
-                pmem.load(bus, at, part, &mut steps)
+            self.each_run(range, false, |pmem, run, _| {
+                let target = bytes::part_mut(range.start(), run, buf);
+                pmem.load(bus, run.start(), target, &mut steps)
             })
         });
         Transfer { result, steps }
@@ -44,15 +46,14 @@ impl<M: Memory> LinuxPmem<M> {
     /// `dax_iomap_iter()` for `WRITE`.
     pub fn write(&mut self, bus: &mut Bus, at: DevOffset, data: &[u8]) -> Transfer {
         let mut steps = Vec::new();
-        let result = self.on_device(at, data.len()).and_then(|range| {
-            self.each_run(range, true, |pmem, at, recovery, from, run| {
-                let part = data.get(from..).unwrap_or_default();
-                let part = part.get(..run).unwrap_or_default();
+        let result = self.on_device(at, count(data.len())).and_then(|range| {
+            self.each_run(range, true, |pmem, run, recovery| {
+                let source = bytes::part(at, run, data);
                 if recovery {
-                    return pmem.recover(bus, at, part, &mut steps);
+                    return pmem.recover(bus, run, source, &mut steps);
                 }
-                pmem.store(at, part, &mut steps);
-                u64::try_from(run).unwrap_or(0)
+                pmem.store(run, source, &mut steps);
+                run.len()
             })
         });
         Transfer { result, steps }
@@ -69,61 +70,65 @@ impl<M: Memory> LinuxPmem<M> {
     /// `pmem_recovery_write()`.
     pub fn recovery_write(&mut self, bus: &mut Bus, at: DevOffset, data: &[u8]) -> Transfer {
         let mut steps = Vec::new();
-        let range = self.on_device(at, data.len());
-        let result = range.map(|_| self.recover(bus, at, data, &mut steps));
+        let range = self.on_device(at, count(data.len()));
+        let result = range.map(|range| self.recover(bus, range, data, &mut steps));
         Transfer { result, steps }
     }
 
-    fn recover(&mut self, bus: &mut Bus, at: DevOffset, data: &[u8], steps: &mut Vec<Step>) -> u64 {
-        let len = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        let Some(pages) = whole_pages(at, len) else { return 0 };
+    fn recover(
+        &mut self,
+        bus: &mut Bus,
+        range: Extent,
+        data: &[u8],
+        steps: &mut Vec<AccessStep>,
+    ) -> u64 {
+        let pages = bytes::units(range, self.page_size().bytes());
         if !self.is_bad(pages) {
-            self.store(at, data, steps);
-            return len;
+            self.store(range, data, steps);
+            return range.len();
         }
-        if pages.start() != at || pages.len() != len {
+        if pages != range {
             return 0;
         }
         // KERNEL: a negative or partial result is a failure; zero is not looked at.
         match self.clear_poison(bus, pages, steps) {
-            Ok(cleared) if cleared == 0 || cleared == len => {
-                self.store(at, data, steps);
-                self.forget(at, cleared, steps);
-                len
+            Ok(cleared) if cleared == 0 || cleared == range.len() => {
+                self.store(range, data, steps);
+                self.forget(range.start(), cleared, steps);
+                range.len()
             }
             Ok(_) | Err(_) => 0,
         }
     }
 
-    /// Goes through a range, as many pages at a time as are granted. `copy` is given the place on
-    /// the device, whether to recover, the place in the buffer and the length, and says how much it
-    /// did.
+    /// Goes through a range, as many pages at a time as are granted. `copy` is given the part of the
+    /// device and whether to recover, and says how much it did.
     fn each_run(
         &mut self,
-        range: Extent<DevOffset>,
+        range: Extent,
         write: bool,
-        mut copy: impl FnMut(&mut Self, DevOffset, bool, usize, usize) -> u64,
+        mut copy: impl FnMut(&mut Self, Extent, bool) -> u64,
     ) -> Result<u64, Errno> {
-        let (mut done, mut error) = (0_u64, Errno::EFAULT);
-        while let Some(at) = range.start().checked_add(done).filter(|at| range.contains(*at)) {
-            let inside = at.get() % PAGE_SIZE;
-            // NO-OVERFLOW: parts of the range, which is on the device.
-            let rest = range.len().wrapping_sub(done);
-            let pages = inside.wrapping_add(rest).div_ceil(PAGE_SIZE);
-            let granted = match self.grant(page_of(at).get() / PAGE_SIZE, pages, write) {
+        let (mut rest, mut done, mut error) = (Some(range), 0_u64, Errno::EFAULT);
+        while let Some(left) = rest {
+            let pages = Granules::containing(left, self.page_size()).frames().span();
+            let granted = match self.grant(pages.start().get(), pages.len(), write) {
                 Ok(granted) => granted,
                 Err(errno) => {
                     error = errno;
                     break;
                 }
             };
-            let run = granted.pages.saturating_mul(PAGE_SIZE).saturating_sub(inside).min(rest);
-            let place = (usize::try_from(done).unwrap_or(0), usize::try_from(run).unwrap_or(0));
-            let copied = copy(self, at, granted.recovery, place.0, place.1);
-            done = done.saturating_add(copied);
-            if copied < run {
+            // No more than was asked for, and at least one page. The last one of the scale has no end.
+            let end = pages.start().get().saturating_add(granted.pages);
+            let end = DevOffset::new(end.saturating_mul(self.page_size().bytes()));
+            let (Some(run), after) = left.split_at(end) else {
+                debug_assert!(false, "a page is granted or the error says why not");
                 break;
-            }
+            };
+            let copied = copy(self, run, granted.recovery);
+            done = done.saturating_add(copied);
+            rest = after.filter(|_| copied == run.len());
         }
         if done > 0 { Ok(done) } else { Err(error) }
     }
@@ -140,10 +145,4 @@ impl<M: Memory> LinuxPmem<M> {
             Err(_) => Err(Errno::EIO),
         }
     }
-}
-
-/// The pages that `len` bytes touch.
-fn whole_pages(at: DevOffset, len: u64) -> Option<Extent<DevOffset>> {
-    let end = at.get().checked_add(len)?.checked_next_multiple_of(PAGE_SIZE)?;
-    Extent::from_bounds(page_of(at), DevOffset::new(end)).ok()
 }

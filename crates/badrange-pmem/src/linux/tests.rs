@@ -11,33 +11,45 @@ use crate::{Mode, ModelMemory, Provider};
 use AccessMode::{Access, RecoveryWrite};
 
 const BASE: u64 = 0x1_0000_0000;
-const PAGE: u64 = PAGE_SIZE;
+const PAGE: u64 = 4096;
 const ACPI: Provider = Provider::Acpi { clear_unit: 256 };
 
 fn phys(start: u64, len: u64) -> Extent<PhysAddr> {
     Extent::new(PhysAddr::new(start), len).unwrap()
 }
 
-fn dev(start: u64, len: u64) -> Extent<DevOffset> {
+fn dev(start: u64, len: u64) -> Extent {
     Extent::new(DevOffset::new(start), len).unwrap()
 }
 
-/// A device of 16 pages, after one page of metadata, in its region; `bad` is poisoned and known.
+/// A device of 16 pages of 4 KiB, after one of metadata, in its region; `bad` is poisoned and known.
 fn machine(
     kernel: Kernel,
     provider: Provider,
     bad: &[(u64, u64)],
 ) -> (Bus, LinuxPmem<ModelMemory>) {
+    machine_with(PageSize::K4, 16 * PAGE, kernel, provider, bad)
+}
+
+/// The same of `len` bytes, with pages of any size.
+fn machine_with(
+    page: PageSize,
+    len: u64,
+    kernel: Kernel,
+    provider: Provider,
+    bad: &[(u64, u64)],
+) -> (Bus, LinuxPmem<ModelMemory>) {
     let mut bus = Bus::new(kernel, provider);
-    bus.add_region(phys(BASE, 17 * PAGE));
-    let memory = ModelMemory::new(16 * 4096, 256);
-    memory.copy_in(DevOffset::new(0), &[0xaa; 16 * 4096]);
+    let whole = phys(BASE, page.bytes() + len);
+    bus.add_region(whole);
+    let memory = ModelMemory::new(len as usize, 256);
+    memory.copy_in(DevOffset::new(0), &vec![0xaa; len as usize]);
     for (start, len) in bad {
-        bus.add_bad(phys(BASE + PAGE + start, *len));
+        bus.add_bad(phys(BASE + page.bytes() + start, *len));
         memory.poison(dev(*start, *len));
     }
-    let namespace = Namespace::new(phys(BASE, 17 * PAGE), PAGE, Mode::Fsdax).unwrap();
-    let pmem = LinuxPmem::new(namespace, memory, &bus);
+    let namespace = Namespace::new(whole, page.bytes(), Mode::Fsdax).unwrap();
+    let pmem = LinuxPmem::new(namespace.with_page_size(page).unwrap(), memory, &bus);
     (bus, pmem)
 }
 
@@ -102,12 +114,12 @@ fn a_write_goes_over_poison_run_by_run() {
     assert_eq!(
         done.steps(),
         [
-            Step::Stored(dev(0, 2 * PAGE)),
-            Step::Cleared(page, Ok(PAGE)),
-            Step::PageRestored(DevOffset::new(2 * PAGE)),
-            Step::Stored(page),
-            Step::Forgotten(sectors),
-            Step::Stored(dev(3 * PAGE, 2 * PAGE)),
+            AccessStep::Stored(dev(0, 2 * PAGE)),
+            AccessStep::Cleared(page, Ok(PAGE)),
+            AccessStep::PageRestored(DevOffset::new(2 * PAGE)),
+            AccessStep::Stored(page),
+            AccessStep::Forgotten(sectors),
+            AccessStep::Stored(dev(3 * PAGE, 2 * PAGE)),
         ]
     );
     assert!(pmem.badblocks().is_empty() && bus.regions()[0].badblocks().is_empty());
@@ -115,7 +127,7 @@ fn a_write_goes_over_poison_run_by_run() {
     // In the middle of page 2: the clean pages are cleared and written with it.
     let (mut bus, mut pmem) = machine(Kernel::Linux6_12, ACPI, &[(2 * PAGE + 512, 512)]);
     let done = pmem.write(&mut bus, DevOffset::new(0), &[7; 5 * 4096]);
-    assert_eq!(done.steps()[0], Step::Cleared(dev(0, 3 * PAGE), Ok(3 * PAGE)));
+    assert_eq!(done.steps()[0], AccessStep::Cleared(dev(0, 3 * PAGE), Ok(3 * PAGE)));
     assert_eq!(done.result(), Ok(5 * PAGE));
 }
 
@@ -169,7 +181,7 @@ fn a_read_stops_at_poison_that_is_not_known_and_the_next_one_knows() {
     let mut buf = vec![0; 3 * 4096];
     let first = pmem.read(&mut bus, dev(PAGE, 3 * PAGE), &mut buf);
     assert_eq!(first.result(), Ok(PAGE + 256));
-    assert_eq!(first.steps(), [Step::MachineCheck(DevOffset::new(2 * PAGE + 256))]);
+    assert_eq!(first.steps(), [AccessStep::MachineCheck(DevOffset::new(2 * PAGE + 256))]);
     assert_eq!(pmem.badblocks().show(), "16 8\n", "a page, as machine checks report");
     assert_eq!(read(&mut bus, &mut pmem, PAGE, 3 * 4096), Err(Errno::EIO));
     // From the bad byte on, nothing can be copied.
@@ -195,8 +207,8 @@ fn a_partial_clear_leaves_the_table_as_it_was() {
     pmem.memory().fail_after(PAGE);
     let done = pmem.recovery_write(&mut bus, DevOffset::new(2 * PAGE), &[7; 2 * 4096]);
     assert_eq!(done.result(), Ok(0));
-    let cleared = Step::Cleared(dev(2 * PAGE, 2 * PAGE), Ok(PAGE));
-    assert_eq!(done.steps(), [cleared, Step::PageRestored(DevOffset::new(2 * PAGE))]);
+    let cleared = AccessStep::Cleared(dev(2 * PAGE, 2 * PAGE), Ok(PAGE));
+    assert_eq!(done.steps(), [cleared, AccessStep::PageRestored(DevOffset::new(2 * PAGE))]);
     assert_eq!(pmem.badblocks().show(), "16 16\n");
     assert_eq!(bus.badrange().entries(), [phys(BASE + 4 * PAGE, PAGE)]);
     assert_eq!(bus.regions()[0].badblocks().show(), "32 8\n");
@@ -214,7 +226,7 @@ fn what_cannot_be_cleared_cannot_be_written() {
         let (mut bus, mut pmem) = machine(Kernel::Linux7_2, provider, &[(2 * PAGE, 512)]);
         let done = pmem.write(&mut bus, DevOffset::new(2 * PAGE), &[7; 4096]);
         assert_eq!(done.result(), Err(Errno::EFAULT));
-        assert_eq!(done.steps(), [Step::Cleared(dev(2 * PAGE, PAGE), Err(error))]);
+        assert_eq!(done.steps(), [AccessStep::Cleared(dev(2 * PAGE, PAGE), Err(error))]);
         let block = pmem.bio_write(&mut bus, DevOffset::new(2 * PAGE), &[7; 4096]);
         assert_eq!(block.result(), Err(Errno::EIO));
     }
@@ -269,6 +281,116 @@ fn zeroing_a_page_clears_and_zeroing_a_part_does_not() {
     }
 }
 
+/// Pages of 64 KiB: 128 sectors, and 1 MiB is 16 of them.
+const LONG: u64 = 65536;
+
+fn long_pages(bad: &[(u64, u64)]) -> (Bus, LinuxPmem<ModelMemory>) {
+    machine_with(PageSize::K64, 16 * LONG, Kernel::Linux7_2, ACPI, bad)
+}
+
+#[test]
+fn access_is_granted_in_pages_of_the_host() {
+    // The table above, in pages of 64 KiB: page 5 at its first sector, page 9 in the middle.
+    let (_, pmem) = long_pages(&[(5 * LONG, 512), (9 * LONG + 0x9000, 512)]);
+    for (page, pages, access, recovery) in [
+        (0, 5, Ok(5), Ok(5)),
+        (0, 6, Err(Errno::EHWPOISON), Ok(5)),
+        (5, 2, Err(Errno::EHWPOISON), Ok(1)),
+        (6, 10, Err(Errno::EHWPOISON), Ok(4)),
+        (10, 60, Ok(6), Ok(6)),
+        (16, 1, Err(Errno::ENXIO), Err(Errno::ENXIO)),
+    ] {
+        assert_eq!(pmem.direct_access(page, pages, Access), access, "{page}+{pages}");
+        assert_eq!(pmem.direct_access(page, pages, RecoveryWrite), recovery);
+    }
+    // The distance wraps up to 127 sectors before, and is more than all from 128 on.
+    let pages = |bad| recovery_pages(Sector::new(1280), Sector::new(bad), 10, PageSize::K64);
+    assert_eq!([1280, 1281, 1408, 1409].map(pages), [1, 1, 1, 2]);
+    assert_eq!([1279, 1153, 1152, 0].map(pages), [1, 1, 10, 10]);
+}
+
+#[test]
+fn a_page_of_the_host_is_cleared_whole() {
+    let (mut bus, mut pmem) = long_pages(&[(2 * LONG, 512)]);
+    pmem.mark_page(DevOffset::new(2 * LONG + 0x8123));
+    assert_eq!(pmem.marked_pages().collect::<Vec<_>>(), [DevOffset::new(2 * LONG)]);
+    // Whole pages of 4 KiB are not enough, neither is one page at another place.
+    for (at, len) in [(2 * LONG, 0x1000), (2 * LONG, 0xf000), (2 * LONG + 0x8000, 0x1_0000)] {
+        let done = pmem.write(&mut bus, DevOffset::new(at), &vec![7; len]);
+        assert_eq!((done.result(), done.steps()), (Err(Errno::EFAULT), &[][..]), "{at:#x}");
+    }
+    let done = pmem.write(&mut bus, DevOffset::new(2 * LONG - 0x1000), &vec![7; 0x1_1000]);
+    assert_eq!(done.result(), Ok(0x1_1000));
+    let page = dev(2 * LONG, LONG);
+    let forgotten = Extent::new(Sector::new(256), 128).unwrap();
+    assert_eq!(
+        done.steps(),
+        [
+            AccessStep::Stored(dev(2 * LONG - 0x1000, 0x1000)),
+            AccessStep::Cleared(page, Ok(LONG)),
+            AccessStep::PageRestored(DevOffset::new(2 * LONG)),
+            AccessStep::Stored(page),
+            AccessStep::Forgotten(forgotten),
+        ]
+    );
+    assert!(pmem.badblocks().is_empty() && pmem.memory().poisoned().is_empty());
+    assert_eq!(pmem.marked_pages().count(), 0);
+    // Half a page cleared restores none, and the write does nothing.
+    let (mut bus, mut pmem) = long_pages(&[(2 * LONG, LONG)]);
+    pmem.mark_page(DevOffset::new(2 * LONG));
+    pmem.memory().fail_after(0x8000);
+    let done = pmem.recovery_write(&mut bus, DevOffset::new(2 * LONG), &vec![7; 0x1_0000]);
+    assert_eq!(
+        (done.result(), done.steps()),
+        (Ok(0), &[AccessStep::Cleared(page, Ok(0x8000))][..])
+    );
+    assert_eq!(pmem.marked_pages().count(), 1);
+}
+
+#[test]
+fn a_page_of_the_host_is_zeroed_and_reported_whole() {
+    let (mut bus, mut pmem) = long_pages(&[(2 * LONG + 0x5000, 512)]);
+    assert_eq!(pmem.zero(&mut bus, dev(2 * LONG, 0x1000)).result(), Err(Errno::EIO), "a part");
+    assert_eq!(pmem.zero(&mut bus, dev(3 * LONG - 1, 2)).result(), Err(Errno::EINVAL));
+    assert_eq!(pmem.zero(&mut bus, dev(3 * LONG + 1, 0x9001)).result(), Ok(0x9001));
+    let done = pmem.zero(&mut bus, dev(2 * LONG, LONG));
+    assert_eq!(done.result(), Ok(LONG));
+    assert_eq!(done.steps().last(), Some(&AccessStep::Stored(dev(2 * LONG, LONG))));
+    let mut buf = vec![1; 2 * LONG as usize];
+    assert_eq!(pmem.read(&mut bus, dev(2 * LONG, 2 * LONG), &mut buf).result(), Ok(2 * LONG));
+    let zeros = buf.iter().filter(|byte| **byte == 0).count() as u64;
+    assert_eq!(
+        (zeros, buf[LONG as usize], buf[LONG as usize + 0x9002]),
+        (LONG + 0x9001, 0xaa, 0xaa)
+    );
+    // A machine check names the page.
+    pmem.memory().poison(dev(9 * LONG + 0x2100, 1));
+    assert_eq!(read(&mut bus, &mut pmem, 9 * LONG + 0x2000, 0x200), Ok(0x100));
+    assert_eq!(pmem.badblocks().show(), "1152 128\n");
+    // The block layer works by it, too: of a request over two pages the first is read.
+    assert_eq!(
+        pmem.bio_read(&mut bus, dev(8 * LONG, 2 * LONG), &mut buf).result(),
+        Err(Errno::EIO)
+    );
+    assert!(buf[..LONG as usize].iter().all(|byte| *byte == 0xaa));
+    assert!(buf[LONG as usize..].iter().all(|byte| *byte != 0xdb));
+}
+
+#[test]
+fn a_device_that_ends_within_a_page_has_no_part_of_it() {
+    // Two pages and a half: what is no whole page is not granted, and cannot be recovered.
+    let (mut bus, mut pmem) =
+        machine_with(PageSize::K16, 40960, Kernel::Linux7_2, ACPI, &[(0x8000, 512)]);
+    assert_eq!(pmem.direct_access(1, 2, Access), Ok(1));
+    assert_eq!(pmem.direct_access(2, 1, RecoveryWrite), Err(Errno::ENXIO));
+    let end = DevOffset::new(0x8000);
+    assert_eq!(pmem.write(&mut bus, end, &[7; 0x2000]).result(), Err(Errno::ENXIO));
+    assert_eq!(pmem.recovery_write(&mut bus, end, &[7; 0x2000]).result(), Ok(0));
+    // The block layer has no such rule.
+    assert_eq!(pmem.bio_write(&mut bus, end, &[7; 0x2000]).result(), Ok(0x2000));
+    assert!(pmem.badblocks().is_empty());
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Op {
     Poison(u64, u64),
@@ -308,7 +430,7 @@ struct Truth {
 }
 
 impl Truth {
-    fn lose(&mut self, range: Extent<DevOffset>) {
+    fn lose(&mut self, range: Extent) {
         let (from, to) = (range.start().get() as usize, range.end().get() as usize);
         let end = to.min(self.bytes.len());
         self.bytes[from.min(end)..end].fill(None);
@@ -321,8 +443,12 @@ proptest! {
     /// Whatever happens in whatever order: what a read gives out is what was written last; and the
     /// list of the bus knows all poison that was found and not cleared.
     #[test]
-    fn no_byte_is_given_out_that_is_not_good(ops in ops(), kernel in prop::sample::select(&Kernel::ALL[..])) {
-        let (mut bus, mut pmem) = machine(kernel, ACPI, &[]);
+    fn no_byte_is_given_out_that_is_not_good(
+        ops in ops(), kernel in prop::sample::select(&Kernel::ALL[..]),
+        page in prop::sample::select(&[PageSize::K4, PageSize::K4, PageSize::K16][..]),
+    ) {
+        let (mut bus, mut pmem) = machine_with(page, 16 * PAGE, kernel, ACPI, &[]);
+        let data = BASE + page.bytes();
         let mut truth = Truth { bytes: vec![Some(0xaa); 16 * 4096] };
         let mut value = 0_u8;
         for op in ops {
@@ -337,7 +463,7 @@ proptest! {
                 }
                 Op::Scrub => {
                     for bad in pmem.memory().poisoned() {
-                        bus.add_bad(phys(BASE + PAGE + bad.start().get(), bad.len()));
+                        bus.add_bad(phys(data + bad.start().get(), bad.len()));
                     }
                     pmem.revalidate(&bus);
                 }
@@ -369,7 +495,7 @@ proptest! {
                     let data = vec![value; room(at, len)];
                     let done = pmem.bio_write(&mut bus, DevOffset::new(at), &data);
                     for step in done.steps() {
-                        if let Step::Stored(range) = step {
+                        if let AccessStep::Stored(range) = step {
                             for byte in range.start().get()..range.end().get() {
                                 truth.bytes[byte as usize] = Some(value);
                             }
@@ -393,7 +519,7 @@ proptest! {
         }
         // Scrubbing once more makes every table know all poison.
         for bad in pmem.memory().poisoned() {
-            bus.add_bad(phys(BASE + PAGE + bad.start().get(), bad.len()));
+            bus.add_bad(phys(data + bad.start().get(), bad.len()));
         }
         pmem.revalidate(&bus);
         for bad in pmem.memory().poisoned() {

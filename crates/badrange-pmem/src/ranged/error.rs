@@ -1,6 +1,6 @@
 use core::fmt;
 
-use badrange_core::{DevOffset, Extent};
+use badrange_core::Extent;
 
 /// Why a read or write of a [`RangedPmem`](crate::RangedPmem) was refused or came to an end.
 ///
@@ -53,18 +53,18 @@ pub enum AccessErrorKind {
 #[error("cannot {} {range}: {}", self.verb(), Reason(*self))]
 pub struct AccessError {
     kind: AccessErrorKind,
-    range: Extent<DevOffset>,
+    range: Extent,
     done_bytes: u64,
 }
 
 impl AccessError {
     #[cold]
-    pub(super) const fn new(kind: AccessErrorKind, range: Extent<DevOffset>) -> Self {
+    pub(super) const fn new(kind: AccessErrorKind, range: Extent) -> Self {
         Self { kind, range, done_bytes: 0 }
     }
 
     #[cold]
-    pub(super) const fn not_cleared(range: Extent<DevOffset>, done_bytes: u64) -> Self {
+    pub(super) const fn not_cleared(range: Extent, done_bytes: u64) -> Self {
         Self { kind: AccessErrorKind::NotCleared, range, done_bytes }
     }
 
@@ -76,7 +76,7 @@ impl AccessError {
 
     /// The range that was asked for.
     #[must_use]
-    pub const fn range(&self) -> Extent<DevOffset> {
+    pub const fn range(&self) -> Extent {
         self.range
     }
 

@@ -1,8 +1,12 @@
-use badrange_core::{DevOffset, Extent};
+use badrange_core::{DevOffset, Extent, sweep};
 use rangemap::RangeSet;
 
-use super::{AccessError, AccessErrorKind, RangedPmem, salvage, units};
-use crate::{LINE_BYTES, Memory};
+use super::{AccessError, AccessErrorKind, RangedPmem, power_of_two, within};
+use crate::{
+    LINE_BYTES, Memory,
+    bytes::{self, count, index},
+    set,
+};
 
 /// How a [`RangedPmem`] repairs.
 ///
@@ -34,7 +38,7 @@ pub enum Repair {
 impl Repair {
     pub(super) fn unit(self) -> u64 {
         match self {
-            Self::ClearThenWrite { unit } => unit.checked_next_power_of_two().unwrap_or(1 << 63),
+            Self::ClearThenWrite { unit } => power_of_two(unit),
             Self::WriteAndClear => LINE_BYTES,
         }
     }
@@ -56,13 +60,13 @@ impl Repair {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Written {
-    repaired: Vec<Extent<DevOffset>>,
+    repaired: Vec<Extent>,
 }
 
 impl Written {
     /// The holes that are none any more, clipped to what was written, ascending.
     #[must_use]
-    pub fn repaired(&self) -> &[Extent<DevOffset>] {
+    pub fn repaired(&self) -> &[Extent] {
         &self.repaired
     }
 }
@@ -84,23 +88,20 @@ impl<M: Memory> RangedPmem<M> {
         let range = self.range_of(at, data)?;
         {
             let holes = self.holes.read();
-            if !holes.overlaps(&(range.start()..range.end())) {
-                if mutant!("plain_write_without_lock") {
-                    drop(holes);
-                }
+            if !holes.overlaps(&set::range(range)) {
                 self.memory.copy_in(at, data);
                 return Ok(Written::default());
             }
         }
         let mut holes = self.holes.write();
-        let known = self.within(&holes, range);
+        let known = within(&holes, range);
         let runs = self.runs(range, &known)?;
         self.repair_runs(&mut holes, range, &runs, data)?;
         Ok(Written { repaired: known })
     }
 
-    fn range_of(&self, at: DevOffset, data: &[u8]) -> Result<Extent<DevOffset>, AccessError> {
-        let len = u64::try_from(data.len()).unwrap_or(u64::MAX);
+    fn range_of(&self, at: DevOffset, data: &[u8]) -> Result<Extent, AccessError> {
+        let len = count(data.len());
         let range = Extent::new(at, len).map_err(|_| {
             let kind = if len == 0 { AccessErrorKind::Buffer } else { AccessErrorKind::Outside };
             AccessError::new(kind, self.capacity)
@@ -110,84 +111,73 @@ impl<M: Memory> RangedPmem<M> {
 
     /// The runs of units that have to be repaired, ascending and apart; the range has to hold them
     /// whole.
-    fn runs(
-        &self,
-        range: Extent<DevOffset>,
-        holes: &[Extent<DevOffset>],
-    ) -> Result<Vec<Extent<DevOffset>>, AccessError> {
-        let unaligned = || AccessError::new(AccessErrorKind::Unaligned, range);
-        let run = |hole: &Extent<DevOffset>| {
-            self.units_on_device(*hole).filter(|run| range.contains_extent(*run))
-        };
-        let runs: Option<Vec<_>> = holes.iter().map(run).collect();
-        runs.map(Extent::unite).ok_or_else(unaligned)
-    }
-
-    /// The last unit of a device ends with it.
-    fn units_on_device(&self, hole: Extent<DevOffset>) -> Option<Extent<DevOffset>> {
-        units(hole, self.unit)?.intersect(self.capacity)
+    fn runs(&self, range: Extent, holes: &[Extent]) -> Result<Vec<Extent>, AccessError> {
+        let runs = Extent::unite(holes.iter().map(|hole| self.units(*hole, self.unit)));
+        let all = runs.iter().all(|run| range.contains_extent(*run));
+        if all { Ok(runs) } else { Err(AccessError::new(AccessErrorKind::Unaligned, range)) }
     }
 
     /// One operation for all: no reader sees anything between its beginning and its end.
     fn repair_runs(
         &self,
         holes: &mut RangeSet<DevOffset>,
-        range: Extent<DevOffset>,
-        runs: &[Extent<DevOffset>],
+        range: Extent,
+        runs: &[Extent],
         data: &[u8],
     ) -> Result<(), AccessError> {
-        let bytes =
-            |part: Extent<DevOffset>| data.get(salvage::place(range, part)).unwrap_or_default();
-        if mutant!("badblocks_cleared_first") {
-            for run in runs {
-                holes.remove(run.start()..run.end());
-                drop(self.change());
-                self.mark_zones(holes, *run);
+        let _change = self.change();
+        for (part, is_run) in parts(range, runs) {
+            let data = bytes::part(range.start(), part, data);
+            if !is_run {
+                self.memory.copy_in(part.start(), data);
+                continue;
             }
-        }
-        let _change = (!mutant!("badblocks_cleared_first")).then(|| self.change());
-        let mut rest = Some(range);
-        for run in runs {
-            let Some((before, after)) = rest.map(|rest| rest.without(*run)) else { break };
-            if let Some(before) = before {
-                self.memory.copy_in(before.start(), bytes(before));
-            }
-            let done = self.repair_run(*run, bytes(*run));
-            if let Ok(repaired) = Extent::new(run.start(), done) {
-                holes.remove(repaired.start()..repaired.end());
-                self.mark_zones(holes, repaired);
-            }
-            if done < run.len() {
-                // NO-OVERFLOW: the run is inside of the range.
-                let before = run.start().get().wrapping_sub(range.start().get());
+            let done = self.repair_run(part, data);
+            self.forget(holes, part, done);
+            if done < part.len() {
+                // NO-OVERFLOW: the part is inside of the range.
+                let before = part.start().get().wrapping_sub(range.start().get());
                 return Err(AccessError::not_cleared(range, before.wrapping_add(done)));
             }
-            rest = after;
-        }
-        if let Some(rest) = rest {
-            self.memory.copy_in(rest.start(), bytes(rest));
         }
         Ok(())
     }
 
+    /// The first bytes of a run are no holes any more.
+    fn forget(&self, holes: &mut RangeSet<DevOffset>, run: Extent, done: u64) {
+        // Where none was repaired, nothing changes.
+        if let Ok(repaired) = Extent::new(run.start(), done) {
+            holes.remove(set::range(repaired));
+            self.mark_zones(holes, repaired);
+        }
+    }
+
     /// How many bytes from the start of the run on are good and hold their new content: granules.
-    fn repair_run(&self, run: Extent<DevOffset>, data: &[u8]) -> u64 {
-        let whole = |done: u64| {
-            let done = done.min(run.len());
-            let extra = done.checked_rem(self.memory.granule()).filter(|_| done < run.len());
-            // NO-OVERFLOW: a remainder is not more than what it is of.
-            done.wrapping_sub(extra.unwrap_or(0))
-        };
+    fn repair_run(&self, run: Extent, data: &[u8]) -> u64 {
         match self.repair {
-            Repair::WriteAndClear => whole(self.memory.write_and_clear(run.start(), data)),
+            Repair::WriteAndClear => {
+                self.whole(run, self.memory.write_and_clear(run.start(), data))
+            }
             Repair::ClearThenWrite { .. } => {
-                let cleared = whole(self.memory.clear_poison(run));
-                let len = usize::try_from(cleared).unwrap_or(usize::MAX);
-                if let Some(data) = data.get(..len).filter(|data| !data.is_empty()) {
-                    self.memory.copy_in(run.start(), data);
+                let cleared = self.whole(run, self.memory.clear_poison(run));
+                if cleared > 0 {
+                    self.memory.copy_in(run.start(), data.split_at(index(cleared)).0);
                 }
                 cleared
             }
         }
     }
+
+    /// What counts of the bytes of a run that a memory says are done: all, or whole granules.
+    fn whole(&self, run: Extent, done: u64) -> u64 {
+        if done < run.len() { bytes::down(done, self.granule) } else { run.len() }
+    }
+}
+
+/// A range cut into the runs, which are apart, and what lies between: which of the two each part is.
+fn parts(range: Extent, runs: &[Extent]) -> Vec<(Extent, bool)> {
+    let mut parts = Vec::new();
+    let runs = runs.iter().map(|run| (*run, ())).collect();
+    sweep(range, runs, &mut |part, run| parts.push((part, !run.is_empty())));
+    parts
 }

@@ -1,6 +1,8 @@
 use core::ops::Range;
 
-use badrange_core::{DevOffset, Extent, Space};
+use badrange_core::Extent;
+
+use crate::bytes;
 
 /// What a read got out of a range: every byte of it is good or in a hole.
 ///
@@ -25,26 +27,26 @@ use badrange_core::{DevOffset, Extent, Space};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "bytes in holes are lost"]
-pub struct Salvage {
-    range: Extent<DevOffset>,
+pub struct SalvagedRead {
+    range: Extent,
     /// INVARIANT: inside of the range, ascending, apart.
-    holes: Vec<Extent<DevOffset>>,
+    holes: Vec<Extent>,
 }
 
-impl Salvage {
-    pub(super) const fn new(range: Extent<DevOffset>, holes: Vec<Extent<DevOffset>>) -> Self {
+impl SalvagedRead {
+    pub(super) const fn new(range: Extent, holes: Vec<Extent>) -> Self {
         Self { range, holes }
     }
 
     /// What was asked for.
     #[must_use]
-    pub const fn range(&self) -> Extent<DevOffset> {
+    pub const fn range(&self) -> Extent {
         self.range
     }
 
     /// What is lost, clipped to the range, ascending; holes that touch are one.
     #[must_use]
-    pub fn holes(&self) -> &[Extent<DevOffset>] {
+    pub fn holes(&self) -> &[Extent] {
         &self.holes
     }
 
@@ -55,42 +57,33 @@ impl Salvage {
     }
 
     /// What is good, ascending: the range without its holes.
-    pub fn good(&self) -> impl Iterator<Item = Extent<DevOffset>> + '_ {
-        let ends = self.holes.iter().map(|hole| hole.start()).chain([self.range.end()]);
-        let starts = [self.range.start()].into_iter().chain(self.holes.iter().map(|h| h.end()));
-        starts.zip(ends).filter_map(|(start, end)| Extent::from_bounds(start, end).ok())
+    pub fn good(&self) -> impl Iterator<Item = Extent> + use<> {
+        self.range.minus(self.holes.iter().copied()).into_iter()
     }
 
     /// What is good before the first hole; `None` when the first byte is lost.
     #[must_use]
-    pub fn prefix(&self) -> Option<Extent<DevOffset>> {
-        self.good().next().filter(|part| part.start() == self.range.start())
+    pub fn prefix(&self) -> Option<Extent> {
+        self.holes.first().map_or(Some(self.range), |hole| self.range.without(*hole).0)
     }
 
     /// How many bytes are good.
     #[must_use]
     pub fn good_bytes(&self) -> u64 {
-        self.good().map(|part| part.len()).fold(0, u64::saturating_add)
+        // NO-OVERFLOW: the holes are parts of the range, and apart.
+        self.range.len().wrapping_sub(self.lost_bytes())
     }
 
     /// How many bytes are lost.
     #[must_use]
     pub fn lost_bytes(&self) -> u64 {
-        self.holes.iter().map(|hole| hole.len()).fold(0, u64::saturating_add)
+        // NO-OVERFLOW: as above.
+        self.holes.iter().map(|hole| hole.len()).fold(0, u64::wrapping_add)
     }
 
     /// Where a part of the range is in the buffer; empty for what is not in the range.
     #[must_use]
-    pub fn place_of(&self, part: Extent<DevOffset>) -> Range<usize> {
-        part.intersect(self.range).map_or(0..0, |part| place(self.range, part))
+    pub fn place_of(&self, part: Extent) -> Range<usize> {
+        part.intersect(self.range).map_or(0..0, |part| bytes::place(self.range.start(), part))
     }
-}
-
-/// Where a part of a range is in the range's buffer.
-pub(super) fn place(range: Extent<DevOffset>, part: Extent<DevOffset>) -> Range<usize> {
-    let index = |at: DevOffset| {
-        let offset = at.checked_offset_from(range.start()).and_then(|o| usize::try_from(o).ok());
-        offset.unwrap_or(0)
-    };
-    index(part.start())..index(part.end())
 }

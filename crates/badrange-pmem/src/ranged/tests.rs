@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::ModelMemory;
 
-fn at(start: u64, len: u64) -> Extent<DevOffset> {
+fn at(start: u64, len: u64) -> Extent {
     Extent::new(DevOffset::new(start), len).unwrap()
 }
 
@@ -25,7 +25,7 @@ fn device(granule: u64, repair: Repair) -> RangedPmem<ModelMemory> {
     pmem
 }
 
-fn read(pmem: &RangedPmem<ModelMemory>, range: Extent<DevOffset>) -> (Salvage, Vec<u8>) {
+fn read(pmem: &RangedPmem<ModelMemory>, range: Extent) -> (SalvagedRead, Vec<u8>) {
     let mut buf = vec![0xee; range.len() as usize];
     let found = pmem.read(range, &mut buf).unwrap();
     (found, buf)
@@ -100,6 +100,37 @@ fn a_repair_that_fails_in_the_middle_leaves_new_before_and_old_after() {
 }
 
 #[test]
+fn a_granule_that_no_hardware_has_is_made_one() {
+    struct Odd(ModelMemory);
+    impl Memory for Odd {
+        fn len(&self) -> u64 {
+            self.0.len()
+        }
+        fn granule(&self) -> u64 {
+            if self.0.granule() == 1 { 0 } else { 100 }
+        }
+        fn copy_out(&self, at: DevOffset, buf: &mut [u8]) -> usize {
+            self.0.copy_out(at, buf)
+        }
+        fn copy_in(&self, at: DevOffset, data: &[u8]) {
+            self.0.copy_in(at, data);
+        }
+        fn clear_poison(&self, range: Extent) -> u64 {
+            self.0.clear_poison(range)
+        }
+        fn write_and_clear(&self, at: DevOffset, data: &[u8]) -> u64 {
+            self.0.write_and_clear(at, data)
+        }
+    }
+    for (model, known) in [(1, at(1000, 5)), (128, at(896, 128))] {
+        let pmem = RangedPmem::new(Odd(ModelMemory::new(4096, model)), LINES);
+        assert_eq!(pmem.report(at(1000, 5)), Some(known));
+        pmem.memory().0.poison(at(1000, 1));
+        assert_eq!(pmem.read(at(0, 4096), &mut [0; 4096]).unwrap().holes(), [known]);
+    }
+}
+
+#[test]
 fn what_is_not_on_the_device_is_refused() {
     let pmem = device(64, LINES);
     let err = |range, len: usize| pmem.read(range, &mut vec![0; len]).unwrap_err().kind();
@@ -136,7 +167,7 @@ impl Memory for Vast {
         buf.len()
     }
     fn copy_in(&self, _: DevOffset, _: &[u8]) {}
-    fn clear_poison(&self, range: Extent<DevOffset>) -> u64 {
+    fn clear_poison(&self, range: Extent) -> u64 {
         range.len()
     }
     fn write_and_clear(&self, _: DevOffset, data: &[u8]) -> u64 {
@@ -177,7 +208,7 @@ impl<F: Fn() -> u64 + Send + Sync> Memory for Says<F> {
     fn copy_in(&self, at: DevOffset, data: &[u8]) {
         self.0.copy_in(at, data);
     }
-    fn clear_poison(&self, _: Extent<DevOffset>) -> u64 {
+    fn clear_poison(&self, _: Extent) -> u64 {
         (self.1)()
     }
     fn write_and_clear(&self, _: DevOffset, _: &[u8]) -> u64 {
@@ -264,13 +295,19 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 struct Truth(Vec<Option<u8>>);
 
 impl Truth {
-    fn set(&mut self, range: Extent<DevOffset>, value: Option<u8>) {
+    fn set(&mut self, range: Extent, value: Option<u8>) {
         let end = (range.end().get() as usize).min(self.0.len());
         self.0[range.start().get() as usize..end].fill(value);
     }
 }
 
-fn bytes(extents: &[Extent<DevOffset>]) -> BTreeSet<u64> {
+/// Bytes rounded outward to granules.
+fn granules(range: Extent, granule: u64) -> Extent {
+    let first = range.start().get() / granule * granule;
+    at(first, range.end().get().next_multiple_of(granule) - first)
+}
+
+fn bytes(extents: &[Extent]) -> BTreeSet<u64> {
     extents.iter().flat_map(|e| e.start().get()..e.end().get()).collect()
 }
 
@@ -296,12 +333,12 @@ proptest! {
                 Op::Poison(start, len) => {
                     let bad = clip(start, len);
                     pmem.memory().poison(bad);
-                    truth.set(units(bad, granule).unwrap(), None);
+                    truth.set(granules(bad, granule), None);
                 }
                 Op::Report(start, len) => {
                     let bad = clip(start, len);
                     let known = pmem.report(bad).unwrap();
-                    prop_assert_eq!(known, units(bad, granule).unwrap());
+                    prop_assert_eq!(known, granules(bad, granule));
                     reported.extend(bytes(&[known]));
                 }
                 Op::Read(start, len) => {

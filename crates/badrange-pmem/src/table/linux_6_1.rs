@@ -105,7 +105,7 @@ impl BadblocksTable {
     /// has beyond the end of the second is forgotten.
     fn combine(&mut self, low: usize, high: usize, end_of_low: u64) {
         let (a, b) = (self.word(low), self.word(high));
-        let Some(overlap) = end_of_low.checked_sub(b.start()) else { return };
+        let Some(overlap) = end_of_low.checked_sub(b.start()) else { return }; // they are apart
         // The kernel's length is an `int`, which is negative in a table without order.
         let len = int(a.len().wrapping_add(b.len()).wrapping_sub(overlap));
         if len < 0 || len.unsigned_abs() < LONGEST {

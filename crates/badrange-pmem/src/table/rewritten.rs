@@ -13,7 +13,7 @@ use crate::Kernel;
 
 /// What one step of setting came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum AccessStep {
     /// So many sectors are done.
     Added(u64),
     /// So many sectors were left as they are.
@@ -53,14 +53,15 @@ impl BadblocksTable {
         self.words.get(next).map_or(sectors, |word| sectors.min(word.start() - sector))
     }
 
-    fn insert(&mut self, at: usize, head: Head, sectors: u64) -> Step {
+    fn insert(&mut self, at: usize, head: Head, sectors: u64) -> AccessStep {
         let len = sectors.min(LONGEST);
         self.words.insert(at, Word::pack(head.at, len, head.acknowledged));
-        Step::Added(len)
+        AccessStep::Added(len)
     }
 
     /// Joins the records at `at` and `at + 1` when they touch and say the same.
     fn join(&mut self, at: usize) -> bool {
+        // The last record has none after it.
         let (Some(a), Some(b)) = (self.words.get(at), self.words.get(at + 1)) else { return false };
         let fits = a.end() == b.start() && a.len() + b.len() <= LONGEST;
         if !fits || a.is_acknowledged() != b.is_acknowledged() {
@@ -83,8 +84,10 @@ impl BadblocksTable {
         let mut head = Head { at: start, sectors, acknowledged };
         let mut found = None;
         while head.sectors > 0 {
-            let step = if self.is_full() { Step::GiveUp } else { self.step_7_2(head, &mut found) };
-            let (Step::Added(len) | Step::Skipped(len)) = step else { return false };
+            let step =
+                if self.is_full() { AccessStep::GiveUp } else { self.step_7_2(head, &mut found) };
+            // What has no room ends it all.
+            let (AccessStep::Added(len) | AccessStep::Skipped(len)) = step else { return false };
             (head.at, head.sectors) = (head.at + len, head.sectors - len);
         }
         if let Some(at) = found {
@@ -93,7 +96,7 @@ impl BadblocksTable {
         true
     }
 
-    fn step_7_2(&mut self, head: Head, found: &mut Option<usize>) -> Step {
+    fn step_7_2(&mut self, head: Head, found: &mut Option<usize>) -> AccessStep {
         let Some(at) = self.at_or_before(head.at) else {
             // The very first record is not looked at again when all is done.
             *found = (!self.words.is_empty()).then_some(0);
@@ -110,33 +113,33 @@ impl BadblocksTable {
     }
 
     /// The steps that both do alike: with the record at `at`, which starts at or before the head.
-    fn step_over(&mut self, at: usize, head: Head) -> Option<Step> {
+    fn step_over(&mut self, at: usize, head: Head) -> Option<AccessStep> {
         if self.join_before(at, head.at) {
-            return Some(Step::Added(0));
+            return Some(AccessStep::Added(0));
         }
         let old = self.word(at);
         let alike = old.is_acknowledged() == head.acknowledged;
         if head.at < old.end() {
             let len = head.sectors.min(old.end() - head.at);
-            return Some(if alike { Step::Added(len) } else { self.overwrite(at, head) });
+            return Some(if alike { AccessStep::Added(len) } else { self.overwrite(at, head) });
         }
         if alike && head.at == old.end() && old.len() < LONGEST {
             let len = head.sectors.min(LONGEST - old.len());
             let len = self.up_to(at + 1, head.at, len);
             self.put(at, Word::pack(old.start(), old.len() + len, head.acknowledged));
-            return Some(Step::Added(len));
+            return Some(AccessStep::Added(len));
         }
         None
     }
 
     /// Acknowledges a part of a record that is not acknowledged, which may take one or two records
     /// more. The other way round nothing happens: what is acknowledged stays so.
-    fn overwrite(&mut self, at: usize, head: Head) -> Step {
+    fn overwrite(&mut self, at: usize, head: Head) -> AccessStep {
         let old = self.word(at);
         let end = head.end().min(old.end());
         let skipped = end - head.at;
         if old.is_acknowledged() {
-            return Step::Skipped(skipped);
+            return AccessStep::Skipped(skipped);
         }
         let before = (old.start() < head.at)
             .then(|| Word::pack(old.start(), head.at - old.start(), old.is_acknowledged()));
@@ -150,14 +153,14 @@ impl BadblocksTable {
         };
         if self.words.len() + extra > limit {
             return match self.kernel {
-                Kernel::Linux6_1 | Kernel::Linux6_12 => Step::Skipped(skipped),
-                Kernel::Linux7_2 => Step::GiveUp,
+                Kernel::Linux6_1 | Kernel::Linux6_12 => AccessStep::Skipped(skipped),
+                Kernel::Linux7_2 => AccessStep::GiveUp,
             };
         }
         let new = Word::pack(head.at, skipped, head.acknowledged);
         self.words.splice(at..=at, [before, Some(new), after].into_iter().flatten());
         self.join_before(at, head.at);
-        Step::Added(skipped)
+        AccessStep::Added(skipped)
     }
 
     /// 6.7 to 6.14: a full table still merges, and is tried again when merging has made room.
@@ -168,9 +171,11 @@ impl BadblocksTable {
         let (mut added, mut no_room, mut retries) = (false, false, 3);
         loop {
             let step = self.step_6_12(head, &mut found);
-            added |= matches!(step, Step::Added(_));
-            no_room |= matches!(step, Step::NoRoom(_));
-            let (Step::Added(len) | Step::Skipped(len) | Step::NoRoom(len)) = step else {
+            added |= matches!(step, AccessStep::Added(_));
+            no_room |= matches!(step, AccessStep::NoRoom(_));
+            let (AccessStep::Added(len) | AccessStep::Skipped(len) | AccessStep::NoRoom(len)) =
+                step
+            else {
                 return added;
             };
             (head.at, head.sectors) = (head.at + len, head.sectors - len);
@@ -187,7 +192,7 @@ impl BadblocksTable {
         }
     }
 
-    fn step_6_12(&mut self, head: Head, found: &mut Option<usize>) -> Step {
+    fn step_6_12(&mut self, head: Head, found: &mut Option<usize>) -> AccessStep {
         if self.words.is_empty() {
             return self.insert(0, head, head.sectors);
         }
@@ -202,24 +207,26 @@ impl BadblocksTable {
         }
         // A record that is covered whole is stepped over, and what lies before it with it.
         let next = self.words.get(at + 1).filter(|next| next.end() <= head.end());
-        next.map_or(Step::NoRoom(head.sectors), |next| Step::Skipped(next.end() - head.at))
+        next.map_or(AccessStep::NoRoom(head.sectors), |next| {
+            AccessStep::Skipped(next.end() - head.at)
+        })
     }
 
-    fn step_before_all(&mut self, head: Head) -> Step {
+    fn step_before_all(&mut self, head: Head) -> AccessStep {
         let first = self.word(0);
         let gap = first.start() - head.at;
         if !self.is_full() {
             return self.insert(0, head, head.sectors.min(gap));
         }
         if head.sectors <= gap {
-            return Step::GiveUp;
+            return AccessStep::GiveUp;
         }
         let alike = first.is_acknowledged() == head.acknowledged;
         if alike && first.end() - head.at <= LONGEST {
             self.put(0, Word::pack(head.at, first.len() + gap, head.acknowledged));
-            return Step::Added(gap);
+            return AccessStep::Added(gap);
         }
-        Step::NoRoom(gap)
+        AccessStep::NoRoom(gap)
     }
 
     pub(super) fn clear_rewritten(&mut self, start: u64, sectors: u64) -> bool {

@@ -70,7 +70,7 @@ impl BadblocksTable {
     }
 
     fn lines(&self, acknowledged_too: bool) -> String {
-        let shift = self.shift.unwrap_or(0);
+        let shift = self.shift.unwrap_or(0); // disabled, and so empty
         let shown = self.records().filter(|record| acknowledged_too || !record.is_acknowledged());
         // A length is an unsigned int, and loses its upper bits like the start.
         let line = |record: super::BadRecord| {
@@ -97,7 +97,8 @@ fn scan(text: &str) -> Option<(u64, u64)> {
         None => digits(rest)?,
     };
     // An int: the lower half.
-    let len = i32::from_le_bytes(*len.to_le_bytes().first_chunk::<4>()?);
+    let [a, b, c, d, ..] = len.to_le_bytes();
+    let len = i32::from_le_bytes([a, b, c, d]);
     let clean = rest.is_empty() || rest.starts_with('\n');
     (clean && len > 0).then_some((start, u64::try_from(len).ok()?))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use badrange_core::{DevOffset, Errno, PhysAddr, Sector};
+use badrange_core::{DevOffset, Errno, PageSize, PhysAddr, Sector};
 
 use super::{dev, phys};
 use crate::*;
@@ -41,19 +41,19 @@ fn names_are_those_of_the_tools() {
 fn steps_say_what_happened_to_which_bytes() {
     let (range, page) = (dev(0x1000, 0x200), DevOffset::new(0x1000));
     for (step, words) in [
-        (Step::MachineCheck(page), "machine check at device byte 0x1000"),
+        (AccessStep::MachineCheck(page), "machine check at device byte 0x1000"),
         (
-            Step::Cleared(range, Ok(256)),
+            AccessStep::Cleared(range, Ok(256)),
             "poison cleared: 256 of 512 bytes of device bytes [0x1000..0x1200)",
         ),
         (
-            Step::Cleared(range, Err(Errno::ENXIO)),
+            AccessStep::Cleared(range, Err(Errno::ENXIO)),
             "poison of device bytes [0x1000..0x1200) not cleared: ENXIO",
         ),
-        (Step::PageRestored(page), "page at device byte 0x1000 restored"),
-        (Step::Stored(range), "data stored: device bytes [0x1000..0x1200)"),
+        (AccessStep::PageRestored(page), "page at device byte 0x1000 restored"),
+        (AccessStep::Stored(range), "data stored: device bytes [0x1000..0x1200)"),
         (
-            Step::Forgotten(badrange_core::Extent::new(Sector::new(8), 1).unwrap()),
+            AccessStep::Forgotten(badrange_core::Extent::new(Sector::new(8), 1).unwrap()),
             "badblocks cleared: sectors 8+1",
         ),
     ] {
@@ -64,7 +64,7 @@ fn steps_say_what_happened_to_which_bytes() {
 #[test]
 fn a_known_bad_page_kills_as_each_kernel_does() {
     // 6.1 sends BUS_ADRERR without a size, later ones BUS_MCEERR_AR with that of a page.
-    let signal = |kernel| Sigbus::of_known_bad_page(kernel, 0x7000_1234);
+    let signal = |kernel| Sigbus::of_known_bad_page(kernel, 0x7000_1234, PageSize::K4);
     let old = signal(Kernel::Linux6_1);
     assert_eq!((old.code(), old.addr(), old.lsb()), (SigbusCode::Adrerr, 0x7000_1000, 0));
     assert_eq!(old.to_string(), "BUS_ADRERR at 0x70001000, lsb 0");

@@ -11,7 +11,7 @@ use crate::ModelMemory;
 
 const VA: u64 = 0x7f00_0000_0000;
 
-fn at(start: u64, len: u64) -> Extent<DevOffset> {
+fn at(start: u64, len: u64) -> Extent {
     Extent::new(DevOffset::new(start), len).unwrap()
 }
 
@@ -53,6 +53,25 @@ fn a_signal_names_the_page_or_the_unit_and_always_the_size_of_the_unit() {
             panic!("no signal")
         };
         assert_eq!(signal, Sigbus::new(SigbusCode::MceerrAr, addr, lsb), "{unit} {precision:?}");
+    }
+}
+
+#[test]
+fn no_signal_names_less_than_a_page_of_its_host() {
+    let memory = ModelMemory::new(4 << 20, 256);
+    memory.poison(at((3 << 20) + 0x1_5100, 1));
+    let vma = Vma::new(VA, 4 << 20, DevOffset::new(0)).unwrap();
+    for (page, unit, precision, addr, lsb) in [
+        (PageSize::K64, Align::Size4K, Precision::Page, VA + (3 << 20) + 0x1_0000, 16),
+        (PageSize::K64, Align::Size4K, Precision::Unit, VA + (3 << 20) + 0x1_0000, 16),
+        (PageSize::K16, Align::Size4K, Precision::Page, VA + (3 << 20) + 0x1_4000, 14),
+        (PageSize::K64, Align::Size2M, Precision::Page, VA + (3 << 20) + 0x1_0000, 21),
+        (PageSize::K64, Align::Size2M, Precision::Unit, VA + (2 << 20), 21),
+    ] {
+        let mapping = UserMapping::new(&memory, vma, unit, precision).with_page_size(page);
+        let fault = mapping.load(VA + (3 << 20) + 0x1_5180, &mut [0; 1]).unwrap_err();
+        let signal = Sigbus::new(SigbusCode::MceerrAr, addr, lsb);
+        assert_eq!(fault, UserFault::Sigbus(signal), "{page} {unit} {precision:?}");
     }
 }
 

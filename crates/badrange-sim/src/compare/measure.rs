@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use badrange_core::{Extent, FileOffset, PAGE_SIZE, Run};
+use badrange_core::{Extent, FileOffset, Run};
 use badrange_fs::Fork;
 
-use super::{EventReport, Missed, Tally, aftermath};
+use super::{DesignTally, EventReport, Missed, aftermath};
 use crate::{
-    EventOutcome, Signal,
+    EventOutcome, PAGE_SIZE, Signal,
     kernel::design::{
         Bench,
         log::{Key, Log, Marked, Marks},
@@ -55,14 +55,16 @@ impl Measured {
 
     /// Bad pages in the page table of a process.
     fn look(&mut self, machine: &Machine<'_>, process: usize, wants: bool) {
-        let maps = machine.processes.get(process).map_or(&[][..], |state| &**state.maps);
+        let maps = &machine.process(process).maps;
         let mut bytes = 0_u64;
         for (index, map) in maps.iter().enumerate() {
             let Some(bad) = self.files.get(&map.file) else { continue };
             let pages = bad_pages(map, bad);
             let mut from = 0;
             while let Some(page) = pages.first_in(from..u64::MAX).filter(|_| wants) {
-                let Some(size) = map.level(page) else { break };
+                let size = map.level(page);
+                debug_assert!(size.is_some(), "a bad page of a map is mapped");
+                let Some(size) = size else { break };
                 let unit = size.around(page);
                 from = unit.end;
                 self.expected.insert((process, index, unit.start, size));
@@ -121,9 +123,9 @@ impl Measured {
             .collect();
         for hit in &self.hits {
             let Key::Extent { fs, .. } = hit.key else { continue };
-            let name = machine.scenario.filesystems.get(fs).map_or("", |fs| &fs.name);
-            if down.contains(&name) {
-                log.told.add(hit.key, hit.piece.here(), Marks::TOLD);
+            let name = &machine.scenario.filesystem(fs).name;
+            if down.contains(&name.as_str()) {
+                log.told.add(hit.key, hit.here(), Marks::TOLD);
             }
         }
     }
@@ -152,11 +154,11 @@ impl Measured {
         }
     }
 
-    fn signals(&self, machine: &Machine<'_>, signals: &[Signal], tally: &mut Tally) {
+    fn signals(&self, machine: &Machine<'_>, signals: &[Signal], tally: &mut DesignTally) {
         let mut seen: BTreeSet<Unit> = BTreeSet::new();
         for signal in signals {
             tally.signals = tally.signals.saturating_add(1);
-            let Some(unit) = signalled(machine, signal) else { continue };
+            let Some(unit) = signalled(machine, signal) else { continue }; // of no mapped page
             if !self.is_bad(machine, unit) {
                 tally.wrong_signals = tally.wrong_signals.saturating_add(1);
             } else if !seen.insert(unit) {
@@ -168,20 +170,21 @@ impl Measured {
     }
 
     fn is_bad(&self, machine: &Machine<'_>, (process, map, first, size): Unit) -> bool {
-        let map = machine.processes.get(process).and_then(|state| state.maps.get(map));
+        let map = machine.process(process).maps.get(map);
         let bad = map.and_then(|map| self.files.get(&map.file));
         let bytes = |page: u64| FileOffset::new(page.saturating_mul(PAGE_SIZE));
         let end = first.saturating_add(size.pages());
+        // No file has bytes beyond 64 bits.
         let Ok(unit) = Extent::from_bounds(bytes(first), bytes(end)) else { return false };
         bad.is_some_and(|bad| bad.iter().any(|run| run.clip(unit).next().is_some()))
     }
 
-    fn mappings(&self, machine: &Machine<'_>, event: &Event, tally: &mut Tally) {
+    fn mappings(&self, machine: &Machine<'_>, event: &Event, tally: &mut DesignTally) {
         let injector = crate::kernel::injector(event);
-        for (process, state) in machine.processes.iter().enumerate().filter(|(_, p)| p.alive) {
-            let bad = self.mapped.get(process).copied().unwrap_or(0);
+        let processes = machine.processes.iter().zip(&self.mapped).enumerate();
+        for (process, (state, bad)) in processes.filter(|(_, (state, _))| state.alive) {
             if Some(process) != injector {
-                tally.bad_mapped_bytes = tally.bad_mapped_bytes.saturating_add(bad);
+                tally.bad_mapped_bytes = tally.bad_mapped_bytes.saturating_add(*bad);
             }
             for map in &*state.maps {
                 let Some(bad) = self.files.get(&map.file) else { continue };
@@ -196,12 +199,12 @@ impl Measured {
 
 /// The mapped unit that a signal is about.
 fn signalled(machine: &Machine<'_>, signal: &Signal) -> Option<Unit> {
-    let processes = &machine.scenario.processes;
-    let process = processes.iter().position(|process| process.tag == signal.tag)?;
+    let mut processes = machine.scenario.processes.iter().enumerate();
+    let (process, what) = processes.find(|(_, process)| process.tag == signal.tag)?;
     let address = signal.addr?.get();
     let size =
         if signal.lsb == Some(PageSize::Small.shift()) { PageSize::Small } else { PageSize::Huge };
-    processes.get(process)?.maps.iter().enumerate().find_map(|(index, map)| {
+    what.maps.iter().enumerate().find_map(|(index, map)| {
         let inside = address.checked_sub(map.vaddr)? / PAGE_SIZE;
         let page = map.first.checked_add(inside).filter(|_| inside < map.pages)?;
         Some((process, index, size.around(page).start, size))
@@ -209,12 +212,12 @@ fn signalled(machine: &Machine<'_>, signal: &Signal) -> Option<Unit> {
 }
 
 fn owner_name(machine: &Machine<'_>, key: Key) -> String {
-    let Key::Extent { fs, index } = key else {
-        let Key::Device(device) = key else { return String::new() };
-        return machine.device_name(device).to_owned();
+    let (fs, index) = match key {
+        Key::Device(device) => return machine.device_name(device).to_owned(),
+        Key::Extent { fs, index } => (fs, index),
     };
-    let name = machine.scenario.filesystems.get(fs).map_or("", |fs| &fs.name);
-    let extent = machine.filesystems.get(fs).and_then(|state| state.extents.get(index));
+    let name = &machine.scenario.filesystem(fs).name;
+    let extent = machine.fs(fs).extents.get(index);
     match extent.map(|extent| extent.owner) {
         Some(Owner::Inode { ino, fork: Fork::Data, .. }) => format!("{name} inode {ino}"),
         Some(Owner::Inode { ino, fork, .. }) => format!("{name} inode {ino} {fork}"),

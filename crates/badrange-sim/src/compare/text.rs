@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use super::{Comparison, DesignReport, Tally};
+use super::{Comparison, DesignReport, DesignTally};
 
 /// A column: its head in two lines, and what stands in it.
 type Column = (&'static str, &'static str, fn(&DesignReport) -> String);
@@ -38,7 +38,7 @@ fn share(part: u64, of: u64) -> String {
     format!("{part}/{of}")
 }
 
-fn signals(total: &Tally) -> String {
+fn signals(total: &DesignTally) -> String {
     format!("{}/{}/{}", total.wrong_signals, total.duplicate_signals, total.missed_signals)
 }
 

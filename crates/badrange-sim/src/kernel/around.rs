@@ -9,7 +9,7 @@
 
 use core::ops::Range;
 
-use badrange_core::{PAGE_SIZE, SECTOR_SIZE, Sector};
+use badrange_core::{SECTOR_SIZE, Sector};
 use rangemap::RangeSet;
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
     io::{Attempts, Transfer, run_at},
 };
 use crate::{
-    Around, Cleared, Recovery,
+    Around, ClearAttempt, PAGE_SIZE, Recovery,
     machine::{FileRun, PmemBytes},
 };
 
@@ -118,9 +118,7 @@ impl Linux<'_> {
             }
         }
         if piece.run.unwritten {
-            if let Some(state) = self.machine.filesystems.get_mut(fs) {
-                state.convert(ino, stored.start, stored.end);
-            }
+            self.machine.fs_mut(fs).convert(ino, stored.start, stored.end);
         }
         Ok(())
     }
@@ -161,7 +159,7 @@ impl Linux<'_> {
     }
 
     fn is_there(&self, below: &PmemBytes) -> bool {
-        self.machine.devices.get(below.pmem).is_some_and(|state| !state.dead)
+        !self.machine.device(below.pmem).dead
     }
 
     /// The bytes of a part that are bad, in whole sectors where it has them whole.
@@ -178,10 +176,8 @@ impl Linux<'_> {
     fn bad_sectors(&self, below: PmemBytes) -> Vec<Range<u64>> {
         let (first, end) =
             (below.at / SECTOR_SIZE, below.at.saturating_add(below.len).div_ceil(SECTOR_SIZE));
-        let sectors = self.machine.devices.get(below.pmem).map(|state| &state.badblocks);
-        sectors.map_or_else(Vec::new, |known| {
-            known.within(Sector::new(first), end.saturating_sub(first))
-        })
+        let known = &self.machine.device(below.pmem).badblocks;
+        known.within(Sector::new(first), end.saturating_sub(first))
     }
 
     /// Whether a part begins or ends within a bad sector.
@@ -205,7 +201,7 @@ impl Linux<'_> {
         let at = below.at.saturating_add(hole.start.saturating_sub(part.at));
         let len = hole.end.saturating_sub(hole.start);
         let (phys, ret) = self.clear_poison(below.pmem, at, len);
-        attempts.cleared.push(Cleared::new(phys, len, ret));
+        attempts.cleared.push(ClearAttempt::new(phys, len, ret));
         let cleared = u64::try_from(ret).unwrap_or(0).min(len);
         let cleared = cleared.saturating_sub(cleared % SECTOR_SIZE);
         self.clear_badblocks(below.pmem, at, cleared);

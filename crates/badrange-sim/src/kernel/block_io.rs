@@ -4,14 +4,14 @@
 // NO-OVERFLOW: a transfer ends below 2^63, and extents and devices end within 64 bits: where
 // arithmetic saturates, it never does.
 
-use badrange_core::{PAGE_SIZE, SECTOR_SIZE, Sector};
+use badrange_core::{SECTOR_SIZE, Sector};
 
 use super::{
     Linux,
     errno::{EINVAL, EIO, ENOSPC, ENXIO},
     io::{Attempts, Transfer, run_at},
 };
-use crate::{Cleared, machine::PmemBytes};
+use crate::{ClearAttempt, PAGE_SIZE, machine::PmemBytes};
 
 /// Bytes that are transferred together: where on which device, `None` for a hole.
 type Part = (Option<(usize, u64)>, u64);
@@ -24,7 +24,7 @@ impl Linux<'_> {
         direct: bool,
         attempts: &mut Attempts,
     ) -> i64 {
-        let size = self.machine.scenario.devices.get(device).map_or(0, |device| device.size);
+        let size = self.machine.scenario.device(device).size();
         if what.at == what.end {
             return 0;
         }
@@ -166,7 +166,7 @@ impl Linux<'_> {
     }
 
     fn is_bad_memory(&self, bytes: PmemBytes) -> bool {
-        let Some(state) = self.machine.devices.get(bytes.pmem) else { return true };
+        let state = self.machine.device(bytes.pmem);
         let (first, end) = (bytes.at / SECTOR_SIZE, bytes.at.saturating_add(bytes.len));
         let sectors = end.div_ceil(SECTOR_SIZE).saturating_sub(first);
         state.dead || state.badblocks.first(Sector::new(first), sectors).is_some()
@@ -174,8 +174,7 @@ impl Linux<'_> {
 
     fn is_gone(&self, device: usize, at: u64) -> bool {
         let found = self.machine.below(device, at, 1);
-        let state = found.and_then(|bytes| self.machine.devices.get(bytes.pmem));
-        state.is_some_and(|state| state.dead)
+        found.is_some_and(|bytes| self.machine.device(bytes.pmem).dead)
     }
 
     /// Writes through the block layer; false when poison could not be cleared.
@@ -187,7 +186,7 @@ impl Linux<'_> {
         device: usize,
         at: u64,
         len: u64,
-        cleared: &mut Vec<Cleared>,
+        cleared: &mut Vec<ClearAttempt>,
     ) -> bool {
         let (mut at, mut len) = (at, len);
         while len > 0 {
@@ -203,15 +202,15 @@ impl Linux<'_> {
         true
     }
 
-    fn write_memory(&mut self, bytes: PmemBytes, attempts: &mut Vec<Cleared>) -> bool {
-        if self.machine.devices.get(bytes.pmem).is_none_or(|state| state.dead) {
+    fn write_memory(&mut self, bytes: PmemBytes, attempts: &mut Vec<ClearAttempt>) -> bool {
+        if self.machine.device(bytes.pmem).dead {
             return false;
         }
         if !self.is_bad_memory(bytes) {
             return true;
         }
         let (phys, ret) = self.clear_poison(bytes.pmem, bytes.at, bytes.len);
-        attempts.push(Cleared::new(phys, bytes.len, ret));
+        attempts.push(ClearAttempt::new(phys, bytes.len, ret));
         let Ok(cleared) = u64::try_from(ret) else { return false };
         self.clear_badblocks(bytes.pmem, bytes.at, cleared);
         cleared == bytes.len

@@ -67,8 +67,8 @@ impl Linux<'_> {
         current: Option<usize>,
         everyone: bool,
     ) -> Option<Option<u64>> {
-        let what = self.machine.scenario.processes.get(process)?;
-        if !self.machine.processes.get(process)?.alive {
+        let what = self.machine.scenario.process(process);
+        if !self.machine.process(process).alive {
             return None;
         }
         if everyone || current == Some(process) {
@@ -87,7 +87,7 @@ impl Linux<'_> {
     fn send(&mut self, victim: Victim, current: Option<usize>, report: &mut Report) {
         let forced = current == Some(victim.process);
         let code = if forced { "BUS_MCEERR_AR" } else { "BUS_MCEERR_AO" };
-        let Some(what) = self.machine.scenario.processes.get(victim.process) else { return };
+        let what = self.machine.scenario.process(victim.process);
         let mut signal = Signal::new(&what.tag, code);
         signal.addr = Some(Hex::new(victim.address));
         signal.lsb = Some(victim.size.shift());
@@ -103,7 +103,7 @@ impl Linux<'_> {
         forced: bool,
         report: &mut Report,
     ) {
-        let Some(what) = self.machine.scenario.processes.get(process) else { return };
+        let what = self.machine.scenario.process(process);
         let fatal = match what.on_sigbus {
             Disposition::Handler => false,
             Disposition::Default => true,

@@ -15,7 +15,7 @@ mod ranged;
 pub(crate) mod reach;
 mod register;
 
-use badrange_core::{DevOffset, Extent, MfFlags, PAGE_SIZE, Pfn, PhysAddr};
+use badrange_core::{DevOffset, Extent, MfFlags, Pfn, PhysAddr};
 
 use self::{log::Log, pages::Whom, reach::Place};
 use super::{
@@ -25,8 +25,8 @@ use super::{
     madvise::Target,
 };
 use crate::{
-    Action, Call, Crash, Effects, EventOutcome, Hex, Notification, Profile, Scenario, Signal,
-    StormOutcome,
+    Call, Crash, Effects, EventOutcome, Hex, MfResult, Notification, PAGE, PAGE_SIZE, Profile,
+    Scenario, Signal, StormOutcome,
     machine::Machine,
     scenario::{Advice, Event, FileId},
     storm::Storm,
@@ -176,7 +176,7 @@ impl<'a> Bench<'a> {
         }
         let [(first, end)] = storm.ranges()[..] else { return None };
         let pages = Extent::from_bounds(Pfn::new(first), Pfn::new(end)).ok()?;
-        Some((first, pages.bytes().ok()?))
+        Some((first, pages.bytes(PAGE).ok()?))
     }
 
     fn observe_range(
@@ -246,6 +246,7 @@ impl<'a> Bench<'a> {
         log: &mut Log,
         fail: impl FnOnce(&mut Run<'_, 'a>) -> Result<EventOutcome, Halt>,
     ) -> EventOutcome {
+        debug_assert!(self.design.is_some(), "a real kernel settles by itself");
         let Some(design) = &mut self.design else { return EventOutcome::default() };
         let before = self.linux.page_tables();
         let mut report = Report::default();
@@ -314,12 +315,12 @@ pub(crate) fn places(machine: &Machine<'_>, event: &Event) -> Vec<Place> {
             .ranges()
             .into_iter()
             .filter_map(|(first, end)| {
-                Extent::from_bounds(Pfn::new(first), Pfn::new(end)).ok()?.bytes().ok()
+                Extent::from_bounds(Pfn::new(first), Pfn::new(end)).ok()?.bytes(PAGE).ok()
             })
             .map(Place::Memory)
             .collect(),
         Event::Unbind { device } => {
-            let alive = machine.devices.get(*device).is_some_and(|state| !state.dead);
+            let alive = !machine.device(*device).dead;
             let place = on_device(machine, *device, 0, u64::MAX);
             place.filter(|_| alive).into_iter().collect()
         }
@@ -335,8 +336,8 @@ pub(crate) fn places(machine: &Machine<'_>, event: &Event) -> Vec<Place> {
 
 /// The memory of the pages of a map, as far as it is known.
 fn advised(machine: &Machine<'_>, by: usize, map: usize, (offset, len): (u64, u64)) -> Vec<Place> {
-    let state = machine.processes.get(by).filter(|state| state.alive);
-    let Some(map) = state.and_then(|state| state.maps.get(map)) else { return Vec::new() };
+    let state = machine.process(by);
+    let Some(map) = state.maps.get(map).filter(|_| state.alive) else { return Vec::new() };
     if !machine.is_dax(map.file) {
         return Vec::new();
     }
@@ -366,7 +367,7 @@ fn contiguous(pfns: &[u64]) -> Vec<Extent<PhysAddr>> {
 }
 
 fn page(pfn: u64) -> Option<Extent<PhysAddr>> {
-    Extent::new(Pfn::new(pfn), 1).ok()?.bytes().ok()
+    Extent::new(Pfn::new(pfn), 1).ok()?.bytes(PAGE).ok()
 }
 
 /// The 2^`lsb` bytes around an address.
@@ -379,7 +380,7 @@ fn block(phys: u64, lsb: u64) -> Option<Extent<PhysAddr>> {
 
 /// The bytes of a device that exist.
 fn on_device(machine: &Machine<'_>, device: usize, start: u64, len: u64) -> Option<Place> {
-    let size = machine.scenario.devices.get(device)?.size;
+    let size = machine.scenario.device(device).size();
     let end = start.saturating_add(len).min(size);
     let range = Extent::from_bounds(DevOffset::new(start), DevOffset::new(end)).ok()?;
     Some(Place::Device { device, range })
@@ -439,7 +440,7 @@ impl Run<'_, '_> {
                 self.note_holder(bad, flags);
                 let failure = Failure { place: Place::Memory(bad), flags, current };
                 let ret = self.design.fail(self.linux, failure, self.report, self.log)?;
-                (ret, Some(if ret == 0 { Action::Recovered } else { Action::Failed }))
+                (ret, Some(if ret == 0 { MfResult::Recovered } else { MfResult::Failed }))
             }
         };
         let mut notified = core::mem::take(&mut self.report.notified);
@@ -463,10 +464,10 @@ impl Run<'_, '_> {
         let machine = &self.linux.machine;
         let on = reach::on_pmem(machine, bad).into_iter().next();
         let on = on.filter(|_| self.design.notifies());
-        let Some((device, piece)) = on.filter(|(device, _)| !self.linux.is_devdax(*device)) else {
+        let Some((device, link)) = on.filter(|(device, _)| !self.linux.is_devdax(*device)) else {
             return;
         };
-        let span = piece.here().span();
+        let span = link.upper().span();
         let device = machine.device_name(device).to_owned();
         let (start, len) = (span.start().get(), span.len());
         self.report.notified.holder = Some(Notification { device, start, len, flags, ret: None });
@@ -548,8 +549,9 @@ impl Run<'_, '_> {
 
     /// A process that consumed an error nobody could handle cannot go on.
     fn not_recovered(&mut self, process: usize) {
-        let alive = self.linux.machine.processes.get(process).is_some_and(|state| state.alive);
-        if let Some(what) = self.linux.machine.scenario.processes.get(process).filter(|_| alive) {
+        let alive = self.linux.machine.process(process).alive;
+        let what = self.linux.machine.scenario.process(process);
+        if alive {
             let signal = Signal::new(&what.tag, "SI_KERNEL");
             self.linux.deliver(process, signal, true, self.report);
         }
@@ -562,7 +564,7 @@ impl Run<'_, '_> {
         flags: MfFlags,
     ) -> Result<EventOutcome, Halt> {
         let name = self.linux.machine.device_name(device).to_owned();
-        let dead = self.linux.machine.devices.get(device).is_none_or(|state| state.dead);
+        let dead = self.linux.machine.device(device).dead;
         let place = on_device(&self.linux.machine, device, start, len).filter(|_| !dead);
         let ret = match place {
             None => super::errno::ENXIO,
@@ -582,7 +584,7 @@ impl Run<'_, '_> {
     /// it, and take it for a failure of everything.
     fn unbind(&mut self, device: usize) -> Result<EventOutcome, Halt> {
         let place = on_device(&self.linux.machine, device, 0, u64::MAX);
-        let dead = self.linux.machine.devices.get(device).is_none_or(|state| state.dead);
+        let dead = self.linux.machine.device(device).dead;
         let Some(place) = place.filter(|_| !dead) else { return Ok(EventOutcome::default()) };
         let flags = match self.design.knows_removal() {
             true => MfFlags::MEM_PRE_REMOVE,
@@ -597,9 +599,8 @@ impl Run<'_, '_> {
             let holder = Notification { device: name, start, len, flags, ret: Some(ret) };
             notified.holder = Some(holder);
         }
-        if let Some(state) = self.linux.machine.devices.get_mut(device) {
-            (state.dead, state.holder) = (true, None);
-        }
+        let state = self.linux.machine.device_mut(device);
+        (state.dead, state.holder) = (true, None);
         self.linux.machine.unmap(FileId::Device(device), &(0..u64::MAX));
         self.design.changed();
         Ok(EventOutcome { notified: Some(notified), ..EventOutcome::default() })
@@ -609,7 +610,7 @@ impl Run<'_, '_> {
 /// The first pages of a range, as many as one can list.
 fn first_pages(bad: Extent<PhysAddr>) -> Vec<Hex> {
     const MOST: usize = 4096;
-    let pages = bad.containing_pages();
+    let pages = bad.containing_pages(PAGE);
     (pages.start().get()..pages.end().get()).take(MOST).map(Hex::new).collect()
 }
 

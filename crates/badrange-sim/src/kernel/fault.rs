@@ -6,11 +6,11 @@
 use core::ops::Range;
 use std::sync::Arc;
 
-use badrange_core::{PAGE_SIZE, Sector};
+use badrange_core::Sector;
 
 use super::Linux;
 use crate::{
-    Access, EventOutcome,
+    Access, EventOutcome, PAGE_SIZE,
     machine::{DaxPages, Entry, PageSize},
     scenario::{Extent, FileId},
 };
@@ -49,8 +49,7 @@ impl Linux<'_> {
 
     fn cannot_map(&self, file: FileId, write: bool) -> Option<&'static str> {
         let FileId::Inode { fs, ino } = file else { return None };
-        let (what, state) =
-            self.machine.scenario.filesystems.get(fs).zip(self.machine.filesystems.get(fs))?;
+        let (what, state) = (self.machine.scenario.filesystem(fs), self.machine.fs(fs));
         if !state.mounted {
             return Some("the filesystem is not mounted: the file cannot be opened");
         }
@@ -75,14 +74,14 @@ impl Linux<'_> {
     fn fault_device(&mut self, device: usize, page: u64) -> Fault {
         let file = FileId::Device(device);
         let at = page.saturating_mul(PAGE_SIZE);
-        let size = self.machine.scenario.devices.get(device).map_or(0, |device| device.size);
+        let size = self.machine.scenario.device(device).size();
         if !self.machine.is_dax(file) {
             let bad = at >= size || self.is_bad(device, at, PAGE_SIZE);
             return if bad { ERROR } else { Fault::Mapped(None) };
         }
         let granule = self.machine.pmem(device).map_or(PAGE_SIZE, |pmem| pmem.align);
         let end = at.checked_add(1).and_then(|at| at.checked_next_multiple_of(granule));
-        let dead = self.machine.devices.get(device).is_none_or(|state| state.dead);
+        let dead = self.machine.device(device).dead;
         if dead || end.is_none_or(|end| end > size) {
             return ERROR;
         }
@@ -101,14 +100,11 @@ impl Linux<'_> {
     pub(super) fn dax_fault(&mut self, fs: usize, ino: u64, page: u64, write: bool) -> Fault {
         self.machine.load_inode(fs, ino);
         let byte = page.saturating_mul(PAGE_SIZE);
-        let state = self.machine.filesystems.get(fs);
-        if state.is_none_or(|state| state.shutdown) {
+        let state = self.machine.fs(fs);
+        if state.shutdown {
             return ERROR;
         }
-        let found = state.and_then(|state| {
-            let (extent, at) = state.data_extent(ino, byte)?;
-            Some((*extent, at))
-        });
+        let found = state.data_extent(ino, byte).map(|(extent, at)| (*extent, at));
         let Some((extent, at)) = found else {
             if write {
                 self.add_entry(fs, ino, page, false);
@@ -126,8 +122,8 @@ impl Linux<'_> {
         if extent.unwritten && !self.zero_blocks(extent.device, at, PAGE_SIZE, &mut Vec::new()) {
             return ERROR;
         }
-        if let Some(state) = self.machine.filesystems.get_mut(fs).filter(|_| extent.unwritten) {
-            state.convert(ino, byte, byte.saturating_add(PAGE_SIZE));
+        if extent.unwritten {
+            self.machine.fs_mut(fs).convert(ino, byte, byte.saturating_add(PAGE_SIZE));
         }
         self.map_page(fs, ino, page, (extent.device, at), shared)
     }
@@ -162,9 +158,7 @@ impl Linux<'_> {
             return ERROR;
         }
         let byte = page.saturating_mul(PAGE_SIZE);
-        if let Some(state) = self.machine.filesystems.get_mut(fs) {
-            state.move_away(ino, byte, byte.saturating_add(PAGE_SIZE));
-        }
+        self.machine.fs_mut(fs).move_away(ino, byte, byte.saturating_add(PAGE_SIZE));
         self.add_entry(fs, ino, page, true);
         self.machine.unmap(FileId::Inode { fs, ino }, &(page..page.saturating_add(1)));
         Fault::Mapped(None)
@@ -175,10 +169,9 @@ impl Linux<'_> {
         if cow {
             let stamp = self.machine.tick();
             let entry = Entry { stamp, cow };
-            if let Some(state) = self.machine.filesystems.get_mut(fs) {
-                let entries = Arc::make_mut(&mut state.entries).entry(ino).or_default();
-                entries.replace(pages, entry);
-            }
+            let state = self.machine.fs_mut(fs);
+            let entries = Arc::make_mut(&mut state.entries).entry(ino).or_default();
+            entries.replace(pages, entry);
         } else {
             self.machine.touch(FileId::Inode { fs, ino }, pages, false);
         }
@@ -187,14 +180,13 @@ impl Linux<'_> {
     /// Whether a byte of a file's device belongs to several files. Without a reverse map, the
     /// word of the extent has to do.
     pub(super) fn is_shared(&self, fs: usize, extent: &Extent, at: u64) -> bool {
-        let rmapbt = self.machine.scenario.filesystems.get(fs).is_some_and(|what| what.rmapbt);
-        let state = self.machine.filesystems.get(fs);
-        state.is_some_and(|state| state.is_shared(extent.device, at)) || (extent.shared && !rmapbt)
+        let rmapbt = self.machine.scenario.filesystem(fs).rmapbt;
+        self.machine.fs(fs).is_shared(extent.device, at) || (extent.shared && !rmapbt)
     }
 
     /// The first bad sector record in pages of a pmem device, where it begins.
     pub(super) fn first_bad(&self, place: DaxPages) -> Option<Sector> {
-        let known = &self.machine.devices.get(place.pmem)?.badblocks;
+        let known = &self.machine.device(place.pmem).badblocks;
         known.first(place.first_sector(), place.sectors())
     }
 
@@ -212,16 +204,15 @@ impl Linux<'_> {
             return (fault, PageSize::Small);
         }
         self.machine.touch(FileId::Inode { fs, ino }, unit.clone(), false);
-        if let Some(state) = self.machine.filesystems.get_mut(fs) {
-            Arc::make_mut(&mut state.entries).entry(ino).or_default().add_huge(unit);
-        }
+        let state = self.machine.fs_mut(fs);
+        Arc::make_mut(&mut state.entries).entry(ino).or_default().add_huge(unit);
         (fault, PageSize::Huge)
     }
 
     /// KERNEL: `dax_iomap_pmd_fault()`: an entry of single pages stays so; a new one has to be one
     /// extent at an aligned place in memory without a bad sector.
     fn can_be_huge(&self, fs: usize, ino: u64, page: u64, unit: &Range<u64>) -> bool {
-        let Some(state) = self.machine.filesystems.get(fs) else { return false };
+        let state = self.machine.fs(fs);
         if let Some(entries) = state.entries.get(&ino) {
             if entries.is_huge(page) {
                 return true;
@@ -233,7 +224,7 @@ impl Linux<'_> {
         let bytes = PageSize::Huge.pages().saturating_mul(PAGE_SIZE);
         let found = state.data_extent(ino, unit.start.saturating_mul(PAGE_SIZE));
         let Some((extent, at)) = found else { return false };
-        let end = extent.start.saturating_add(extent.len);
+        let end = extent.end();
         let whole = at.saturating_add(bytes) <= end && !extent.unwritten;
         let place = self.machine.dax_pages(extent.device, at, PageSize::Huge.pages());
         let Some(place) = place.ok().filter(|place| place.count == PageSize::Huge.pages()) else {

@@ -1,11 +1,9 @@
 //! KERNEL: `mf_generic_kill_procs()`: what is done with one page when no filesystem takes care of
 //! it. The page itself remembers whose it is, and that is all there is to go by.
 
-use badrange_core::PAGE_SIZE;
-
 use super::{Halt, Linux, Report, errno::EBUSY, quirks::SharedPages};
 use crate::{
-    Crash,
+    Crash, PAGE_SIZE,
     machine::{Entry, PageSize},
     scenario::FileId,
 };
@@ -41,13 +39,13 @@ impl Linux<'_> {
     }
 
     pub(super) fn remembered(&self, pmem: usize, page: u64) -> Memory {
-        let devdax = self.machine.scenario.devices.get(pmem).is_some_and(|d| d.is_devdax());
+        let devdax = self.machine.scenario.device(pmem).is_devdax();
         if devdax { self.remembered_device(pmem, page) } else { self.remembered_file(pmem, page) }
     }
 
     /// Device-dax works on compound pages: the first page of the fault granule stands for all.
     fn remembered_device(&self, device: usize, page: u64) -> Memory {
-        let known = self.machine.devices.get(device).is_some_and(|d| d.faulted.contains(page));
+        let known = self.machine.device(device).faulted.contains(page);
         let unit = self.machine.pmem(device).map_or(1, |pmem| pmem.align / PAGE_SIZE);
         match page.checked_rem(unit).and_then(|inside| page.checked_sub(inside)) {
             Some(head) if known => Memory::File(FileId::Device(device), head),
@@ -81,7 +79,7 @@ impl Linux<'_> {
     fn touched_pages(&self, pmem: usize, page: u64) -> Vec<(FileId, u64, Entry, bool)> {
         let mut touched = Vec::new();
         for (fs, ino, page) in self.machine.file_pages_at(pmem, page) {
-            let Some(state) = self.machine.filesystems.get(fs) else { continue };
+            let state = self.machine.fs(fs);
             let Some(entries) = state.entries.get(&ino) else { continue };
             let Some(entry) = entries.get(page) else { continue };
             let shared = page

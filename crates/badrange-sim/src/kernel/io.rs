@@ -7,7 +7,7 @@
 
 use core::ops::Range;
 
-use badrange_core::{PAGE_SIZE, SECTOR_SIZE, Sector};
+use badrange_core::{SECTOR_SIZE, Sector};
 use badrange_pmem::recovery_pages;
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     errno::{EFAULT, EINVAL, EIO, EISDIR, ENOENT, EROFS},
 };
 use crate::{
-    Around, Cleared, EventOutcome, Recovery,
+    Around, ClearAttempt, EventOutcome, PAGE, PAGE_SIZE, Recovery,
     machine::{DaxPages, FileRun},
     scenario::FileId,
 };
@@ -27,7 +27,7 @@ const MOST: u64 = 0x7fff_f000;
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     pub(super) recovery: Vec<Recovery>,
-    pub(super) cleared: Vec<Cleared>,
+    pub(super) cleared: Vec<ClearAttempt>,
     /// What a read of the ranged design gave.
     pub(super) around: Option<Around>,
 }
@@ -87,8 +87,7 @@ impl Linux<'_> {
     }
 
     fn cannot_open(&self, fs: usize, ino: u64, write: bool) -> Option<i64> {
-        let (what, state) =
-            self.machine.scenario.filesystems.get(fs).zip(self.machine.filesystems.get(fs))?;
+        let (what, state) = (self.machine.scenario.filesystem(fs), self.machine.fs(fs));
         if !state.mounted {
             return Some(ENOENT);
         }
@@ -125,8 +124,7 @@ impl Linux<'_> {
 
     /// The data extents of a file in order.
     pub(super) fn runs(&self, fs: usize, ino: u64) -> Vec<FileRun> {
-        let found = self.machine.scenario.filesystems.get(fs).zip(self.machine.filesystems.get(fs));
-        found.map_or_else(Vec::new, |(what, state)| state.file_runs(ino, what))
+        self.machine.fs(fs).file_runs(ino, self.machine.scenario.filesystem(fs))
     }
 
     /// KERNEL: the loop of `dax_iomap_rw()` asks again for what an extent left over, so an attempt
@@ -227,7 +225,7 @@ impl Linux<'_> {
         if !write {
             return Err(EIO);
         }
-        let count = recovery_pages(place.first_sector(), bad, place.count);
+        let count = recovery_pages(place.first_sector(), bad, place.count, PAGE);
         Ok((DaxPages { count, ..place }, true))
     }
 
@@ -264,7 +262,7 @@ impl Linux<'_> {
         }
         let at = first.saturating_mul(PAGE_SIZE);
         let (phys, cleared) = self.clear_poison(pmem, at, len);
-        attempts.cleared.push(Cleared::new(phys, len, cleared));
+        attempts.cleared.push(ClearAttempt::new(phys, len, cleared));
         // KERNEL: a negative or partial result is a failure; zero is not looked at.
         match u64::try_from(cleared) {
             Ok(cleared) if cleared == 0 || cleared == len => {
@@ -276,10 +274,9 @@ impl Linux<'_> {
     }
 
     pub(super) fn clear_badblocks(&mut self, pmem: usize, at: u64, cleared: u64) {
-        if let Some(state) = self.machine.devices.get_mut(pmem) {
-            if cleared >= SECTOR_SIZE {
-                state.badblocks.clear(Sector::new(at / SECTOR_SIZE), cleared / SECTOR_SIZE);
-            }
+        if cleared >= SECTOR_SIZE {
+            let badblocks = &mut self.machine.device_mut(pmem).badblocks;
+            badblocks.clear(Sector::new(at / SECTOR_SIZE), cleared / SECTOR_SIZE);
         }
     }
 
@@ -308,9 +305,7 @@ impl Linux<'_> {
         let pages = bytes.start / PAGE_SIZE..bytes.end.div_ceil(PAGE_SIZE);
         let (from, to) =
             (pages.start.saturating_mul(PAGE_SIZE), pages.end.saturating_mul(PAGE_SIZE));
-        if let Some(state) = self.machine.filesystems.get_mut(fs) {
-            state.move_away(ino, from, to);
-        }
+        self.machine.fs_mut(fs).move_away(ino, from, to);
         self.machine.invalidate(fs, ino, pages.clone());
         self.machine.unmap(FileId::Inode { fs, ino }, &pages);
     }
@@ -330,9 +325,7 @@ impl Linux<'_> {
         if !self.zero_blocks(device, at, len, &mut attempts.cleared) {
             return false;
         }
-        if let Some(state) = self.machine.filesystems.get_mut(fs) {
-            state.convert(ino, from, to);
-        }
+        self.machine.fs_mut(fs).convert(ino, from, to);
         true
     }
 }

@@ -1,9 +1,9 @@
 //! KERNEL: `arch/x86/kernel/cpu/mce/core.c`: hardware errors.
 
-use badrange_core::{MfFlags, PAGE_SIZE};
+use badrange_core::MfFlags;
 
 use super::{Halt, Linux, Report, errno::EOPNOTSUPP};
-use crate::{EventOutcome, Hex, Signal};
+use crate::{EventOutcome, Hex, PAGE_SIZE, Signal};
 
 impl Linux<'_> {
     /// An error at `phys`, consumed by a process or found by a worker.
@@ -37,12 +37,11 @@ impl Linux<'_> {
 
     /// KERNEL: `kill_me_maybe()`: "Memory error not recovered", and a plain forced signal.
     fn not_recovered(&mut self, process: usize, ret: i64, report: &mut Report) {
-        let alive = self.machine.processes.get(process).is_some_and(|state| state.alive);
+        let alive = self.machine.process(process).alive;
         if ret == 0 || ret == EOPNOTSUPP || !alive {
             return;
         }
-        if let Some(what) = self.machine.scenario.processes.get(process) {
-            self.deliver(process, Signal::new(&what.tag, "SI_KERNEL"), true, report);
-        }
+        let what = self.machine.scenario.process(process);
+        self.deliver(process, Signal::new(&what.tag, "SI_KERNEL"), true, report);
     }
 }

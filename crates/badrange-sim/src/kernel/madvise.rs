@@ -3,7 +3,7 @@
 // NO-OVERFLOW: pages of maps are byte offsets divided, 52 bits: where arithmetic saturates, it
 // never does.
 
-use badrange_core::{MfFlags, PAGE_SIZE};
+use badrange_core::MfFlags;
 
 use super::{
     Halt, Linux, Report,
@@ -11,7 +11,7 @@ use super::{
     fault::Fault,
 };
 use crate::{
-    EventOutcome,
+    EventOutcome, PAGE_SIZE,
     machine::{DaxPages, MapState, PageSize},
     scenario::FileId,
 };
@@ -106,12 +106,12 @@ impl Linux<'_> {
     }
 
     fn map(&self, process: usize, map: usize) -> Option<&MapState> {
-        Some(self.machine.processes.get(process)?.maps.get(map)?)
+        Some(self.machine.process(process).maps.get(map)?)
     }
 
     /// Faults in page `at` of a map, and looks where it is.
     pub(super) fn target(&mut self, by: usize, index: usize, at: u64) -> Target {
-        if !self.machine.processes.get(by).is_some_and(|process| process.alive) {
+        if !self.machine.process(by).alive {
             return Target::Unmodelled("the process is dead");
         }
         let Some(map) = self.map(by, index) else { return Target::Fault };
@@ -137,7 +137,7 @@ impl Linux<'_> {
     fn place(&self, file: FileId, page: u64) -> Option<DaxPages> {
         match file {
             FileId::Device(device) => {
-                let size = self.machine.scenario.devices.get(device)?.size;
+                let size = self.machine.scenario.device(device).size();
                 let inside = page.checked_mul(PAGE_SIZE).is_some_and(|at| at < size);
                 inside.then_some(DaxPages { pmem: device, first: page, count: 1 })
             }
@@ -161,7 +161,7 @@ impl Linux<'_> {
             },
         };
         let state = self.machine.process_mut(by);
-        if let Some(map) = state.and_then(|state| state.map_mut(index)) {
+        if let Some(map) = state.map_mut(index) {
             map.fault_in(page, size);
         }
         true

@@ -1,13 +1,13 @@
 //! KERNEL: `memory_failure()` of `mm/memory-failure.c`, for memory that a driver brought, and
 //! `dax_holder_notify_failure()` of `drivers/dax/super.c`.
 
-use badrange_core::{MfFlags, PAGE_SIZE, Pfn, PhysAddr};
+use badrange_core::{MfFlags, Pfn, PhysAddr};
 
 use super::{
     Halt, Linux, Report,
     errno::{ENXIO, EOPNOTSUPP},
 };
-use crate::{Action, Call, Crash, Hex, Notification};
+use crate::{Call, Crash, Hex, MfResult, Notification, PAGE, PAGE_SIZE};
 
 impl Linux<'_> {
     /// One failed page. `current` is the process in whose context the kernel runs.
@@ -26,10 +26,10 @@ impl Linux<'_> {
             None => (ENXIO, None),
             // KERNEL: `pgmap_pfn_valid()`: the driver's own metadata cannot be recovered; nobody
             // is asked, but it is accounted.
-            Some((_, None)) => (ENXIO, Some(Action::Failed)),
+            Some((_, None)) => (ENXIO, Some(MfResult::Failed)),
             Some((pmem, Some(at))) => {
                 let ret = self.dev_pagemap_failure(pmem, at, flags, current, report)?;
-                (ret, Some(if ret == 0 { Action::Recovered } else { Action::Failed }))
+                (ret, Some(if ret == 0 { MfResult::Recovered } else { MfResult::Failed }))
             }
         };
         let notified = core::mem::take(&mut report.notified);
@@ -39,7 +39,7 @@ impl Linux<'_> {
     /// The pmem device that has a page, and the byte of the device where it begins: `None` below
     /// the data.
     fn owner_of(&self, pfn: u64) -> Option<(usize, Option<u64>)> {
-        let phys = Pfn::new(pfn).phys()?;
+        let phys = Pfn::new(pfn).phys(PAGE)?;
         let bound = self.machine.devices.iter().enumerate().filter(|(_, state)| !state.dead);
         for (device, _) in bound {
             let Some(pmem) = self.machine.pmem(device) else { continue };
@@ -60,7 +60,7 @@ impl Linux<'_> {
         current: Option<usize>,
         report: &mut Report,
     ) -> Result<i64, Halt> {
-        let devdax = self.machine.scenario.devices.get(pmem).is_some_and(|d| d.is_devdax());
+        let devdax = self.machine.scenario.device(pmem).is_devdax();
         if !devdax {
             let ret = self.notify(pmem, (at, PAGE_SIZE), flags, current, report)?;
             if ret != EOPNOTSUPP {
@@ -82,11 +82,11 @@ impl Linux<'_> {
         let device = self.machine.device_name(dax).to_owned();
         let (start, len) = range;
         report.notified.holder = Some(Notification { device, start, len, flags, ret: None });
-        let state = self.machine.devices.get(dax);
-        let ret = match state.map(|state| (state.dead, state.holder)) {
-            None | Some((true, _)) => ENXIO,
-            Some((false, None)) => EOPNOTSUPP,
-            Some((false, Some(fs))) => self.xfs_notify(fs, dax, range, flags, current, report)?,
+        let state = self.machine.device(dax);
+        let ret = match (state.dead, state.holder) {
+            (true, _) => ENXIO,
+            (false, None) => EOPNOTSUPP,
+            (false, Some(fs)) => self.xfs_notify(fs, dax, range, flags, current, report)?,
         };
         if let Some(holder) = &mut report.notified.holder {
             holder.ret = Some(ret);

@@ -7,7 +7,8 @@ use badrange_pmem::machine_check_granule;
 use super::{Linux, errno::ENXIO};
 use crate::{
     PhysBytes,
-    scenario::{Pmem, Provider},
+    machine::Machine,
+    scenario::{DeviceKind, Pmem, Provider},
 };
 
 impl Linux<'_> {
@@ -36,12 +37,12 @@ impl Linux<'_> {
 
     /// KERNEL: `nvdimm_badblocks_populate()` for namespaces in use: adds, never removes.
     fn populate(&mut self) {
-        let machine = &mut self.machine;
-        for device in 0..machine.devices.len() {
-            let Some(pmem) = machine.pmem(device) else { continue };
-            let state = machine.devices.get_mut(device).filter(|state| !state.dead);
-            let Some(state) = state else { continue };
-            state.badblocks.populate(&machine.bus, pmem.namespace.data());
+        let Machine { scenario, devices, bus, .. } = &mut self.machine;
+        let alive = scenario.devices.iter().zip(devices).filter(|(_, state)| !state.dead);
+        for (what, state) in alive {
+            if let DeviceKind::Pmem(pmem) = &what.kind {
+                state.badblocks.populate(bus, pmem.namespace.data());
+            }
         }
     }
 
@@ -51,6 +52,7 @@ impl Linux<'_> {
     /// KERNEL: `nvdimm_clear_poison()`. A bus without a clear command pretends.
     pub(super) fn clear_poison(&mut self, pmem: usize, at: u64, len: u64) -> (u64, i64) {
         let found = self.machine.pmem(pmem).zip(self.machine.phys(pmem, at));
+        debug_assert!(found.is_some(), "bytes of a pmem device are memory");
         let Some((what, phys)) = found else { return (0, ENXIO) };
         let all = i64::try_from(len).unwrap_or(i64::MAX);
         let cleared = what.clear_poison.map_or(all, |ret| ret.min(all));

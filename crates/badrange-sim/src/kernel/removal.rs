@@ -15,10 +15,10 @@ impl Linux<'_> {
         device: usize,
         report: &mut Report,
     ) -> Result<EventOutcome, Halt> {
-        let state = self.machine.devices.get(device);
-        let Some(state) = state.filter(|state| !state.dead) else {
+        let state = self.machine.device(device);
+        if state.dead {
             return Ok(EventOutcome::default());
-        };
+        }
         // KERNEL: `kill_dax()` asks only whether somebody holds the device; the answer of the
         // notification interests nobody.
         if state.holder.is_some() {
@@ -29,9 +29,8 @@ impl Linux<'_> {
             self.notify(device, (0, u64::MAX), flags, None, report)?;
         }
         self.report_removal(device, report);
-        if let Some(state) = self.machine.devices.get_mut(device) {
-            (state.dead, state.holder) = (true, None);
-        }
+        let state = self.machine.device_mut(device);
+        (state.dead, state.holder) = (true, None);
         self.machine.unmap(FileId::Device(device), &(0..u64::MAX));
         let notified = Some(core::mem::take(&mut report.notified));
         Ok(EventOutcome { notified, ..EventOutcome::default() })
@@ -45,7 +44,7 @@ impl Linux<'_> {
         }
         let scenario = self.machine.scenario;
         for (fs, what) in scenario.filesystems.iter().enumerate() {
-            let mounted = self.machine.filesystems.get(fs).is_some_and(|state| state.mounted);
+            let mounted = self.machine.fs(fs).mounted;
             let devices = [Some(what.device), what.log.map(|log| log.device), what.rt];
             let on_disk =
                 devices.into_iter().flatten().filter(|device| self.machine.disk(*device) == disk);

@@ -1,13 +1,11 @@
 //! Many failures in one event, one after the other, without looking at everything after each.
 
-use badrange_core::PAGE_SIZE;
-
 use super::{
     Halt, Linux, Report,
     design::{exact, log::Log},
 };
 use crate::{
-    Call, EventOutcome, StormOutcome,
+    Call, EventOutcome, PAGE_SIZE, StormOutcome,
     scenario::Event,
     storm::{Storm, page_failure},
 };

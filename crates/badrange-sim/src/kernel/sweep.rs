@@ -52,7 +52,7 @@ impl<'a> Ready<'a> {
         let outcome = bench.observe(&Event::Storm(Box::new(storm)), &mut log);
         drop(bench);
         self.designs.lock().unwrap_or_else(PoisonError::into_inner).extend(design);
-        let counts = outcome.storm.map(|counts| *counts).unwrap_or_default();
+        let counts = outcome.storm.map(|counts| *counts).unwrap_or_default(); // none of a crash
         Happened { counts, crash: outcome.crash, told: log.told }
     }
 

@@ -44,7 +44,7 @@ impl Linux<'_> {
         report: &mut Report,
     ) -> Result<i64, Halt> {
         let scenario = self.machine.scenario;
-        let Some(what) = scenario.filesystems.get(fs) else { return Ok(EOPNOTSUPP) };
+        let what = scenario.filesystem(fs);
         let removal =
             self.machine.quirks.knows_pre_remove() && flags.contains(MfFlags::MEM_PRE_REMOVE);
         let failure = Failure { fs, range, current, removal };
@@ -59,23 +59,22 @@ impl Linux<'_> {
     }
 
     fn role(&self, fs: usize, dax: usize) -> Role {
-        let state = self.machine.filesystems.get(fs);
-        let is = |device: Option<usize>| device == Some(dax);
-        match state {
-            Some(state) if is(state.rt) => Role::Realtime,
-            Some(state) if is(state.log) => Role::Log,
-            Some(_) | None => Role::Data,
+        match self.machine.fs(fs) {
+            state if state.rt == Some(dax) => Role::Realtime,
+            state if state.log == Some(dax) => Role::Log,
+            _ => Role::Data,
         }
     }
 
     /// The log is lost, wherever in it the failure is.
     fn log_failed(&mut self, what: &Filesystem, failure: Failure, report: &mut Report) -> i64 {
+        debug_assert!(what.log.is_some(), "a device that holds the log is named");
         let Some(log) = what.log else { return EOPNOTSUPP };
         let start = self.machine.disk_offset(log.device);
         let size = match self.machine.quirks.log_range() {
             LogRange::Nothing => None,
-            LogRange::Device => self.machine.scenario.devices.get(log.device).map(|d| d.size),
-            LogRange::Log => log.start.checked_add(log.len),
+            LogRange::Device => Some(self.machine.scenario.device(log.device).size()),
+            LogRange::Log => Some(log.place.end().get()),
         };
         let outside = size.is_some_and(|size| translate(failure.range, start, size).is_none());
         if outside {
@@ -119,16 +118,14 @@ impl Linux<'_> {
         if self.machine.quirks.clips_to_filesystem() && device == what.device {
             return what.geometry.blocks.saturating_mul(what.block_size);
         }
-        self.machine.scenario.devices.get(device).map_or(0, |device| device.size)
+        self.machine.scenario.device(device).size()
     }
 
     /// KERNEL: `xfs_force_shutdown()`; calls on a filesystem that is down already are listed too.
     pub(super) fn shut_down(&mut self, fs: usize, reason: &'static str, report: &mut Report) {
-        let what = self.machine.scenario.filesystems.get(fs);
-        report.shutdown.extend(what.map(|what| Shutdown::new(&what.name, reason)));
-        if let Some(state) = self.machine.filesystems.get_mut(fs) {
-            state.shutdown = true;
-        }
+        let what = self.machine.scenario.filesystem(fs);
+        report.shutdown.push(Shutdown::new(&what.name, reason));
+        self.machine.fs_mut(fs).shutdown = true;
     }
 }
 

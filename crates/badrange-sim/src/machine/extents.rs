@@ -26,12 +26,11 @@ struct Index {
 impl Extents {
     pub(crate) fn new(list: Vec<Extent>) -> Self {
         let place = |(i, extent): (usize, &Extent)| {
-            let end = extent.start.checked_add(extent.len)?;
-            Some((u64::try_from(extent.device).ok()?, extent.start, end, i))
+            Some((u64::try_from(extent.device).ok()?, extent.start(), extent.end(), i))
         };
         let file = |(i, extent): (usize, &Extent)| {
             let (ino, start) = data_start(extent)?;
-            Some((ino, start, start.checked_add(extent.len)?, i))
+            Some((ino, start, start.checked_add(extent.len())?, i))
         };
         let index = Index {
             by_place: list.iter().enumerate().filter_map(place).collect(),
@@ -58,7 +57,7 @@ impl Extents {
         to: u64,
     ) -> Vec<(usize, &Extent)> {
         let key = u64::try_from(device).unwrap_or(u64::MAX);
-        let here = |e: &Extent| e.device == device && overlaps(e.start, e.len, from, to);
+        let here = |e: &Extent| e.device == device && overlaps(e.start(), e.len(), from, to);
         match &self.index {
             Some(index) => self.listed(index.by_place.overlapping(key, from, to)),
             None => self.list.iter().enumerate().filter(|(_, extent)| here(extent)).collect(),
@@ -69,7 +68,7 @@ impl Extents {
     pub(crate) fn numbered_of_file(&self, ino: u64, from: u64, to: u64) -> Vec<(usize, &Extent)> {
         let here = |e: &Extent| {
             data_start(e)
-                .is_some_and(|(owner, start)| owner == ino && overlaps(start, e.len, from, to))
+                .is_some_and(|(owner, start)| owner == ino && overlaps(start, e.len(), from, to))
         };
         match &self.index {
             Some(index) => self.listed(index.by_file.overlapping(ino, from, to)),
@@ -91,7 +90,7 @@ impl Extents {
         let Some(index) = &self.index else {
             let holds = |e: &&Extent| {
                 data_start(e).is_some_and(|(owner, start)| {
-                    owner == ino && at.checked_sub(start).is_some_and(|inside| inside < e.len)
+                    owner == ino && at.checked_sub(start).is_some_and(|inside| inside < e.len())
                 })
             };
             return self.list.iter().find(holds);
@@ -177,6 +176,7 @@ impl FromIterator<(u64, u64, u64, usize)> for Intervals {
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "small numbers")]
 mod tests {
+    use badrange_core::DevOffset;
     use proptest::prelude::*;
 
     use super::*;
@@ -185,7 +185,8 @@ mod tests {
         let one = (0_usize..3, 0_u64..40, 1_u64..20, 0_u64..4, 0_u64..30).prop_map(
             |(device, start, len, ino, file_start)| {
                 let owner = Owner::Inode { ino, fork: Fork::Data, file_start };
-                Extent { device, start, len, owner, unwritten: false, shared: false }
+                let place = badrange_core::Extent::new(DevOffset::new(start), len).unwrap();
+                Extent { device, place, owner, unwritten: false, shared: false }
             },
         );
         prop::collection::vec(one, 0..30)
@@ -205,14 +206,14 @@ mod tests {
             let to = from + len;
             let expected: Vec<&Extent> = list
                 .iter()
-                .filter(|e| e.device == device && (e.start..e.start + e.len).any(|b| b >= from && b < to))
+                .filter(|e| e.device == device && (e.start()..e.end()).any(|b| b >= from && b < to))
                 .collect();
             prop_assert_eq!(&indexed.at_place(device, from, to), &expected);
             prop_assert_eq!(&plain.at_place(device, from, to), &expected);
             let ino = u64::try_from(device).unwrap();
             let expected = list.iter().find(|e| {
                 matches!(e.owner, Owner::Inode { ino: owner, file_start, .. }
-                    if owner == ino && (file_start..file_start + e.len).contains(&from))
+                    if owner == ino && (file_start..file_start + e.len()).contains(&from))
             });
             prop_assert_eq!(indexed.of_byte(ino, from), expected);
             prop_assert_eq!(plain.of_byte(ino, from), expected);
@@ -220,7 +221,7 @@ mod tests {
                 .iter()
                 .enumerate()
                 .filter(|(_, e)| matches!(e.owner, Owner::Inode { ino: owner, file_start, .. }
-                    if owner == ino && file_start < to && from < file_start + e.len))
+                    if owner == ino && file_start < to && from < file_start + e.len()))
                 .collect();
             prop_assert_eq!(&indexed.numbered_of_file(ino, from, to), &expected);
             prop_assert_eq!(&plain.numbered_of_file(ino, from, to), &expected);

@@ -6,12 +6,15 @@ use std::{
     sync::Arc,
 };
 
-use badrange_core::PAGE_SIZE;
+use badrange_core::Space;
 use badrange_fs::Fork;
 use rangemap::RangeMap;
 
 use super::{Machine, coverage::Coverage, extents::Extents, pages::Pages};
-use crate::scenario::{Dax, Extent, FileId, Filesystem, FsKind, Owner};
+use crate::{
+    PAGE_SIZE,
+    scenario::{Dax, Extent, FileId, Filesystem, FsKind, Owner},
+};
 
 /// A filesystem while events happen.
 #[derive(Debug, Clone, Default)]
@@ -126,7 +129,7 @@ impl FsState {
     pub(crate) fn data_extent(&self, ino: u64, at: u64) -> Option<(&Extent, u64)> {
         let extent = self.extents.of_byte(ino, at)?;
         let inside = at.checked_sub(data_start(extent, ino)?)?;
-        Some((extent, extent.start.checked_add(inside)?))
+        Some((extent, extent.start().checked_add(inside)?))
     }
 
     /// The data extents of a file in order, joined where they go on.
@@ -159,7 +162,7 @@ impl FsState {
         let mut devices = BTreeMap::<usize, Coverage>::new();
         let mut cut = Vec::new();
         for part in parts {
-            let Some((device, start)) = part.place else { continue };
+            let Some((device, start)) = part.place else { continue }; // a hole is nobody's
             let coverage = devices.entry(device).or_insert_with(|| self.coverage(device));
             // NO-OVERFLOW: an extent ends within 64 bits, and the pieces lie in it.
             for (from, to, owners) in coverage.pieces(start, start.wrapping_add(part.len)) {
@@ -177,7 +180,7 @@ impl FsState {
 
     fn coverage(&self, device: usize) -> Coverage {
         let owned = self.extents.iter().filter(|e| e.device == device && is_data(e));
-        owned.filter_map(|e| Some((e.start, e.start.checked_add(e.len)?))).collect()
+        owned.map(|e| (e.start(), e.end())).collect()
     }
 
     /// Whether a byte of a device belongs to several files, or to one file twice.
@@ -207,7 +210,7 @@ impl FsState {
             };
             let cut = |a: u64, b: u64| part(&extent, ino, a.max(file_start), b);
             // NO-OVERFLOW: an extent ends within 64 bits of its file.
-            let end = file_start.wrapping_add(extent.len);
+            let end = file_start.wrapping_add(extent.len());
             extents.extend(cut(0, from.min(end)));
             extents.extend(cut(from, to.min(end)).and_then(&change));
             extents.extend(cut(to, end));
@@ -234,14 +237,16 @@ fn part(extent: &Extent, ino: u64, from: u64, to: u64) -> Option<Extent> {
     let skip = from.checked_sub(data_start(extent, ino)?)?;
     let len = to.checked_sub(from).filter(|len| *len > 0)?;
     let owner = Owner::Inode { ino, fork: Fork::Data, file_start: from };
-    Some(Extent { start: extent.start.checked_add(skip)?, len, owner, ..*extent })
+    let start = extent.place.start().checked_add(skip)?;
+    let place = badrange_core::Extent::new(start, len).ok()?;
+    Some(Extent { place, owner, ..*extent })
 }
 
 fn run(extent: &Extent, ino: u64) -> Option<FileRun> {
     Some(FileRun {
         file_start: data_start(extent, ino)?,
-        len: extent.len,
-        place: Some((extent.device, extent.start)),
+        len: extent.len(),
+        place: Some((extent.device, extent.start())),
         unwritten: extent.unwritten,
         shared: extent.shared,
     })
@@ -257,31 +262,32 @@ fn goes_on(last: &FileRun, next: &FileRun, group: u64) -> bool {
 
 impl Machine<'_> {
     pub(crate) fn in_core(&self, fs: usize, ino: u64) -> bool {
-        self.filesystems.get(fs).is_some_and(|state| !state.not_in_core.contains(&ino))
+        !self.fs(fs).not_in_core.contains(&ino)
     }
 
     /// Somebody opened the file: its inode is in the cache.
     pub(crate) fn load_inode(&mut self, fs: usize, ino: u64) {
-        let state = self.filesystems.get_mut(fs);
-        if let Some(state) = state.filter(|state| state.not_in_core.contains(&ino)) {
+        let state = self.fs_mut(fs);
+        // Without a look first, all would be copied.
+        if state.not_in_core.contains(&ino) {
             Arc::make_mut(&mut state.not_in_core).remove(&ino);
         }
     }
 
     /// The first page of a file in a range that has a DAX entry.
     pub(crate) fn first_entry(&self, fs: usize, ino: u64, pages: Range<u64>) -> Option<u64> {
-        self.filesystems.get(fs)?.entries.get(&ino)?.first_in(pages)
+        self.fs(fs).entries.get(&ino)?.first_in(pages)
     }
 
     pub(crate) fn has_huge_entry(&self, fs: usize, ino: u64, page: u64) -> bool {
-        let entries = self.filesystems.get(fs).and_then(|state| state.entries.get(&ino));
+        let entries = self.fs(fs).entries.get(&ino);
         entries.is_some_and(|entries| entries.is_huge(page))
     }
 
     /// Takes the DAX entries of pages away.
     pub(crate) fn invalidate(&mut self, fs: usize, ino: u64, pages: Range<u64>) {
-        let state = self.filesystems.get_mut(fs);
-        if let Some(state) = state.filter(|state| state.entries.contains_key(&ino)) {
+        let state = self.fs_mut(fs);
+        if state.entries.contains_key(&ino) {
             let entries = Arc::make_mut(&mut state.entries).get_mut(&ino);
             entries.into_iter().for_each(|entries| entries.remove(pages.clone()));
         }
@@ -290,17 +296,14 @@ impl Machine<'_> {
     /// Whether the pages of a file are the memory of the device itself.
     pub(crate) fn is_dax(&self, file: FileId) -> bool {
         match file {
-            FileId::Device(device) => {
-                self.scenario.devices.get(device).is_some_and(|device| device.is_devdax())
-            }
+            FileId::Device(device) => self.scenario.device(device).is_devdax(),
             FileId::Inode { fs, ino } => self.is_dax_inode(fs, ino),
         }
     }
 
     fn is_dax_inode(&self, fs: usize, ino: u64) -> bool {
-        let found = self.scenario.filesystems.get(fs).zip(self.filesystems.get(fs));
-        let Some((what, state)) = found else { return false };
-        let inode = what.files.get(&ino).copied().unwrap_or_default();
+        let (what, state) = (self.scenario.filesystem(fs), self.fs(fs));
+        let inode = what.files.get(&ino).copied().unwrap_or_default(); // a plain file
         state.mounted
             && state.dax_on
             && !inode.dir
@@ -317,10 +320,9 @@ impl Machine<'_> {
         match file {
             FileId::Device(device) => self.fault_device(device, pages),
             FileId::Inode { fs, ino } => {
-                if let Some(state) = self.filesystems.get_mut(fs) {
-                    let entries = Arc::make_mut(&mut state.entries).entry(ino).or_default();
-                    entries.add(pages, Entry { stamp, cow });
-                }
+                let state = self.fs_mut(fs);
+                let entries = Arc::make_mut(&mut state.entries).entry(ino).or_default();
+                entries.add(pages, Entry { stamp, cow });
             }
         }
     }
@@ -330,8 +332,9 @@ impl Machine<'_> {
         let unit = self.pmem(device).map_or(1, |pmem| pmem.align / PAGE_SIZE);
         let first = pages.start.checked_div(unit).and_then(|n| n.checked_mul(unit));
         let end = pages.end.checked_next_multiple_of(unit);
-        if let (Some(first), Some(end), Some(state)) = (first, end, self.devices.get_mut(device)) {
-            state.faulted.insert(first..end);
+        // A granule that would end beyond 64 bits is not on the device.
+        if let (Some(first), Some(end)) = (first, end) {
+            self.device_mut(device).faulted.insert(first..end);
         }
     }
 }

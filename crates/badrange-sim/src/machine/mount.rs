@@ -1,9 +1,8 @@
 //! Who registers with which DAX device.
 
-use badrange_core::PAGE_SIZE;
-
 use super::Machine;
 use crate::{
+    PAGE_SIZE,
     kernel::errno::{EBUSY, EINVAL, ENXIO},
     scenario::{Dax, DeviceKind, Filesystem, FsKind},
 };
@@ -14,10 +13,10 @@ impl Machine<'_> {
     /// KERNEL: `fs_dax_get_by_bdev()`. Only a partition is asked for whole pages; the legs of a
     /// device-mapper device are not, so a table at an odd sector has DAX.
     pub(crate) fn dax_device(&self, device: usize) -> Option<usize> {
-        let found = self.scenario.devices.get(device)?;
+        let found = self.scenario.device(device);
         match &found.kind {
             DeviceKind::Pmem(_) => {
-                let dead = self.devices.get(device).is_none_or(|state| state.dead);
+                let dead = self.device(device).dead;
                 (!dead && !found.is_devdax()).then_some(device)
             }
             DeviceKind::Partition { on, place } => {
@@ -33,25 +32,25 @@ impl Machine<'_> {
 
     /// The disk that a device is, or is a partition of.
     pub(crate) fn disk(&self, device: usize) -> usize {
-        match self.scenario.devices.get(device).map(|device| &device.kind) {
-            Some(DeviceKind::Partition { on, .. }) => *on,
-            Some(DeviceKind::Pmem(_) | DeviceKind::Dm { .. }) | None => device,
+        match &self.scenario.device(device).kind {
+            DeviceKind::Partition { on, .. } => *on,
+            DeviceKind::Pmem(_) | DeviceKind::Dm { .. } => device,
         }
     }
 
     /// Byte of its disk where a device begins.
     pub(crate) fn disk_offset(&self, device: usize) -> u64 {
-        match self.scenario.devices.get(device).map(|device| &device.kind) {
-            Some(DeviceKind::Partition { place, .. }) => place.on().start().get(),
-            Some(DeviceKind::Pmem(_) | DeviceKind::Dm { .. }) | None => 0,
+        match &self.scenario.device(device).kind {
+            DeviceKind::Partition { place, .. } => place.on().start().get(),
+            DeviceKind::Pmem(_) | DeviceKind::Dm { .. } => 0,
         }
     }
 
     /// Mounts: whether files can use DAX, or `-errno`.
     pub(crate) fn mount(&mut self, fs: usize) -> Result<bool, i64> {
         let scenario = self.scenario;
-        let Some(what) = scenario.filesystems.get(fs) else { return Err(EINVAL) };
-        if self.filesystems.get(fs).is_some_and(|state| state.mounted) {
+        let what = scenario.filesystem(fs);
+        if self.fs(fs).mounted {
             return Err(EBUSY);
         }
         if self.is_gone(what.device) {
@@ -66,19 +65,16 @@ impl Machine<'_> {
         }
         let log = what.log.and_then(|log| self.register(log.device, fs, what.kind));
         let rt = what.rt.and_then(|rt| self.register(rt, fs, what.kind));
-        if let Some(state) = self.filesystems.get_mut(fs) {
-            (state.mounted, state.dax_on) = (true, dax_on);
-            (state.data, state.log, state.rt) = (data, log, rt);
-        }
+        let state = self.fs_mut(fs);
+        (state.mounted, state.dax_on) = (true, dax_on);
+        (state.data, state.log, state.rt) = (data, log, rt);
         Ok(dax_on)
     }
 
     /// Whether the driver of any memory below a device is gone.
     fn is_gone(&self, device: usize) -> bool {
-        let kind = self.scenario.devices.get(device).map(|device| &device.kind);
-        let below = kind.map_or(&[][..], DeviceKind::below);
-        self.devices.get(device).is_none_or(|state| state.dead)
-            || below.iter().any(|lower| self.is_gone(*lower))
+        let below = self.scenario.device(device).kind.below();
+        self.device(device).dead || below.iter().any(|lower| self.is_gone(*lower))
     }
 
     /// KERNEL: `xfs_setup_dax_always()`: without a DAX device the mount goes on without DAX; with
@@ -104,7 +100,7 @@ impl Machine<'_> {
         if kind != FsKind::Xfs || !self.quirks.has_exclusive_holder() {
             return Some(dax);
         }
-        let state = self.devices.get_mut(dax)?;
+        let state = self.device_mut(dax);
         if state.holder.is_some() {
             return None;
         }

@@ -3,11 +3,13 @@
 use core::ops::Range;
 use std::sync::Arc;
 
-use badrange_core::PAGE_SIZE;
 use badrange_pmem::Align;
 
 use super::pages::Pages;
-use crate::scenario::{Device, DeviceKind, FileId, HUGE, Map, Process};
+use crate::{
+    PAGE_SIZE,
+    scenario::{Device, DeviceKind, FileId, HUGE, Map, Process, known},
+};
 
 /// How a page is mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,9 +83,9 @@ impl ProcState {
 /// What a page is mapped by that is not mapped by itself.
 fn large_size(file: FileId, devices: &[Device]) -> PageSize {
     let FileId::Device(device) = file else { return PageSize::Huge };
-    match devices.get(device).map(|device| &device.kind) {
-        Some(DeviceKind::Pmem(pmem)) if pmem.align == Align::Size1G.bytes() => PageSize::Giant,
-        Some(DeviceKind::Pmem(_) | DeviceKind::Partition { .. } | DeviceKind::Dm { .. }) | None => {
+    match &known(devices, device).kind {
+        DeviceKind::Pmem(pmem) if pmem.align == Align::Size1G.bytes() => PageSize::Giant,
+        DeviceKind::Pmem(_) | DeviceKind::Partition { .. } | DeviceKind::Dm { .. } => {
             PageSize::Huge
         }
     }

@@ -3,10 +3,11 @@
 use core::ops::ControlFlow;
 
 use badrange_block::dm::{Table, Target};
-use badrange_core::{DevOffset, Extent, Leg, Mapped, PAGE_SIZE, Rmapped, SECTOR_SIZE, Sector};
+use badrange_core::{DevOffset, Extent, Leg, Link, Mapped, SECTOR_SIZE, Sector, Stop};
 
 use super::Machine;
 use crate::{
+    PAGE_SIZE,
     kernel::errno::{EIO, ENXIO},
     scenario::{DeviceKind, Owner},
 };
@@ -46,14 +47,14 @@ impl Machine<'_> {
     pub(crate) fn below(&self, device: usize, at: u64, len: u64) -> Option<PmemBytes> {
         let (mut device, mut at, mut len) = (device, at, len);
         loop {
-            let kind = &self.scenario.devices.get(device)?.kind;
+            let kind = &self.scenario.device(device).kind;
             let Some(mapping) = kind.mapping() else {
-                let size = self.scenario.devices.get(device)?.size;
+                let size = self.scenario.device(device).size();
                 let len = len.min(size.checked_sub(at)?);
                 return (len > 0).then_some(PmemBytes { pmem: device, at, len });
             };
             let (leg, lower) = first_piece(mapping, at, len)?;
-            device = leg_device(kind, leg)?;
+            device = kind.leg(leg)?;
             (at, len) = (lower.start().get(), lower.len());
         }
     }
@@ -63,7 +64,7 @@ impl Machine<'_> {
     pub(crate) fn dax_pages(&self, device: usize, at: u64, count: u64) -> Result<DaxPages, i64> {
         let (mut device, mut at, mut count) = (device, at, count);
         loop {
-            let found = self.scenario.devices.get(device).ok_or(ENXIO)?;
+            let found = self.scenario.device(device);
             match &found.kind {
                 DeviceKind::Partition { on, place } => {
                     at = at.checked_add(place.on().start().get()).ok_or(EIO)?;
@@ -79,7 +80,7 @@ impl Machine<'_> {
                     if count == 0 {
                         return Err(EIO);
                     }
-                    device = leg_device(&found.kind, leg).ok_or(EIO)?;
+                    device = found.kind.leg(leg).ok_or(EIO)?;
                     at = lower.start().get();
                 }
                 DeviceKind::Pmem(_) => return self.pmem_pages(device, at / PAGE_SIZE, count),
@@ -88,10 +89,10 @@ impl Machine<'_> {
     }
 
     fn pmem_pages(&self, pmem: usize, first: u64, count: u64) -> Result<DaxPages, i64> {
-        if self.devices.get(pmem).is_none_or(|state| state.dead) {
+        if self.device(pmem).dead {
             return Err(ENXIO);
         }
-        let size = self.scenario.devices.get(pmem).map_or(0, |device| device.size);
+        let size = self.scenario.device(pmem).size();
         let pages = (size / PAGE_SIZE).checked_sub(first).ok_or(EIO)?;
         match count.min(pages) {
             0 => Err(EIO),
@@ -104,21 +105,19 @@ impl Machine<'_> {
         self.pmem(pmem)?.namespace.data().start().get().checked_add(at)
     }
 
-    /// Every place above a pmem device where these bytes are seen: (device, first byte, bytes).
-    pub(crate) fn above(&self, pmem: usize, at: u64, len: u64) -> Vec<(usize, u64, u64)> {
-        let mut seen = vec![(pmem, at, len)];
+    /// Every place above a pmem device where these bytes are seen.
+    fn above(&self, pmem: usize, bytes: Extent) -> Vec<(usize, Extent)> {
+        let mut seen = vec![(pmem, bytes)];
         let mut next = 0;
-        while let Some(&(device, at, len)) = seen.get(next) {
+        while let Some(&(device, lower)) = seen.get(next) {
             // NO-OVERFLOW: an index of a vector.
             next = next.wrapping_add(1);
-            let Ok(lower) = Extent::new(DevOffset::new(at), len) else { continue };
             for &(upper, leg) in self.uppers.get(device).into_iter().flatten() {
-                let kind = self.scenario.devices.get(upper).map(|device| &device.kind);
-                let Some(mapping) = kind.and_then(DeviceKind::mapping) else { continue };
-                let _ = mapping.rmap(leg, lower, &mut |part: Rmapped| {
-                    seen.push((upper, part.upper.start().get(), part.upper.len()));
-                    ControlFlow::Continue(())
+                let what = self.scenario.device(upper);
+                let flow = what.kind.rmap(leg, Link::same(lower), &mut |link| {
+                    seen.extend(link.upper().elements().map(|part| (upper, part)));
                 });
+                debug_assert!(flow.is_continue(), "{}: {flow:?}", what.name);
             }
         }
         seen
@@ -126,11 +125,13 @@ impl Machine<'_> {
 
     /// The pages of files, (filesystem, inode, page), whose memory is this page of a pmem device.
     pub(crate) fn file_pages_at(&self, pmem: usize, page: u64) -> Vec<(usize, u64, u64)> {
-        let Some(at) = page.checked_mul(PAGE_SIZE) else { return Vec::new() };
+        let at = page.checked_mul(PAGE_SIZE).map(DevOffset::new);
+        let bytes = at.and_then(|at| Extent::new(at, PAGE_SIZE).ok());
+        let Some(bytes) = bytes else { return Vec::new() }; // no device is that long
         let mut found = Vec::new();
-        for (device, start, len) in self.above(pmem, at, PAGE_SIZE) {
+        for (device, part) in self.above(pmem, bytes) {
+            let (start, end) = (part.start().get(), part.end().get());
             for (fs, state) in self.filesystems.iter().enumerate().filter(|(_, fs)| fs.mounted) {
-                let Some(end) = start.checked_add(len) else { continue };
                 for extent in state.extents.at_place(device, start, end) {
                     if let Some((ino, file_page)) = page_begins(extent, start, end) {
                         found.push((fs, ino, file_page));
@@ -153,7 +154,7 @@ impl Machine<'_> {
         page: u64,
     ) -> Option<Result<DaxPages, i64>> {
         let at = page.checked_mul(PAGE_SIZE)?;
-        let (extent, start) = self.filesystems.get(fs)?.data_extent(ino, at)?;
+        let (extent, start) = self.fs(fs).data_extent(ino, at)?;
         Some(self.dax_pages(extent.device, start, 1))
     }
 }
@@ -161,34 +162,26 @@ impl Machine<'_> {
 /// The page of a file that begins in the bytes `[start, end)` of an extent's device.
 fn page_begins(extent: &crate::scenario::Extent, start: u64, end: u64) -> Option<(u64, u64)> {
     let Owner::Inode { ino, fork: Fork::Data, file_start } = extent.owner else { return None };
-    let from = start.max(extent.start);
-    let to = end.min(extent.start.checked_add(extent.len)?);
-    let first = file_start.checked_add(from.checked_sub(extent.start)?)?;
+    let from = start.max(extent.start());
+    let to = end.min(extent.end());
+    let first = file_start.checked_add(from.checked_sub(extent.start())?)?;
     let byte = first.checked_next_multiple_of(PAGE_SIZE)?;
     let inside = byte.checked_sub(first)? < to.checked_sub(from)?;
     inside.then_some((ino, byte / PAGE_SIZE))
 }
 
-fn first_piece(
-    mapping: &dyn badrange_core::Mapping,
-    at: u64,
-    len: u64,
-) -> Option<(Leg, Extent<DevOffset>)> {
+fn first_piece(mapping: &dyn badrange_core::Mapping, at: u64, len: u64) -> Option<(Leg, Extent)> {
     // NO-OVERFLOW: a cap; what would lie beyond 64 bits lies beyond the device.
     let end = at.saturating_add(len).min(mapping.extent().end().get());
     let upper = Extent::from_bounds(DevOffset::new(at), DevOffset::new(end)).ok()?;
     let mut first = None;
     let _ = mapping.map(upper, &mut |piece| {
-        if let Mapped::To { leg, lower, .. } = piece {
-            first = Some((leg, lower));
+        if let Mapped::To { leg, link } = piece {
+            first = Some((leg, link.lower().first()));
         }
-        ControlFlow::Break(())
+        ControlFlow::Break(Stop::Enough)
     });
     first
-}
-
-fn leg_device(kind: &DeviceKind, leg: Leg) -> Option<usize> {
-    kind.below().get(usize::try_from(leg.index()).ok()?).copied()
 }
 
 /// Bytes from `at` to the end of its chunk.

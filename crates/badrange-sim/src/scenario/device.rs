@@ -1,8 +1,7 @@
-use badrange_block::{
-    Partition,
-    dm::{LinearKind, Table, Target},
-};
-use badrange_core::{Extent, Mapping, PAGE_SIZE, PhysAddr, Sector};
+use core::ops::ControlFlow;
+
+use badrange_block::dm::{LinearKind, Table, Target};
+use badrange_core::{Extent, Flow, Leg, Link, Mapping, PhysAddr, Sector, Window, bug};
 use badrange_pmem::{Align, Mode, Namespace};
 
 use super::{
@@ -10,24 +9,37 @@ use super::{
     json::{At, Object},
     limits::{MAX_DEPTH, MAX_ROUTES},
 };
+use crate::PAGE_SIZE;
 
 /// A device: what it is and where it lies.
 #[derive(Debug, Clone)]
 pub(crate) struct Device {
     pub(crate) name: String,
     pub(crate) kind: DeviceKind,
-    /// Bytes.
-    pub(crate) size: u64,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum DeviceKind {
     Pmem(Box<Pmem>),
-    Partition { on: usize, place: Partition },
+    Partition { on: usize, place: Window },
     Dm { table: Box<Table>, legs: Vec<usize> },
 }
 
 impl Device {
+    /// All of its bytes.
+    pub(crate) fn extent(&self) -> Extent {
+        match &self.kind {
+            DeviceKind::Pmem(pmem) => pmem.namespace.capacity(),
+            DeviceKind::Partition { place, .. } => place.extent(),
+            DeviceKind::Dm { table, .. } => table.extent(),
+        }
+    }
+
+    /// How many they are.
+    pub(crate) fn size(&self) -> u64 {
+        self.extent().len()
+    }
+
     /// Whether it is a character device that is mapped directly.
     pub(crate) fn is_devdax(&self) -> bool {
         match &self.kind {
@@ -45,6 +57,31 @@ impl DeviceKind {
             Self::Partition { on, .. } => core::slice::from_ref(on),
             Self::Dm { legs, .. } => legs,
         }
+    }
+
+    /// The same, with the number of each leg.
+    pub(crate) fn legs(&self) -> impl Iterator<Item = (Leg, usize)> + '_ {
+        (0..).map(Leg::new).zip(self.below().iter().copied())
+    }
+
+    /// The device under a leg of its own mapping.
+    pub(crate) fn leg(&self, leg: Leg) -> Option<usize> {
+        self.below().get(usize::try_from(leg.index()).ok()?).copied()
+    }
+
+    /// Carries bytes of the device under a leg into this one: the upper side of `link` becomes the
+    /// bytes here.
+    pub(crate) fn rmap(&self, leg: Leg, link: Link, sink: &mut dyn FnMut(Link)) -> Flow {
+        let Some(mapping) = self.mapping() else {
+            return bug!("a device with legs has a mapping");
+        };
+        mapping.rmap(leg, link.upper(), &mut |step| match link.then(step) {
+            Some(link) => {
+                sink(link);
+                ControlFlow::Continue(())
+            }
+            None => bug!("a reverse map emits parts of what it was asked for"),
+        })
     }
 
     /// How the device lies on the devices below; pmem lies on physical memory.
@@ -85,6 +122,12 @@ pub(crate) struct Region {
     pub(crate) badblocks: Vec<(u64, u64)>,
 }
 
+/// A device of the list, by an index that a name stands for.
+#[expect(clippy::indexing_slicing, reason = "a name that is not of the list is refused")]
+pub(crate) fn known(devices: &[Device], device: usize) -> &Device {
+    &devices[device]
+}
+
 /// Reads the whole list: devices refer to each other.
 pub(super) fn read_all(at: At<'_>, names: &Names) -> Result<(Vec<Device>, Vec<Region>)> {
     let mut regions = Vec::new();
@@ -107,14 +150,14 @@ fn read(at: At<'_>, names: &Names, regions: &mut Vec<Region>) -> Result<Device> 
     }
     let words = [("pmem", Word::Pmem), ("partition", Word::Partition), ("dm", Word::Dm)];
     let kind = at.peek("kind", |at| at.word(&words))?;
-    let (name, kind, size) = match kind {
+    let (name, kind) = match kind {
         Word::Pmem => pmem(&at.object(&PMEM_KEYS)?, regions)?,
         Word::Partition => {
             partition(&at.object(&["name", "kind", "on", "start", "sectors"])?, names)?
         }
         Word::Dm => dm(&at.object(&["name", "kind", "table"])?, names)?,
     };
-    Ok(Device { name, kind, size })
+    Ok(Device { name, kind })
 }
 
 const PMEM_KEYS: [&str; 12] = [
@@ -132,7 +175,7 @@ const PMEM_KEYS: [&str; 12] = [
     "faulted",
 ];
 
-fn pmem(object: &Object<'_>, regions: &mut Vec<Region>) -> Result<(String, DeviceKind, u64)> {
+fn pmem(object: &Object<'_>, regions: &mut Vec<Region>) -> Result<(String, DeviceKind)> {
     let align = align(object)?;
     let namespace = namespace(object, align)?;
     let size = namespace.capacity().len();
@@ -147,7 +190,7 @@ fn pmem(object: &Object<'_>, regions: &mut Vec<Region>) -> Result<(String, Devic
         region: object.optional("region", |at| region(at, namespace, regions))?,
         faulted: object.or("faulted", Vec::new(), |at| faulted(at, namespace, size))?,
     };
-    Ok((object.required("name", |at| at.name())?, DeviceKind::Pmem(Box::new(pmem)), size))
+    Ok((object.required("name", |at| at.name())?, DeviceKind::Pmem(Box::new(pmem))))
 }
 
 fn align(object: &Object<'_>) -> Result<Align> {
@@ -202,18 +245,18 @@ fn region(at: At<'_>, namespace: Namespace, regions: &mut Vec<Region>) -> Result
     }
 }
 
-fn partition(object: &Object<'_>, names: &Names) -> Result<(String, DeviceKind, u64)> {
+fn partition(object: &Object<'_>, names: &Names) -> Result<(String, DeviceKind)> {
     let on = object.required("on", |at| names.device(at))?;
     let start = object.required("start", |at| at.number())?;
     let sectors = object.required("sectors", |at| at.number())?;
     let place = Extent::new(Sector::new(start), sectors)
         .and_then(Extent::<Sector>::bytes)
         .map_err(|err| object.at().bad(err.to_string()))?;
-    let kind = DeviceKind::Partition { on, place: Partition::new(place) };
-    Ok((object.required("name", |at| at.name())?, kind, place.len()))
+    let kind = DeviceKind::Partition { on, place: Window::new(place) };
+    Ok((object.required("name", |at| at.name())?, kind))
 }
 
-fn dm(object: &Object<'_>, names: &Names) -> Result<(String, DeviceKind, u64)> {
+fn dm(object: &Object<'_>, names: &Names) -> Result<(String, DeviceKind)> {
     let table = object.required("table", |at| {
         let lines = at.list(|at| at.string())?;
         let table = Table::parse_lines((1..).zip(lines.iter().map(String::as_str)));
@@ -228,9 +271,8 @@ fn dm(object: &Object<'_>, names: &Names) -> Result<(String, DeviceKind, u64)> {
         })
     });
     let legs = legs.collect::<Result<Vec<usize>>>()?;
-    let size = table.extent().len();
     let kind = DeviceKind::Dm { table: Box::new(table), legs };
-    Ok((object.required("name", |at| at.name())?, kind, size))
+    Ok((object.required("name", |at| at.name())?, kind))
 }
 
 /// The format has two kinds of targets; what others do with failures was not observed.
@@ -250,14 +292,15 @@ fn check_targets(at: At<'_>, table: &Table) -> Result<()> {
 /// Checks every use of a lower device against its size, and finds circles.
 fn check_sizes(at: At<'_>, devices: &[Device]) -> Result<()> {
     at.list(|at| {
-        let Some(device) = devices.get(at.index()) else { return Ok(()) };
+        let device = known(devices, at.index());
         check_depth(at, devices, at.index())?;
-        let Some(mapping) = device.kind.mapping() else { return Ok(()) };
-        for (leg, lower) in (0..).map(badrange_core::Leg::new).zip(device.kind.below()) {
-            let (Some(used), Some(lower)) = (mapping.leg_extent(leg), devices.get(*lower)) else {
-                continue;
-            };
-            check_fit(at, device, used.end().get(), lower)?;
+        let Some(mapping) = device.kind.mapping() else { return Ok(()) }; // on memory
+        for (leg, lower) in device.kind.legs() {
+            let used = mapping.leg_extent(leg);
+            debug_assert!(used.is_some(), "a device has as many legs as its mapping");
+            if let Some(used) = used {
+                check_fit(at, device, used.end().get(), known(devices, lower))?;
+            }
         }
         Ok(())
     })
@@ -272,10 +315,11 @@ fn check_fit(at: At<'_>, device: &Device, end: u64, lower: &Device) -> Result<()
     if lower.is_devdax() {
         return Err(at.bad(format!("{:?} is a character device", lower.name)));
     }
-    if end > lower.size {
+    if end > lower.size() {
         return Err(at.bad(format!(
             "reaches to byte {end} of {:?}, which has only {} bytes",
-            lower.name, lower.size
+            lower.name,
+            lower.size()
         )));
     }
     Ok(())
@@ -285,11 +329,8 @@ fn check_fit(at: At<'_>, device: &Device, end: u64, lower: &Device) -> Result<()
 fn check_depth(at: At<'_>, devices: &[Device], from: usize) -> Result<()> {
     let mut level = vec![from];
     for _ in 0..=MAX_DEPTH {
-        level = level
-            .iter()
-            .filter_map(|i| devices.get(*i))
-            .flat_map(|device| device.kind.below().iter().copied())
-            .collect();
+        level =
+            level.iter().flat_map(|i| known(devices, *i).kind.below().iter().copied()).collect();
         level.sort_unstable();
         level.dedup();
         if level.is_empty() {
@@ -325,14 +366,14 @@ fn check_routes(at: At<'_>, devices: &[Device]) -> Result<()> {
 
 /// Two namespaces cannot share memory.
 fn check_overlap(at: At<'_>, devices: &[Device]) -> Result<()> {
-    let place = |i: usize| match devices.get(i).map(|device| &device.kind) {
-        Some(DeviceKind::Pmem(pmem)) => Some(pmem.namespace.whole()),
-        Some(DeviceKind::Partition { .. } | DeviceKind::Dm { .. }) | None => None,
+    let place = |i: usize| match &known(devices, i).kind {
+        DeviceKind::Pmem(pmem) => Some(pmem.namespace.whole()),
+        DeviceKind::Partition { .. } | DeviceKind::Dm { .. } => None,
     };
     let Some(mine) = place(at.index()) else { return Ok(()) };
     match (0..at.index()).find(|i| place(*i).is_some_and(|other| other.intersect(mine).is_some())) {
         Some(other) => {
-            let name = devices.get(other).map_or("", |device| &device.name);
+            let name = &known(devices, other).name;
             Err(at.bad(format!("overlaps {name:?} in physical memory")))
         }
         None => Ok(()),

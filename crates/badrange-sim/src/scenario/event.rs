@@ -1,11 +1,15 @@
-use badrange_core::{MfFlags, PAGE_SIZE};
+use badrange_core::MfFlags;
 
 use super::{
     Device, DeviceKind, FileId, Names, Process, Result, ScenarioErrorKind as Kind,
     json::{At, Object},
+    known,
     limits::MAX_MADVISE_PAGES,
 };
-use crate::storm::{self, Storm};
+use crate::{
+    PAGE_SIZE,
+    storm::{self, Storm},
+};
 
 /// Something that happens.
 #[derive(Debug, Clone)]
@@ -127,7 +131,8 @@ pub(crate) fn flags(at: At<'_>) -> Result<MfFlags> {
     let flags = at.list(|at| {
         let name = at.text()?;
         let unknown = || at.bad(format!("{name:?} is not a flag of memory_failure()"));
-        MfFlags::from_name(name).ok_or_else(unknown)
+        let mut single = (0..u8::BITS).map(|bit| MfFlags::from_bits(1 << bit));
+        single.find(|flag| flag.names().eq([name])).ok_or_else(unknown)
     })?;
     Ok(flags.into_iter().fold(MfFlags::NONE, MfFlags::with))
 }
@@ -208,9 +213,9 @@ fn unbind(at: &At<'_>, context: &Context<'_>) -> Result<Event> {
     let object = at.object(&["do", "device"])?;
     let device = object.required("device", |at| {
         let device = context.names.device(at)?;
-        match context.devices.get(device).map(|device| &device.kind) {
-            Some(DeviceKind::Pmem(_)) => Ok(device),
-            Some(DeviceKind::Partition { .. } | DeviceKind::Dm { .. }) | None => {
+        match &known(context.devices, device).kind {
+            DeviceKind::Pmem(_) => Ok(device),
+            DeviceKind::Partition { .. } | DeviceKind::Dm { .. } => {
                 Err(at.bad("is not a pmem device"))
             }
         }

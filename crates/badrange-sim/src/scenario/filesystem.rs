@@ -1,11 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use badrange_core::BlockSize;
+use badrange_core::{BlockSize, DevOffset};
 use badrange_fs::{Fork, Special};
 
 use super::{
     Device, Names, Result, ScenarioErrorKind as Kind,
-    device::inside,
+    device::{inside, known},
     json::{At, Object},
     limits::MAX_EXTENTS,
 };
@@ -65,8 +65,7 @@ pub(crate) struct Geometry {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Log {
     pub(crate) device: usize,
-    pub(crate) start: u64,
-    pub(crate) len: u64,
+    pub(crate) place: badrange_core::Extent,
 }
 
 /// What is known of an inode besides where its bytes are.
@@ -80,12 +79,26 @@ pub(crate) struct Inode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) device: usize,
-    pub(crate) start: u64,
-    pub(crate) len: u64,
+    pub(crate) place: badrange_core::Extent,
+    /// Bytes of a file end within 64 bits there as well.
     pub(crate) owner: Owner,
     pub(crate) unwritten: bool,
     /// What the map says: some of these bytes have several owners.
     pub(crate) shared: bool,
+}
+
+impl Extent {
+    pub(crate) fn start(&self) -> u64 {
+        self.place.start().get()
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.place.end().get()
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.place.len()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +141,7 @@ pub(super) fn read(at: At<'_>, names: &Names, devices: &[Device]) -> Result<File
     let device = object.required("device", |at| block_device(at, names, devices))?;
     let state = object.or("state", State::Mounted, |at| at.word(&states))?;
     let block_size = object.or("block_size", 4096, block_size)?;
-    let size = devices.get(device).map_or(0, |device| device.size);
+    let size = known(devices, device).size();
     let geometry = geometry(&object, kind, state, size, block_size)?;
     let read_extent = |at: At<'_>| extent(at, names, devices, device);
     let fs = Filesystem {
@@ -163,11 +176,11 @@ pub(super) fn read(at: At<'_>, names: &Names, devices: &[Device]) -> Result<File
 
 fn block_device(at: At<'_>, names: &Names, devices: &[Device]) -> Result<usize> {
     let device = names.device(at)?;
-    match devices.get(device) {
-        Some(found) if found.is_devdax() => {
+    match known(devices, device) {
+        found if found.is_devdax() => {
             Err(at.bad(format!("{:?} is a character device", found.name)))
         }
-        Some(_) | None => Ok(device),
+        _ => Ok(device),
     }
 }
 
@@ -224,9 +237,16 @@ fn log(at: At<'_>, names: &Names, devices: &[Device]) -> Result<Option<Log>> {
     let device = object.required("device", |at| block_device(at, names, devices))?;
     let start = object.or("start", 0, |at| at.number())?;
     let len = object.required("len", |at| at.positive())?;
-    let size = devices.get(device).map_or(0, |device| device.size);
+    let size = known(devices, device).size();
     inside(at, &[(start, len)], size, "device")?;
-    Ok(Some(Log { device, start, len }))
+    let place = place(at, start, len)?;
+    Ok(Some(Log { device, place }))
+}
+
+/// Bytes of a device; the length is not zero.
+fn place(at: At<'_>, start: u64, len: u64) -> Result<badrange_core::Extent> {
+    let place = badrange_core::Extent::new(DevOffset::new(start), len);
+    place.map_err(|_| at.bad("start plus length does not fit in 64 bits"))
 }
 
 /// One inode may have several names.
@@ -251,15 +271,12 @@ fn extent(at: At<'_>, names: &Names, devices: &[Device], default: usize) -> Resu
     let device = object.or("device", default, |at| block_device(at, names, devices))?;
     let start = object.required("start", |at| at.number())?;
     let len = object.required("len", |at| at.positive())?;
-    let size = devices.get(device).map_or(0, |device| device.size);
-    if start.checked_add(len).is_none() {
-        return Err(at.bad("start plus length does not fit in 64 bits"));
-    }
+    let size = known(devices, device).size();
+    let place = place(at, start, len)?;
     inside(at, &[(start, len)], size, "device")?;
     Ok(Extent {
         device,
-        start,
-        len,
+        place,
         owner: owner(&object, len)?,
         unwritten: object.flag("unwritten", false)?,
         shared: object.flag("shared", false)?,
@@ -312,12 +329,11 @@ fn check_groups(object: &Object<'_>, fs: &Filesystem) -> Result<()> {
     object.many("extents", |at| {
         let Some(extent) = fs.extents.get(at.index()) else { return Ok(()) };
         let aligned = |bytes: u64| bytes.checked_rem(fs.block_size) == Some(0);
-        if !aligned(extent.start) || !aligned(extent.len) {
+        if !aligned(extent.start()) || !aligned(extent.len()) {
             return Err(at.bad(format!("is not in whole blocks of {} bytes", fs.block_size)));
         }
-        // NO-OVERFLOW: the end fits in 64 bits and the length is not zero.
-        let last = extent.start.wrapping_add(extent.len).wrapping_sub(1);
-        if extent.device == fs.device && group(extent.start) != group(last) {
+        let last = extent.place.last().get();
+        if extent.device == fs.device && group(extent.start()) != group(last) {
             return Err(at.bad("reaches over the end of its allocation group"));
         }
         Ok(())

@@ -1,10 +1,9 @@
-use badrange_core::PAGE_SIZE;
-
 use super::{
     Device, FileId, Names, Result, ScenarioErrorKind as Kind,
-    device::inside,
+    device::{inside, known},
     json::{At, Object},
 };
+use crate::PAGE_SIZE;
 
 /// Bytes of a huge page.
 pub(crate) const HUGE: u64 = 2 << 20;
@@ -161,7 +160,7 @@ fn map(at: At<'_>, names: &Names, devices: &[Device]) -> Result<Map> {
 fn mapped_file(at: At<'_>, names: &Names, devices: &[Device]) -> Result<FileId> {
     let file = names.file(at)?;
     match file {
-        FileId::Device(device) if !devices.get(device).is_some_and(Device::is_devdax) => {
+        FileId::Device(device) if !known(devices, device).is_devdax() => {
             Err(at.bad("is not a device-dax device"))
         }
         FileId::Device(_) | FileId::Inode { .. } => Ok(file),

@@ -7,7 +7,7 @@ use super::{
     build::{Build, DATA, extent, machine},
     io::table,
 };
-use crate::{Around, Cleared, EventOutcome, Profile, Recovery};
+use crate::{Around, ClearAttempt, EventOutcome, Profile, Recovery};
 
 /// A file of 16 pages from byte 65536 of the device on; sector 128 is its first.
 const FILE: u64 = 65_536;
@@ -24,8 +24,8 @@ fn around(good: &[(u64, u64)], holes: &[(u64, u64)]) -> Option<Around> {
     Some(Around { good: good.to_vec(), holes: holes.to_vec() })
 }
 
-fn cleared(at: u64, len: u64, ret: i64) -> Cleared {
-    Cleared::new(DATA + at, len, ret)
+fn cleared(at: u64, len: u64, ret: i64) -> ClearAttempt {
+    ClearAttempt::new(DATA + at, len, ret)
 }
 
 #[test]

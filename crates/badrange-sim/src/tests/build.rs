@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{EventOutcome, Outcome, Profile, Scenario, run};
+use crate::{EventOutcome, Profile, RunOutcome, Scenario, run};
 
 /// Byte 0 of `pmem0` in physical memory.
 pub(super) const DATA: u64 = 0x1_0020_0000;
@@ -95,7 +95,7 @@ impl Build {
         Scenario::from_str(&self.0.to_string(), "t.json").unwrap_or_else(|err| panic!("{err}"))
     }
 
-    pub(super) fn outcome(&self, profile: Profile) -> Outcome {
+    pub(super) fn outcome(&self, profile: Profile) -> RunOutcome {
         run(&self.scenario(), Some(profile))
     }
 

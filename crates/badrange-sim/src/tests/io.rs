@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::build::{Build, DATA, extent, machine};
-use crate::{Cleared, EventOutcome, Profile, Recovery};
+use crate::{ClearAttempt, EventOutcome, Profile, Recovery};
 
 const KERNEL: Profile = Profile::Linux6_12;
 
@@ -20,8 +20,8 @@ pub(super) fn table(event: &EventOutcome, name: &str) -> Vec<(u64, u64)> {
     event.badblocks.as_ref().unwrap()[name].clone()
 }
 
-fn cleared(at: u64, len: u64, ret: i64) -> Cleared {
-    Cleared::new(DATA + at, len, ret)
+fn cleared(at: u64, len: u64, ret: i64) -> ClearAttempt {
+    ClearAttempt::new(DATA + at, len, ret)
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::build::{extent, machine, process};
-use crate::{Profile, Summary, Sweep, SweepLine};
+use crate::{Profile, Sweep, SweepLine, SweepSummary};
 
 fn line(profile: &str, unmapped: u64, missed: Value, shutdowns: u64) -> SweepLine {
     serde_json::from_value(json!({"schema": "badrange.sweep/1", "scenario": "t", "seed": 1,
@@ -50,7 +50,7 @@ fn a_summary_by_hand() {
         line("a", 2 << 20, json!(null), 2),
         line("b", 8192, json!(null), 0),
     ];
-    let summary = Summary::of(lines);
+    let summary = SweepSummary::of(lines);
     let a = &summary.profiles["a"];
     assert_eq!((a.failures, a.shut_down, a.owners_unknown), (3, 1, 1));
     let blast = a.blast_percent;

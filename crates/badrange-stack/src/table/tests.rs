@@ -1,7 +1,7 @@
 //! The table against a sorted list, and what lookups cost.
 #![expect(clippy::arithmetic_side_effects, reason = "small numbers, and a panic is a failed test")]
 
-use core::cell::Cell;
+use core::{cell::Cell, ops::ControlFlow};
 
 use badrange_core::DevOffset;
 use proptest::prelude::*;
@@ -23,15 +23,15 @@ fn visits(lookup: impl FnOnce()) -> usize {
     VISITED.with(Cell::get)
 }
 
-fn at(start: u64, len: u64) -> Extent<DevOffset> {
+fn at(start: u64, len: u64) -> Extent {
     Extent::new(DevOffset::new(start), len).unwrap()
 }
 
-fn entry(range: Extent<DevOffset>, order: u64) -> Entry<DevOffset> {
+fn entry(range: Extent, order: u64) -> Entry {
     Entry { range, order, above: Above::Device { index: 0, leg: Leg::new(0) } }
 }
 
-fn found(table: &Table<DevOffset>, range: Extent<DevOffset>) -> Vec<Key<DevOffset>> {
+fn found(table: &Table, range: Extent) -> Vec<Key> {
     let mut keys = Vec::new();
     let _ = table.overlapping(range, &mut |entry| {
         keys.push(entry.key());
@@ -40,14 +40,14 @@ fn found(table: &Table<DevOffset>, range: Extent<DevOffset>) -> Vec<Key<DevOffse
     keys
 }
 
-fn all(table: &Table<DevOffset>) -> Vec<Key<DevOffset>> {
+fn all(table: &Table) -> Vec<Key> {
     let mut keys = Vec::new();
     table.each(&mut |entry| keys.push(entry.key()));
     keys
 }
 
 /// The invariants of [`Table`]: how deep the node is; the keys in it are in order.
-fn check(node: &Node<DevOffset>, is_root: bool) -> usize {
+fn check(node: &Node, is_root: bool) -> usize {
     let rows = match node {
         Node::Leaf(rows) => rows.0.len(),
         Node::Inner(rows) => rows.0.len(),
@@ -93,7 +93,7 @@ proptest! {
     /// Against a sorted list, after every step; and no table changes when another is made from it.
     #[test]
     fn a_table_is_a_sorted_list(ops in ops(), asked in (0..260_u64, 1..30_u64)) {
-        let (mut table, mut twin) = (Table::default(), Vec::<(Key<DevOffset>, u64)>::new());
+        let (mut table, mut twin) = (Table::default(), Vec::<(Key, u64)>::new());
         for (order, op) in (0..).zip(ops) {
             let (before, keys) = (table.clone(), all(&table));
             table = match op {
@@ -116,9 +116,10 @@ proptest! {
             };
             prop_assert_eq!(all(&before), keys);
             check(&table.root, true);
+            prop_assert_eq!(table.validate(), Ok(()));
             prop_assert_eq!(table.len(), twin.len());
             prop_assert_eq!(all(&table), twin.iter().map(|(key, _)| *key).collect::<Vec<_>>());
-            let hit = |(key, end): &(Key<DevOffset>, u64)| {
+            let hit = |(key, end): &(Key, u64)| {
                 (key.0.get() < asked.0 + asked.1 && *end > asked.0).then_some(*key)
             };
             let expected: Vec<_> = twin.iter().filter_map(hit).collect();
@@ -127,7 +128,7 @@ proptest! {
     }
 }
 
-fn table_of(entries: impl Iterator<Item = Entry<DevOffset>>) -> Table<DevOffset> {
+fn table_of(entries: impl Iterator<Item = Entry>) -> Table {
     entries.fold(Table::default(), |table, entry| table.with(entry))
 }
 
@@ -145,6 +146,18 @@ fn one_giant_entry_over_many_small_ones_costs_a_few_rows() {
         assert!(without <= levels * ROWS, "{without} rows in {levels} levels");
         assert!(with <= without + levels * ROWS, "{with} rows instead of {without}");
     }
+}
+
+/// What is left of many levels took a level for one row.
+#[test]
+fn a_table_that_shrinks_loses_all_levels_that_it_does_not_need() {
+    let key = |i| (DevOffset::new(i * 10), i);
+    let full = table_of((0..4097).map(|i| entry(at(i * 10, 10), i)));
+    assert_eq!(check(&full.root, true), 4);
+    let last = (0..4096).fold(full, |table, i| table.without(key(i)));
+    assert_eq!((check(&last.root, true), all(&last)), (1, vec![key(4096)]));
+    let none = last.without(key(4096));
+    assert_eq!((none.validate(), none.len(), all(&none)), (Ok(()), 0, vec![]));
 }
 
 #[test]

@@ -38,7 +38,7 @@ const LEGS: u64 = 3;
 const WIDTH: u64 = CHUNK * ROWS;
 const LEN: u64 = WIDTH * LEGS;
 
-fn extent(start: u64, len: u64) -> Extent<DevOffset> {
+fn extent(start: u64, len: u64) -> Extent {
     Extent::new(DevOffset::new(start), len).unwrap()
 }
 
@@ -52,12 +52,12 @@ impl Buggy {
     }
 
     /// What to hand on: what the sink said, or not.
-    fn flow(self, said: ControlFlow<()>) -> ControlFlow<()> {
+    fn flow(self, said: Flow) -> Flow {
         if self.is(Bug::DoesNotStop) { ControlFlow::Continue(()) } else { said }
     }
 
     /// The part of the leg that is hit, as offsets into it.
-    fn hit(self, leg: u64, lower: Extent<DevOffset>) -> Option<(u64, u64)> {
+    fn hit(self, leg: u64, lower: Extent) -> Option<(u64, u64)> {
         let (start, end) = (lower.start().get(), lower.end().get());
         if self.is(Bug::Wraps) {
             let rounded = end.wrapping_add(CHUNK - 1) / CHUNK * CHUNK;
@@ -74,21 +74,17 @@ impl Mapping for Buggy {
         LEGS as u32
     }
 
-    fn extent(&self) -> Extent<DevOffset> {
+    fn extent(&self) -> Extent {
         extent(0, LEN)
     }
 
-    fn leg_extent(&self, leg: Leg) -> Option<Extent<DevOffset>> {
+    fn leg_extent(&self, leg: Leg) -> Option<Extent> {
         let last = LEGS + u64::from(self.is(Bug::LegTooMany));
         let leg = u64::from(leg.index());
         (leg < last).then(|| extent(begin(leg), WIDTH))
     }
 
-    fn map(
-        &self,
-        upper: Extent<DevOffset>,
-        sink: &mut dyn FnMut(Mapped) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn map(&self, upper: Extent, sink: Sink<'_, Mapped>) -> Flow {
         let (mut at, end) = (upper.start().get(), upper.end().get());
         let mut left = end.min(LEN).saturating_sub(at);
         while left > 0 {
@@ -96,24 +92,34 @@ impl Mapping for Buggy {
             let len = left.min(CHUNK - within);
             let lower = begin(chunk % LEGS) + chunk / LEGS * CHUNK + within;
             let leg = Leg::new((chunk % LEGS) as u32);
-            let part = Mapped::To { leg, upper: extent(at, len), lower: extent(lower, len) };
-            self.flow(sink(part))?;
+            let link = Link::at(extent(lower, len), DevOffset::new(at)).unwrap();
+            self.flow(sink(Mapped::To { leg, link }))?;
             at += len;
             let used = if self.is(Bug::ChunkRemainder) { CHUNK } else { len };
             left = left.saturating_sub(used);
         }
-        match upper.split_at(DevOffset::new(LEN)).1 {
-            Some(upper) => sink(Mapped::Hole { kind: HoleKind::Unmapped, upper }),
-            None => ControlFlow::Continue(()),
-        }
+        beyond(self.extent(), upper, sink)
     }
 
-    fn rmap(
-        &self,
-        leg: Leg,
-        lower: Extent<DevOffset>,
-        sink: &mut dyn FnMut(Rmapped) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn rmap(&self, leg: Leg, lower: Run, sink: Sink<'_, Link>) -> Flow {
+        if !self.is(Bug::RunFromFirstElement) {
+            return lower.elements().try_for_each(|element| self.above(leg, element, sink));
+        }
+        self.above(leg, lower.first(), &mut |first| {
+            // Every element lies like the first one: true only where the strides are in step.
+            let repeated = |run: Run| Run::new(run.first(), lower.stride(), lower.count());
+            let (below, above) = (repeated(first.lower()), repeated(first.upper()));
+            match (below, above) {
+                (Ok(below), Ok(above)) => sink(Link::new(below, above).unwrap()),
+                _ => sink(first),
+            }
+        })
+    }
+}
+
+impl Buggy {
+    /// What of one extent lies in a leg, chunk by chunk.
+    fn above(self, leg: Leg, lower: Extent, sink: Sink<'_, Link>) -> Flow {
         let leg = u64::from(leg.index());
         if leg >= LEGS {
             return ControlFlow::Continue(());
@@ -125,37 +131,12 @@ impl Mapping for Buggy {
             let upper = upper.wrapping_add(within);
             let whole = self.is(Bug::UnclippedLength) && upper + (end - at) <= LEN;
             let len = if whole { end - at } else { (end - at).min(CHUNK - within) };
-            let part = Rmapped {
-                lower: extent(begin(leg).wrapping_add(at), len),
-                upper: extent(upper, len),
-            };
-            self.flow(sink(part))?;
+            let lower = extent(begin(leg).wrapping_add(at), len);
+            self.flow(sink(Link::at(lower, DevOffset::new(upper)).unwrap()))?;
             at += len;
             if self.is(Bug::FirstMatchOnly) {
                 break;
             }
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn rmap_run(
-        &self,
-        leg: Leg,
-        lower: &Piece,
-        sink: &mut dyn FnMut(Piece) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        let wrong = self.is(Bug::RunFromFirstElement) && lower.here().count() > 1;
-        let elements = if wrong { 1 } else { usize::MAX };
-        for (here, origin) in lower.elements().take(elements) {
-            self.rmap(leg, here, &mut |part| {
-                let from = part.lower.rebase(here.start(), origin.start()).unwrap();
-                let upper = Run::new(part.upper, lower.here().stride(), lower.here().count());
-                let repeated = Run::new(from, lower.origin().stride(), lower.origin().count());
-                match (wrong, upper, repeated) {
-                    (true, Ok(upper), Ok(from)) => sink(Piece::new(upper, from).unwrap()),
-                    _ => sink(Piece::new(part.upper.into(), from.into()).unwrap()),
-                }
-            })?;
         }
         ControlFlow::Continue(())
     }

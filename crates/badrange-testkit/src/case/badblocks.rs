@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use arbitrary::Arbitrary;
-use badrange_core::{DevOffset, Extent, SECTOR_SIZE, Sector};
+use badrange_core::{Extent, SECTOR_SIZE, Sector};
 use badrange_pmem::{Badblocks, MAX_RECORD_SECTORS};
 
 use super::{DrawnExtent, TestCase};
@@ -116,7 +116,7 @@ fn apply(op: BadblocksOp, real: &Badblocks, model: &mut BTreeSet<u64>) {
 }
 
 fn check_asked(asked: DrawnExtent, real: &Badblocks, model: &BTreeSet<u64>) {
-    let range: Extent<DevOffset> = bytes(SLOT, asked.start, asked.len);
+    let range: Extent = bytes(SLOT, asked.start, asked.len);
     let bad: Vec<u64> = touched(asked).filter(|sector| model.contains(sector)).collect();
     let within: Vec<u64> = real.within(range).into_iter().flat_map(sectors).collect();
     assert_eq!(within, bad, "within {asked:?}");

@@ -9,8 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use arbitrary::Arbitrary;
 use badrange_core::{
-    Context, Corruption, DevOffset, Errno, Extent, FileOffset, Holder, MfFlags, Outcome, Piece,
-    ReportOffset, Run,
+    Context, Corruption, Errno, Extent, FileOffset, Holder, MfFlags, Outcome, Run,
 };
 use badrange_fs::{OwnedRun, OwnerSink, ReverseMap, RmapHolder};
 
@@ -115,29 +114,27 @@ impl Checked {
     }
 
     fn owners_of_run(&self, (start, len, stride, count): (u64, u64, u64, u64)) {
-        let piece = piece((start, len, stride, count));
+        let asked: Run = run(SLOT, (start, len, stride, count));
         let mut said = Vec::new();
-        let _ = self.map.owners_of_piece(&piece, &mut |owned| {
+        let _ = self.map.owners_of_run(&asked, &mut |owned| {
             let name = format!("{:?}", owned.record);
             let files: Vec<_> = owned.file.iter().flat_map(Run::elements).map(Some).collect();
             let files = files.into_iter().chain(core::iter::repeat(None));
-            for ((here, origin), file) in owned.piece.elements().zip(files) {
+            for (here, file) in owned.device.elements().zip(files) {
                 assert_eq!(file.is_some(), owned.file.is_some());
+                let lies = asked.elements().any(|element| element.contains_extent(here));
+                assert!(lies, "element by element: {owned:?} of {asked}");
                 said.extend(lines(here, &name, file));
-                let slots = slots(SLOT, here).zip(slots(SLOT, origin));
-                slots.for_each(|(slot, from)| {
-                    assert_eq!(slot, start + (from / len) * stride + from % len, "{owned:?}");
-                });
             }
             ControlFlow::Continue(())
         });
         said.sort();
-        let asked = (0..count).flat_map(|i| start + i * stride..start + i * stride + len);
-        assert_eq!(said, self.due_of(asked), "{piece:?}");
+        let slots = (0..count).flat_map(|i| start + i * stride..start + i * stride + len);
+        assert_eq!(said, self.due_of(slots), "{asked}");
     }
 
     fn gaps(&self, asked: DrawnExtent) {
-        let mut said: Vec<Extent<DevOffset>> = Vec::new();
+        let mut said: Vec<Extent> = Vec::new();
         let _ = self.map.gaps(bytes(SLOT, asked.start, asked.len), &mut |gap| {
             // Maximal and ascending.
             assert!(said.last().is_none_or(|last| last.end() < gap.start()));
@@ -176,15 +173,14 @@ impl Checked {
     fn holder(&self, asked: (u64, u64, u64, u64)) {
         let holder = RmapHolder::new(Arc::clone(&self.map), Arc::new(Deaf));
         let settled = Settled::default();
-        let answer =
-            holder.corrupted_range(&Corruption::new(piece(asked), MfFlags::NONE, &settled));
+        let told = run(SLOT, asked);
+        let answer = holder.corrupted_range(&Corruption::new(told, MfFlags::NONE, &settled));
         assert_eq!(answer, Outcome::NotSupported);
         let (start, len, stride, count) = asked;
         let mut said: BTreeSet<(u64, String)> = BTreeSet::new();
-        for (origin, outcome) in settled.0.borrow().iter() {
-            for from in origin.elements().flat_map(|e| slots(SLOT, e)) {
-                said.insert((start + (from / len) * stride + from % len, outcome.to_string()));
-            }
+        for (part, outcome) in settled.0.borrow().iter() {
+            let slots = part.elements().flat_map(|e| slots(SLOT, e));
+            said.extend(slots.map(|slot| (slot, outcome.to_string())));
         }
         let due = (0..count).flat_map(|i| start + i * stride..start + i * stride + len);
         let due: BTreeSet<(u64, String)> = due
@@ -204,13 +200,7 @@ fn wanted(owner: u64) -> Outcome {
     }
 }
 
-fn piece(asked: (u64, u64, u64, u64)) -> Piece {
-    let (_, len, _, count) = asked;
-    let origin: Run<ReportOffset> = run(SLOT, (0, len, len, count));
-    Piece::new(run(SLOT, asked), origin).expect("equal shapes")
-}
-
-fn lines(device: Extent<DevOffset>, name: &str, file: Option<Extent<FileOffset>>) -> Vec<Line> {
+fn lines(device: Extent, name: &str, file: Option<Extent<FileOffset>>) -> Vec<Line> {
     assert!(file.is_none_or(|file| file.len() == device.len()));
     let files = file.map(|file| slots(SLOT, file).start);
     let line = |(i, slot)| (slot, name.to_owned(), files.map(|first| first + i));
@@ -219,11 +209,11 @@ fn lines(device: Extent<DevOffset>, name: &str, file: Option<Extent<FileOffset>>
 
 /// Collects what is settled.
 #[derive(Default)]
-struct Settled(RefCell<Vec<(Run<ReportOffset>, Outcome)>>);
+struct Settled(RefCell<Vec<(Run, Outcome)>>);
 
 impl Context for Settled {
-    fn settle(&self, origin: Run<ReportOffset>, outcome: Outcome) {
-        self.0.borrow_mut().push((origin, outcome));
+    fn settle(&self, part: Run, outcome: Outcome) {
+        self.0.borrow_mut().push((part, outcome));
     }
 }
 

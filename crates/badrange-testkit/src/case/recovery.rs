@@ -87,7 +87,7 @@ fn bytes_of(range: DrawnExtent) -> core::ops::Range<u64> {
     range.start * SLOT..(range.start + range.len) * SLOT
 }
 
-fn extent(bytes: &core::ops::Range<u64>) -> Extent<DevOffset> {
+fn extent(bytes: &core::ops::Range<u64>) -> Extent {
     Extent::new(DevOffset::new(bytes.start), bytes.end - bytes.start).expect("not empty")
 }
 

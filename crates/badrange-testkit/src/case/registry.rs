@@ -1,6 +1,7 @@
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "drawn numbers are small, and a panic is a failed check"
 )]
 
@@ -8,40 +9,45 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use arbitrary::Arbitrary;
 use badrange_block::dm::Table;
-use badrange_core::{DevOffset, DeviceId, MfFlags};
+use badrange_core::{DeviceId, Extent, MfFlags};
 use badrange_stack::{
-    DeviceSpec, Limits, RegisterErrorKind, Stack, TopologyError, TopologyErrorKind,
+    DeviceSpec, Limits, NoDevice, RegisterErrorKind, Stack, TopologyError, TopologyErrorKind,
 };
 
 use super::{
-    Answer, TestCase,
-    build::{Built, SLOT, SLOTS_PER_SECTOR, Watch, faulty, leg_devices},
+    DrawnAnswer, DrawnPage, TestCase,
+    build::{Built, DrawnHolder, SLOT, SLOTS_PER_SECTOR, leg_devices},
 };
 use crate::{
     draw::{few, within},
     fake::Recorder,
-    twin::{Place, Space, Target, Twin, TwinHolder, agree::bytes},
+    twin::{DrawnPlace, DrawnTarget, Slot, Twin, TwinHolder, agree::bytes},
 };
 
 /// Small, so that every one of them is reached.
 const LIMITS: Limits = Limits { depth: 3, devices: 5, holders: 4, legs: 5, ..Limits::DEFAULT };
 
+/// The number of a device of another stack.
+const FOREIGN: u64 = 9;
+
 /// One change of a stack, or one failure. Devices are numbered in the order in which they were
-/// added, modulo how many there ever were: removed ones are asked for too.
+/// added, modulo how many there ever were: removed ones are asked for too. Device 9 is one of another
+/// stack.
 ///
 /// # Examples
 /// ```
-/// use badrange_testkit::case::{Op, RegistryOps, TestCase};
+/// use badrange_testkit::case::{DrawnPage, Op, RegistryOps, TestCase};
 /// let ops = vec![
-///     Op::AddDisk { name: 0, sectors: 8 }, // refused: the disk that is there has the name
+///     // Refused: the disk that is there has the name.
+///     Op::AddDisk { name: 0, sectors: 8, page: DrawnPage::None },
 ///     Op::Remove { device: 0 },
-///     Op::AddDisk { name: 0, sectors: 8 },
+///     Op::AddDisk { name: 0, sectors: 8, page: DrawnPage::K4 },
 /// ];
 /// RegistryOps { ops }.check();
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Arbitrary)]
 pub enum Op {
-    /// Adds a disk.
+    /// Adds a disk, or with pages a memory.
     AddDisk {
         /// Its name is `d` and this number.
         #[arbitrary(with = within::<0, 5>)]
@@ -49,6 +55,8 @@ pub enum Op {
         /// Its sectors.
         #[arbitrary(with = within::<1, 60>)]
         sectors: u64,
+        /// Its pages.
+        page: DrawnPage,
     },
     /// Adds a device on others.
     AddTable {
@@ -57,7 +65,7 @@ pub enum Op {
         name: u64,
         /// Its targets; they need not fit.
         #[arbitrary(with = few::<_, 1, 2>)]
-        targets: Vec<Target>,
+        targets: Vec<DrawnTarget>,
     },
     /// Gives a device another table.
     Reload {
@@ -66,7 +74,7 @@ pub enum Op {
         device: u64,
         /// The new targets; they need not fit.
         #[arbitrary(with = few::<_, 1, 2>)]
-        targets: Vec<Target>,
+        targets: Vec<DrawnTarget>,
     },
     /// Removes a device.
     Remove {
@@ -86,7 +94,7 @@ pub enum Op {
         #[arbitrary(with = within::<1, 60>)]
         len: u64,
         /// What it answers.
-        answer: Answer,
+        answer: DrawnAnswer,
     },
     /// Ends a registration.
     Unregister {
@@ -121,13 +129,13 @@ pub struct RegistryOps {
 
 impl TestCase for RegistryOps {
     fn check(&self) {
-        let mut model = Model { built: Built::new(Stack::with_limits(LIMITS)), names: Vec::new() };
-        model.add_disk(0, 60);
+        let mut model = Model::new();
+        model.add_disk(0, 60, DrawnPage::TwoSectors);
         for op in &self.ops {
             model.apply(op);
         }
         for device in 0..model.names.len() {
-            let _checked = model.built.fire_on_device(device, 0, 60, MfFlags::NONE);
+            model.fail(device, 0, 60);
         }
     }
 }
@@ -136,6 +144,16 @@ struct Model {
     built: Built,
     /// By number; `None` once removed.
     names: Vec<Option<String>>,
+    /// A device of another stack, which is there.
+    foreign: DeviceId,
+    _other: Stack,
+}
+
+/// A device that is named: one that is or was there, or one of another stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Ours(usize),
+    Foreign,
 }
 
 /// Reasons to refuse something: any of `must` has to be given if there is one; those of `may` can.
@@ -169,9 +187,16 @@ impl Reasons {
 }
 
 impl Model {
+    fn new() -> Self {
+        let other = Stack::new();
+        let foreign = other.add_device(DeviceSpec::base("d0", bytes(SLOT, 0, 120)));
+        let foreign = foreign.expect("an empty stack has room");
+        Self { built: Built::new(LIMITS), names: Vec::new(), foreign, _other: other }
+    }
+
     fn apply(&mut self, op: &Op) {
         match op {
-            Op::AddDisk { name, sectors } => self.add_disk(*name, *sectors),
+            Op::AddDisk { name, sectors, page } => self.add_disk(*name, *sectors, *page),
             Op::AddTable { name, targets } => self.add_table(*name, targets),
             Op::Reload { device, targets } => self.reload(*device, targets),
             Op::Remove { device } => self.remove(*device),
@@ -179,33 +204,49 @@ impl Model {
                 self.register(*device, *start, *len, *answer);
             }
             Op::Unregister { holder } => self.unregister(*holder),
-            Op::Notify { device, start, len } => {
-                if let Some(device) = self.number(*device) {
-                    let none = MfFlags::NONE;
-                    let _checked = self.built.fire_on_device(device, *start, *len, none);
-                }
-            }
+            Op::Notify { device, start, len } => match self.number(*device) {
+                Some(Named::Ours(device)) => self.fail(device, *start, *len),
+                Some(Named::Foreign) => self.fail_foreign(*start, *len),
+                None => {} // no device has been added yet
+            },
         }
+        self.built.validate();
         for (i, name) in self.names.iter().enumerate() {
             let id = self.built.devices[i];
             assert_eq!(self.built.stack.device_name(id).as_deref(), name.as_deref());
         }
     }
 
-    /// A device that is or was there.
-    fn number(&self, device: u64) -> Option<usize> {
-        usize::try_from(device).ok()?.checked_rem(self.names.len())
+    /// A range fails of a device that is there, or was.
+    fn fail(&self, device: usize, start: u64, len: u64) {
+        if self.is_there(device) {
+            let _checked = self.built.fire(device, start, len, MfFlags::NONE);
+            return;
+        }
+        let id = self.built.devices[device];
+        let refused = self.built.stack.fail(id, bytes(SLOT, start, len), MfFlags::NONE);
+        assert_eq!(refused.map(drop), Err(NoDevice::Removed(id)));
+    }
+
+    fn fail_foreign(&self, start: u64, len: u64) {
+        let range: Extent = bytes(SLOT, start, len);
+        let refused = self.built.stack.fail(self.foreign, range, MfFlags::NONE);
+        assert_eq!(refused.map(drop), Err(NoDevice::Foreign(self.foreign)));
+        let asked = self.built.stack.snapshot().up(self.foreign, range.into(), &mut |_| {
+            unreachable!("nothing is known of a device of another stack")
+        });
+        assert_eq!(asked, Err(NoDevice::Foreign(self.foreign)));
+    }
+
+    fn number(&self, device: u64) -> Option<Named> {
+        if device == FOREIGN {
+            return Some(Named::Foreign);
+        }
+        usize::try_from(device).ok()?.checked_rem(self.names.len()).map(Named::Ours)
     }
 
     fn is_there(&self, device: usize) -> bool {
         self.built.twin.device(device).is_some()
-    }
-
-    fn added(&mut self, id: DeviceId, name: String, below: Vec<Space>, twin: Twin) {
-        assert!(!self.built.devices.contains(&id), "an id comes back");
-        self.built.devices.push(id);
-        self.names.push(Some(name));
-        self.built.twin.add_device(below, twin);
     }
 
     fn new_name(&self, name: u64, reasons: &mut Reasons) -> String {
@@ -217,18 +258,21 @@ impl Model {
         name
     }
 
-    fn add_disk(&mut self, name: u64, sectors: u64) {
+    fn add_disk(&mut self, name: u64, sectors: u64, page: DrawnPage) {
         let mut reasons = Reasons::default();
         let name = self.new_name(name, &mut reasons);
         let len = sectors * SLOTS_PER_SECTOR;
         let spec = DeviceSpec::base(name.as_str(), bytes(SLOT, 0, len));
+        let (spec, pages) = Built::paged(spec, page);
         if let Some(id) = reasons.check(self.built.stack.add_device(spec)) {
-            self.added(id, name, Vec::new(), Twin::base(len));
+            assert!(!self.built.devices.contains(&id), "an id comes back");
+            self.built.added_device(id, pages, Vec::new(), Twin::base(len));
+            self.names.push(Some(name));
         }
     }
 
-    fn add_table(&mut self, name: u64, targets: &[Target]) {
-        let Some(targets) = &self.nearly_fit(targets) else { return };
+    fn add_table(&mut self, name: u64, targets: &[DrawnTarget]) {
+        let Some(targets) = &self.nearly_fit(targets) else { return }; // no device yet
         let (table, legs) = built(targets);
         let mut reasons = Reasons::default();
         let name = self.new_name(name, &mut reasons);
@@ -236,60 +280,80 @@ impl Model {
         let ids = self.ids(&legs);
         let spec = DeviceSpec::on(name.as_str(), Arc::new(table), ids);
         if let Some(id) = reasons.check(self.built.stack.add_device(spec)) {
-            let below = legs.into_iter().map(Space::Device).collect();
-            self.added(id, name, below, picture(targets));
+            assert!(!self.built.devices.contains(&id), "an id comes back");
+            self.built.added_device(id, None, ours(&legs), picture(targets));
+            self.names.push(Some(name));
         }
     }
 
-    /// The targets on devices that are or were there, most of them inside; `None` while there is
-    /// no device at all.
-    fn nearly_fit(&self, targets: &[Target]) -> Option<Vec<Target>> {
-        let place = |leg: &Place, width: u64| {
-            let device = self.number(leg.device)?;
+    /// The targets on devices that are or were there, most of them inside, or on the device of
+    /// another stack; `None` while there is no device at all.
+    fn nearly_fit(&self, targets: &[DrawnTarget]) -> Option<Vec<DrawnTarget>> {
+        let place = |leg: &DrawnPlace, width: u64| {
+            // Few legs are foreign: the last of the eight numbers, and there every second place.
+            if leg.device == 7 && leg.start % 2 == 1 {
+                return Some(DrawnPlace { device: FOREIGN, ..*leg });
+            }
+            let device = usize::try_from(leg.device).ok()?.checked_rem(self.names.len())?;
             let sectors = self.built.len_of(device) / SLOTS_PER_SECTOR;
             let start = leg.start % (sectors.saturating_sub(width) + 2);
-            Some(Place { device: device as u64, start })
+            Some(DrawnPlace { device: device as u64, start })
         };
-        let fit = |target: &Target| match target {
-            Target::Linear { on, len } => Some(Target::Linear { on: place(on, *len)?, len: *len }),
-            Target::Striped { chunk, rows, legs } => {
+        let fit = |target: &DrawnTarget| match target {
+            DrawnTarget::Linear { on, len } => {
+                Some(DrawnTarget::Linear { on: place(on, *len)?, len: *len })
+            }
+            DrawnTarget::Striped { chunk, rows, legs } => {
                 let width = target.width();
                 let legs = legs.iter().map(|leg| place(leg, width)).collect::<Option<_>>()?;
-                Some(Target::Striped { chunk: *chunk, rows: *rows, legs })
+                Some(DrawnTarget::Striped { chunk: *chunk, rows: *rows, legs })
             }
-            Target::Error { .. } | Target::Zero { .. } => Some(target.clone()),
+            DrawnTarget::Error { .. } | DrawnTarget::Zero { .. } => Some(target.clone()),
         };
         targets.iter().map(fit).collect()
     }
 
-    fn ids(&self, legs: &[usize]) -> Vec<DeviceId> {
-        legs.iter().map(|leg| self.built.devices[*leg]).collect()
+    fn ids(&self, legs: &[Named]) -> Vec<DeviceId> {
+        legs.iter().map(|leg| self.id(*leg)).collect()
+    }
+
+    fn id(&self, named: Named) -> DeviceId {
+        match named {
+            Named::Ours(device) => self.built.devices[device],
+            Named::Foreign => self.foreign,
+        }
+    }
+
+    /// Why a device is not known, where that is so.
+    fn unknown(&self, named: Named) -> Option<TopologyErrorKind> {
+        match named {
+            Named::Ours(device) => (!self.is_there(device)).then_some(TopologyErrorKind::Removed),
+            Named::Foreign => Some(TopologyErrorKind::Foreign),
+        }
     }
 
     /// Reasons against these legs, for a new device or a reloaded one.
     fn leg_reasons(
         &self,
         this: Option<usize>,
-        targets: &[Target],
-        legs: &[usize],
+        targets: &[DrawnTarget],
+        legs: &[Named],
         reasons: &mut Reasons,
     ) {
         reasons.must(legs.len() > LIMITS.legs, TopologyErrorKind::TooManyLegs);
         let height = this.map_or(1, |this| self.height(this));
         let widths = targets.iter().flat_map(|t| t.legs().iter().map(|p| (p.start, t.width())));
-        for (leg, (start, width)) in legs.iter().zip(widths) {
-            let gone = !self.is_there(*leg);
-            reasons.must(gone, TopologyErrorKind::UnknownDevice);
-            if gone {
-                continue;
-            }
-            let cycle = this.is_some_and(|this| self.lies_on(*leg, this));
+        for (named, (start, width)) in legs.iter().zip(widths) {
+            let unknown = self.unknown(*named);
+            unknown.into_iter().for_each(|kind| reasons.must(true, kind));
+            let (None, Named::Ours(leg)) = (unknown, *named) else { continue }; // told above
+            let cycle = this.is_some_and(|this| self.lies_on(leg, this));
             reasons.must(cycle, TopologyErrorKind::Cycle);
-            let outside = (start + width) * SLOTS_PER_SECTOR > self.built.len_of(*leg);
+            let outside = (start + width) * SLOTS_PER_SECTOR > self.built.len_of(leg);
             reasons.must(outside, TopologyErrorKind::LegOutside);
-            let deep = !cycle && self.depth(*leg) + height > LIMITS.depth;
+            let deep = !cycle && self.built.twin.depth(leg) + height > LIMITS.depth;
             reasons.must(deep, TopologyErrorKind::TooDeep);
-            self.entry_reasons(this, *leg, legs, reasons);
+            self.entry_reasons(this, leg, legs, reasons);
         }
     }
 
@@ -299,11 +363,11 @@ impl Model {
         &self,
         this: Option<usize>,
         leg: usize,
-        legs: &[usize],
+        legs: &[Named],
         reasons: &mut Reasons,
     ) {
         let there = self.entries(leg, this);
-        let new = legs.iter().filter(|l| **l == leg).count();
+        let new = legs.iter().filter(|l| **l == Named::Ours(leg)).count();
         reasons.must(there >= LIMITS.holders, TopologyErrorKind::TooManyHolders);
         if there + new > LIMITS.holders {
             reasons.may.insert(format!("{:?}", TopologyErrorKind::TooManyHolders));
@@ -312,28 +376,18 @@ impl Model {
 
     /// Registrations and legs on a device, those of `without` left out.
     fn entries(&self, on: usize, without: Option<usize>) -> usize {
-        let space = Space::Device(on);
-        let holders = self.built.twin.holders().filter(|(_, h)| h.on == space).count();
+        let holders = self.built.twin.holders().filter(|(_, h)| h.on == on).count();
         let devices = (0..self.names.len()).filter(|d| Some(*d) != without);
-        let legs = devices.flat_map(|d| self.below(d)).filter(|below| *below == on);
+        let legs = devices.flat_map(|d| self.below(d)).filter(|below| **below == on);
         holders + legs.count()
     }
 
-    fn below(&self, device: usize) -> Vec<usize> {
-        let below = self.built.twin.below(device).unwrap_or_default().iter();
-        let devices = below.filter_map(|space| match space {
-            Space::Memory => None,
-            Space::Device(device) => Some(*device),
-        });
-        devices.collect()
+    fn below(&self, device: usize) -> &[usize] {
+        self.built.twin.below(device).unwrap_or_default() // removed: it lies on nothing
     }
 
     fn above(&self, device: usize) -> Vec<usize> {
         (0..self.names.len()).filter(|d| self.below(*d).contains(&device)).collect()
-    }
-
-    fn depth(&self, device: usize) -> usize {
-        1 + self.below(device).into_iter().map(|d| self.depth(d)).max().unwrap_or(0)
     }
 
     fn height(&self, device: usize) -> usize {
@@ -341,47 +395,41 @@ impl Model {
     }
 
     fn lies_on(&self, device: usize, other: usize) -> bool {
-        device == other || self.below(device).into_iter().any(|d| self.lies_on(d, other))
+        device == other || self.below(device).iter().any(|d| self.lies_on(*d, other))
     }
 
-    fn reload(&mut self, device: u64, targets: &[Target]) {
-        let Some(targets) = &self.nearly_fit(targets) else { return };
-        let Some(device) = self.number(device) else { return };
+    fn reload(&mut self, device: u64, targets: &[DrawnTarget]) {
+        let Some(targets) = &self.nearly_fit(targets) else { return }; // no device yet
+        let Some(named) = self.number(device) else { return };
         let (table, legs) = built(targets);
         let mut reasons = Reasons::default();
-        let there = self.is_there(device);
-        reasons.must(!there, TopologyErrorKind::UnknownDevice);
-        if there {
-            let is_disk = self.built.twin.device(device).is_some_and(|twin| twin.legs() == 0);
-            let has_table = self.built.twin.below(device).is_some_and(|below| !below.is_empty());
-            // A table of holes only has no legs, as a disk has none; the model tells them apart
-            // by what their slots are.
-            let holes = is_disk && !is_base(self.built.twin.device(device));
-            reasons.must(!has_table && !holes, TopologyErrorKind::NoTable);
-            let len = picture(targets).len();
-            reasons.must(self.furthest_entry(device) > len, TopologyErrorKind::Shrunk);
-            self.leg_reasons(Some(device), targets, &legs, &mut reasons);
+        match (self.unknown(named), named) {
+            (None, Named::Ours(device)) => {
+                let len = picture(targets).len();
+                reasons.must(self.furthest_entry(device) > len, TopologyErrorKind::Shrunk);
+                self.leg_reasons(Some(device), targets, &legs, &mut reasons);
+            }
+            (unknown, _) => unknown.into_iter().for_each(|kind| reasons.must(true, kind)),
         }
-        let (id, ids) = (self.built.devices[device], self.ids(&legs));
-        if reasons.check(self.built.stack.reload(id, Arc::new(table), ids)).is_some() {
-            let below = legs.into_iter().map(Space::Device).collect();
-            self.built.twin.reload(device, below, picture(targets));
+        let (id, ids) = (self.id(named), self.ids(&legs));
+        let reloaded = reasons.check(self.built.stack.reload(id, Arc::new(table), ids));
+        if let (Some(()), Named::Ours(device)) = (reloaded, named) {
+            self.built.twin.reload(device, ours(&legs), picture(targets));
         }
     }
 
     /// Where the last registration or leg on a device ends.
     fn furthest_entry(&self, device: usize) -> u64 {
-        let on = Space::Device(device);
-        let holders = self.built.twin.holders().filter(|(_, h)| h.on == on);
+        let holders = self.built.twin.holders().filter(|(_, h)| h.on == device);
         let holders = holders.map(|(_, h)| h.start + h.len).max().unwrap_or(0);
         let legs = self.above(device).into_iter().filter_map(|d| {
             let (below, twin) = (self.built.twin.below(d)?, self.built.twin.device(d)?);
             let ends = twin.slots().iter().filter_map(|slot| match slot {
-                crate::twin::Slot::On { leg, at } => {
+                Slot::On { leg, at } => {
                     let leg = usize::try_from(*leg).expect("small");
-                    (below[leg] == on).then_some(at + 1)
+                    (below[leg] == device).then_some(at + 1)
                 }
-                crate::twin::Slot::Hole(_) => None,
+                Slot::Hole(_) | Slot::Own => None,
             });
             ends.max()
         });
@@ -389,45 +437,51 @@ impl Model {
     }
 
     fn remove(&mut self, device: u64) {
-        let Some(device) = self.number(device) else { return };
+        let Some(named) = self.number(device) else { return }; // no device yet
         let mut reasons = Reasons::default();
-        reasons.must(!self.is_there(device), TopologyErrorKind::UnknownDevice);
-        reasons.must(!self.above(device).is_empty(), TopologyErrorKind::InUse);
-        let removed = self.built.stack.remove_device(self.built.devices[device]);
-        if let Some(report) = reasons.check(removed) {
+        match (self.unknown(named), named) {
+            (None, Named::Ours(device)) => {
+                reasons.must(!self.above(device).is_empty(), TopologyErrorKind::InUse);
+            }
+            (unknown, _) => unknown.into_iter().for_each(|kind| reasons.must(true, kind)),
+        }
+        let removed = reasons.check(self.built.stack.remove_device(self.id(named)));
+        if let (Some(report), Named::Ours(device)) = (removed, named) {
             let all = self.built.len_of(device);
-            let fate = self.built.twin.fail(Space::Device(device), 0, all);
-            self.built.check(&fate, &report);
+            let fate = self.built.twin.fail(device, 0, all);
+            self.built.check((0, all), MfFlags::MEM_PRE_REMOVE, &fate, &report);
             self.built.twin.remove_device(device);
             self.names[device] = None;
         }
     }
 
-    fn register(&mut self, device: u64, start: u64, len: u64, answer: Answer) {
-        let Some(device) = self.number(device) else { return };
+    fn register(&mut self, device: u64, start: u64, len: u64, answer: DrawnAnswer) {
+        let Some(named) = self.number(device) else { return }; // no device yet
         let mut must = Vec::new();
-        if !self.is_there(device) {
-            must.push(RegisterErrorKind::UnknownDevice);
-        } else {
-            if start + len > self.built.len_of(device) {
-                must.push(RegisterErrorKind::Outside);
-            }
-            if self.entries(device, None) >= LIMITS.holders {
-                must.push(RegisterErrorKind::TooManyHolders);
+        match named {
+            Named::Foreign => must.push(RegisterErrorKind::Foreign),
+            Named::Ours(device) if !self.is_there(device) => must.push(RegisterErrorKind::Removed),
+            Named::Ours(device) => {
+                if start + len > self.built.len_of(device) {
+                    must.push(RegisterErrorKind::Outside);
+                }
+                if self.entries(device, None) >= LIMITS.holders {
+                    must.push(RegisterErrorKind::TooManyHolders);
+                }
             }
         }
-        let recorder = Arc::new(Recorder::<DevOffset>::new(answer.into()));
+        let drawn = DrawnHolder::new(Recorder::new(answer.into()), answer);
         let range = bytes(SLOT, start, len);
-        let id = self.built.devices[device];
-        let panics = answer == Answer::Panics;
-        match self.built.stack.register(id, range, faulty(&recorder, panics)) {
-            Ok(registration) => {
+        let registered = self.built.stack.register(self.id(named), range, drawn.holder());
+        match (registered, named) {
+            (Ok(registration), Named::Ours(on)) => {
                 assert_eq!(must, [], "went through");
-                let (on, settles) = (Space::Device(device), Vec::new());
-                let holder = TwinHolder { on, start, len, settles, answer: answer.into() };
-                self.built.added(holder, Watch::Device(recorder), panics, registration);
+                let holder =
+                    TwinHolder { on, start, len, settles: Vec::new(), answer: answer.into() };
+                self.built.added_holder(holder, drawn, registration);
             }
-            Err(err) => assert!(must.contains(&err.kind()), "{err}: {must:?}"),
+            (Ok(_), Named::Foreign) => panic!("registered on a device of another stack"),
+            (Err(err), _) => assert!(must.contains(&err.kind()), "{err}: {must:?}"),
         }
     }
 
@@ -443,17 +497,21 @@ impl Model {
 }
 
 /// The table, and the devices of its legs.
-fn built(targets: &[Target]) -> (Table, Vec<usize>) {
-    let table = Target::build_table(targets).expect("drawn targets make a table");
-    (table, leg_devices(targets))
+fn built(targets: &[DrawnTarget]) -> (Table, Vec<Named>) {
+    let table = DrawnTarget::build_table(targets).expect("drawn targets make a table");
+    let named = |leg: usize| if leg as u64 == FOREIGN { Named::Foreign } else { Named::Ours(leg) };
+    (table, leg_devices(targets).into_iter().map(named).collect())
 }
 
-fn picture(targets: &[Target]) -> Twin {
+/// The devices of legs that were not refused.
+fn ours(legs: &[Named]) -> Vec<usize> {
+    let ours = |leg: &Named| match leg {
+        Named::Ours(device) => *device,
+        Named::Foreign => panic!("a leg on a device of another stack"),
+    };
+    legs.iter().map(ours).collect()
+}
+
+fn picture(targets: &[DrawnTarget]) -> Twin {
     Twin::table(targets).refined(SLOTS_PER_SECTOR)
-}
-
-/// A disk's slots are on nothing; those of a table are on a leg, or errors or zeros.
-fn is_base(twin: Option<&Twin>) -> bool {
-    let unmapped = crate::twin::Slot::Hole(badrange_core::HoleKind::Unmapped);
-    twin.is_some_and(|twin| twin.slots().iter().all(|slot| *slot == unmapped))
 }

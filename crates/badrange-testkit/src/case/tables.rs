@@ -4,13 +4,13 @@
 )]
 
 use arbitrary::Arbitrary;
-use badrange_block::{Partition, dm::Table};
-use badrange_core::{DevOffset, Extent, Leg, Mapping, SECTOR_SIZE};
+use badrange_block::dm::Table;
+use badrange_core::{DevOffset, Extent, Leg, Mapping, SECTOR_SIZE, Window};
 
 use super::{DrawnExtent, DrawnRun, TestCase};
 use crate::{
     draw::few,
-    twin::{Target, Twin},
+    twin::{DrawnTarget, Twin},
 };
 
 /// Half a sector: what begins and ends inside sectors is tried too.
@@ -21,15 +21,15 @@ const SLOTS_PER_SECTOR: u64 = 2;
 ///
 /// # Examples
 /// ```
-/// use badrange_testkit::{case::{DrawnExtent, Tables, TestCase}, twin::Target};
+/// use badrange_testkit::{case::{DrawnExtent, Tables, TestCase}, twin::DrawnTarget};
 /// let asked = DrawnExtent { start: 0, len: 9 };
-/// Tables { targets: vec![Target::Error { len: 4 }], asked: vec![asked], runs: vec![] }.check();
+/// Tables { targets: vec![DrawnTarget::Error { len: 4 }], asked: vec![asked], runs: vec![] }.check();
 /// ```
 #[derive(Debug, Clone, Arbitrary)]
 pub struct Tables {
     /// The targets.
     #[arbitrary(with = few::<_, 1, 4>)]
-    pub targets: Vec<Target>,
+    pub targets: Vec<DrawnTarget>,
     /// Ranges to ask for, in half sectors.
     #[arbitrary(with = few::<_, 1, 5>)]
     pub asked: Vec<DrawnExtent>,
@@ -40,16 +40,16 @@ pub struct Tables {
 
 impl TestCase for Tables {
     fn check(&self) {
-        let table = Target::build_table(&self.targets).expect("drawn targets make a table");
+        let table = DrawnTarget::build_table(&self.targets).expect("drawn targets make a table");
         self.check_text(&table);
         self.check_legs(&table);
-        let sectors: u64 = self.targets.iter().map(Target::len).sum();
+        let sectors: u64 = self.targets.iter().map(DrawnTarget::len).sum();
         let whole = Extent::new(DevOffset::new(0), sectors * SECTOR_SIZE).expect("small");
         assert_eq!(table.extent(), whole);
         self.check_mapping(&table, &Twin::table(&self.targets).refined(SLOTS_PER_SECTOR));
         for on in &self.asked {
             let bytes = Extent::new(DevOffset::new(on.start * SLOT), on.len * SLOT).expect("small");
-            self.check_mapping(&Partition::new(bytes), &Twin::partition(on.start, on.len));
+            self.check_mapping(&Window::new(bytes), &Twin::partition(on.start, on.len));
         }
     }
 }
@@ -91,7 +91,7 @@ impl Tables {
     }
 
     fn check_text(&self, table: &Table) {
-        let text = Target::table_text(&self.targets);
+        let text = DrawnTarget::table_text(&self.targets);
         assert_eq!(table.to_string(), text);
         assert_eq!(Table::parse(&text).as_ref(), Ok(table), "{text}");
         assert_eq!(Table::parse(&format!("\n# table\n {text}\n\n")).as_ref(), Ok(table));
@@ -132,7 +132,7 @@ enum Kind {
 pub struct TableText {
     /// Lines that are in order, before the others.
     #[arbitrary(with = few::<_, 0, 2>)]
-    targets: Vec<Target>,
+    targets: Vec<DrawnTarget>,
     #[arbitrary(with = few::<_, 0, 3>)]
     lines: Vec<Line>,
 }
@@ -149,8 +149,8 @@ impl TableText {
     /// The text.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = Target::table_text(&self.targets);
-        let due: u64 = self.targets.iter().map(Target::len).sum();
+        let mut text = DrawnTarget::table_text(&self.targets);
+        let due: u64 = self.targets.iter().map(DrawnTarget::len).sum();
         for line in &self.lines {
             let start = if line.placed { format!("{due} 24") } else { String::new() };
             let words: String = line.words.iter().map(|w| format!(" {}", w.text(due))).collect();
@@ -181,7 +181,7 @@ impl TestCase for TableText {
                 let printed = table.to_string();
                 assert_eq!(Table::parse(&printed).as_ref(), Ok(&table), "{text:?}: {printed:?}");
                 // What was in order before is there unchanged.
-                let before = Target::table_text(&self.targets);
+                let before = DrawnTarget::table_text(&self.targets);
                 assert!(printed.starts_with(&before), "{printed:?} does not begin with {before:?}");
                 let sectors: u64 = table.targets().map(|(_, target)| target.len_sectors()).sum();
                 assert_eq!(table.extent().len(), sectors * SECTOR_SIZE);

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     strategy,
-    twin::{FsRecord, Place, Target, Twin},
+    twin::{DrawnPlace, DrawnTarget, FsRecord, Twin},
 };
 
 /// Bytes that one case is drawn from.
@@ -134,10 +134,10 @@ fn fails(check: impl FnOnce()) -> bool {
 
 #[test]
 fn a_twin_that_differs_in_one_slot_is_told_from_the_table() {
-    let leg = |device, start| Place { device, start };
-    let right = Target::Striped { chunk: 2, rows: 2, legs: vec![leg(0, 4), leg(1, 8)] };
-    let wrong = Target::Striped { chunk: 2, rows: 2, legs: vec![leg(0, 4), leg(1, 9)] };
-    let table = Target::build_table(core::slice::from_ref(&right)).unwrap();
+    let leg = |device, start| DrawnPlace { device, start };
+    let right = DrawnTarget::Striped { chunk: 2, rows: 2, legs: vec![leg(0, 4), leg(1, 8)] };
+    let wrong = DrawnTarget::Striped { chunk: 2, rows: 2, legs: vec![leg(0, 4), leg(1, 9)] };
+    let table = DrawnTarget::build_table(core::slice::from_ref(&right)).unwrap();
     right.twin().check_map(&table, 512, 0, 9);
     assert!(fails(|| wrong.twin().check_map(&table, 512, 0, 9)));
     assert!(fails(|| wrong.twin().check_rmap(&table, 512, 1, (8, 1))));
@@ -147,21 +147,57 @@ fn a_twin_that_differs_in_one_slot_is_told_from_the_table() {
 
 #[test]
 fn a_fate_that_differs_is_told_from_the_report() {
-    let holder = HolderPlan { on: 1, start: 2, len: 4, settles: vec![], answer: Answer::Handled };
+    let answer = DrawnAnswer::Handled;
+    let holder = HolderPlan { on: 0, start: 2, len: 4, settles: vec![], answer };
     let plan = StackPlan {
-        grounds: vec![GroundPlan::Disk { sectors: 8 }],
+        grounds: vec![GroundPlan { slots: 16, page: DrawnPage::TwoSectors }],
         layers: vec![],
         holders: vec![holder.clone()],
+        routes: 0,
     };
     let shorter = StackPlan { holders: vec![HolderPlan { len: 3, ..holder }], ..plan.clone() };
-    let (built, other) = (build::Built::of(&plan), build::Built::of(&shorter));
-    let on = crate::twin::Space::Device(0);
-    let bad = badrange_core::Extent::new(badrange_core::DevOffset::new(0), 16 * 256).unwrap();
+    let wider =
+        StackPlan { grounds: vec![GroundPlan { slots: 16, page: DrawnPage::K4 }], ..plan.clone() };
     let none = badrange_core::MfFlags::NONE;
-    let report = built.stack.notify_failure(built.devices[0], bad, none);
-    built.check(&built.twin.fail(on, 0, 16), &report);
-    let report = built.stack.notify_failure(built.devices[0], bad, none);
-    assert!(fails(|| built.check(&other.twin.fail(on, 0, 16), &report)));
+    let bad = badrange_core::Extent::new(badrange_core::DevOffset::new(0), 18 * 256).unwrap();
+    let check = |other: &StackPlan| {
+        let (built, other) = (build::Built::of(&plan), build::Built::of(other));
+        let report = built.stack.fail(built.devices[0], bad, none).unwrap();
+        built.check((0, 18), none, &other.twin.fail(0, 0, 18), &report);
+    };
+    check(&plan);
+    assert!(fails(|| check(&shorter)));
+    assert!(fails(|| check(&wider)));
+}
+
+/// What drawn stacks are there for does occur in them.
+#[test]
+fn drawn_stacks_have_what_makes_them_interesting() {
+    let (mut overrouted, mut above, mut both, mut outside, mut own) = (0, 0, 0, 0, 0);
+    for seed in 1..=400 {
+        arbtest::arbtest(|u| {
+            let WholeStack { stack, events } = u.arbitrary()?;
+            let is_own = |l: &LayerPlan| matches!(l.shape, LayerShape::Pieces { own: true, .. });
+            own += u64::from(stack.layers.iter().any(is_own));
+            let built = build::Built::of(&stack);
+            for event in events {
+                let on = built.devices[built.pick(event.on)];
+                let bad = crate::twin::agree::bytes(256, event.start, event.len);
+                let report = built.stack.fail(on, bad, badrange_core::MfFlags::NONE).unwrap();
+                let on_others = report.fallback().iter().filter(|(device, _)| *device != on);
+                let on_others = on_others.count() > 0;
+                overrouted += u64::from(report.counts().overrouted > 0);
+                above += u64::from(on_others);
+                both += u64::from(on_others && report.fallback().iter().any(|(d, _)| *d == on));
+                outside += u64::from(report.outside().is_some());
+            }
+            Ok(())
+        })
+        .seed(seed << 32 | BYTES);
+    }
+    for count in [overrouted, above, both, outside, own] {
+        assert!(count >= 5, "{:?}", [overrouted, above, both, outside, own]);
+    }
 }
 
 #[test]
@@ -176,14 +212,14 @@ fn one_map_is_not_the_twin_of_another() {
 
 #[test]
 fn a_reload_that_would_lift_what_is_above_too_high_is_refused() {
-    let on = |device, len| vec![Target::Linear { on: Place { device, start: 0 }, len }];
+    let on = |device, len| vec![DrawnTarget::Linear { on: DrawnPlace { device, start: 0 }, len }];
     let add = |name, targets| Op::AddTable { name, targets };
     // 0 is the disk; 1 on it, 2 on 1; 3 on the disk. With 1 on 3, 2 would be the fourth.
     let ops = vec![
         add(1, on(0, 8)),
         add(2, on(1, 8)),
         add(3, on(0, 8)),
-        Op::Register { device: 2, start: 0, len: 16, answer: Answer::Handled },
+        Op::Register { device: 2, start: 0, len: 16, answer: DrawnAnswer::Handled },
         Op::Reload { device: 1, targets: on(3, 8) },
         Op::Notify { device: 0, start: 0, len: 20 },
     ];

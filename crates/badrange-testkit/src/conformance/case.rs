@@ -1,23 +1,30 @@
 use core::fmt;
+use std::sync::Arc;
 
-use badrange_core::{MfFlags, Space};
+use badrange_core::{DevOffset, Extent, Holder, Mapping, MfFlags, Run};
+
+use super::{Config, Violation, holders, mappings};
 
 /// One call of the implementation under test, in raw numbers.
 ///
 /// # Examples
+/// What a [`Violation`] prints is such a case and its check:
 /// ```
-/// use badrange_testkit::conformance::Case;
-/// let case = Case::Rmap { leg: 1, start: 8191, len: 2 };
-/// assert_eq!(case, Case::Rmap { leg: 1, start: 8191, len: 2 });
+/// use badrange_core::{DevOffset, Extent, Window};
+/// use badrange_testkit::conformance::{Case, Config, RawRun};
+/// let layer = Window::new(Extent::new(DevOffset::new(1000), 128)?);
+/// let case = Case::Rmap { leg: 0, run: RawRun::extent(1127, 2) };
+/// case.check_mapping(&layer, &Config::DEFAULT).unwrap();
+/// # Ok::<(), badrange_core::RangeError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Case {
     /// `map` of an extent.
     Map {
-        /// First unit of the upper device.
+        /// First byte of the upper device.
         start: u64,
-        /// Units.
+        /// Bytes.
         len: u64,
     },
     /// `leg_extent` of a leg.
@@ -25,31 +32,59 @@ pub enum Case {
         /// Which leg.
         leg: u32,
     },
-    /// `rmap` of an extent of a leg.
+    /// `rmap` of a run of a leg.
     Rmap {
         /// Which leg.
         leg: u32,
-        /// First unit of the leg's device.
-        start: u64,
-        /// Units.
-        len: u64,
+        /// Bytes of the leg's device.
+        run: RawRun,
     },
-    /// `rmap_run` of a run of a leg.
-    RmapRun {
+    /// `redundancy` of a run of a leg.
+    Redundancy {
         /// Which leg.
         leg: u32,
-        /// The run.
+        /// Bytes of the leg's device.
         run: RawRun,
-        /// From one element's bytes of the report to the next one's; the first is at 0.
-        origin_stride: u64,
     },
     /// `corrupted_range` of a run.
     Notify {
-        /// The run.
+        /// Bytes of the holder's device.
         run: RawRun,
         /// The circumstances.
         flags: MfFlags,
     },
+}
+
+impl Case {
+    /// Checks the laws of a mapping on this case alone, after the walk over the device by which
+    /// [`mapping`](super::mapping) knows what lies where. A case of a holder is always in order.
+    ///
+    /// # Errors
+    /// The [`Violation`], not made smaller.
+    ///
+    /// # Examples
+    /// See [`Case`].
+    pub fn check_mapping(self, layer: &dyn Mapping, config: &Config) -> Result<(), Violation> {
+        mappings::check(self, layer, config)
+    }
+
+    /// Checks the contract of a holder on this case alone. A case of a mapping is always in order.
+    ///
+    /// # Errors
+    /// The [`Violation`].
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_core::{MfFlags, Outcome};
+    /// use badrange_testkit::{conformance::{Case, Config, RawRun}, fake::Recorder};
+    /// use std::sync::Arc;
+    /// let case = Case::Notify { run: RawRun::extent(0, 512), flags: MfFlags::NONE };
+    /// let holder = Recorder::new(Outcome::Handled);
+    /// case.check_holder(Arc::new(holder), &Config::DEFAULT).unwrap();
+    /// ```
+    pub fn check_holder(self, holder: Arc<dyn Holder>, config: &Config) -> Result<(), Violation> {
+        holders::check(self, holder, config)
+    }
 }
 
 /// A run in raw numbers.
@@ -58,13 +93,13 @@ pub enum Case {
 /// ```
 /// use badrange_testkit::conformance::RawRun;
 /// let run = RawRun { start: 0, len: 8, stride: 24, count: 4 };
-/// assert!(run.stride >= run.len);
+/// assert_eq!(run.build().unwrap().total_len(), 32);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawRun {
-    /// First unit of the first element.
+    /// First byte of the first element.
     pub start: u64,
-    /// Units of an element.
+    /// Bytes of an element.
     pub len: u64,
     /// From the start of one element to the start of the next.
     pub stride: u64,
@@ -74,78 +109,67 @@ pub struct RawRun {
 
 impl RawRun {
     /// The run of one element.
-    pub(super) fn extent(start: u64, len: u64) -> Self {
+    #[must_use]
+    pub const fn extent(start: u64, len: u64) -> Self {
         Self { start, len, stride: len, count: 1 }
     }
-}
 
-/// Names of the spaces of an implementation, as code writes them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Names {
-    pub(super) lower: &'static str,
-    pub(super) upper: &'static str,
-}
-
-impl Names {
-    pub(super) fn of<L: Space, U: Space>() -> Self {
-        Self { lower: name::<L>(), upper: name::<U>() }
+    /// The real run; `None` where there is none of these numbers.
+    #[must_use]
+    pub fn build(self) -> Option<Run> {
+        let first = Extent::new(DevOffset::new(self.start), self.len).ok()?;
+        Run::new(first, self.stride, self.count).ok()
     }
 }
 
-fn name<S: Space>() -> &'static str {
-    let whole = core::any::type_name::<S>();
-    whole.rsplit("::").next().unwrap_or(whole)
-}
-
-/// A case as code that runs it, on an implementation named `layer` or `holder`.
-pub(super) struct Code {
+/// A case as code that checks it, on an implementation named `layer` or `holder`.
+pub(super) struct Code<'c> {
     pub(super) case: Case,
-    pub(super) names: Names,
+    pub(super) config: &'c Config,
 }
 
-impl fmt::Display for Code {
+impl fmt::Display for Code<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Names { lower, upper } = self.names;
-        const SINK: &str =
-            "&mut |part| {\n    println!(\"{part:?}\");\n    ControlFlow::Continue(())\n});";
-        match self.case {
+        let (of_holder, run, case) = match self.case {
             Case::Map { start, len } => {
-                writeln!(f, "let bad = {};", extent(upper, start, len))?;
-                write!(f, "let _ = layer.map(bad, {SINK}")
+                (false, false, format!("Map {{ start: {start}, len: {len} }}"))
             }
-            Case::LegExtent { leg } => {
-                write!(f, "println!(\"{{:?}}\", layer.leg_extent(Leg::new({leg})));")
+            Case::LegExtent { leg } => (false, false, format!("LegExtent {{ leg: {leg} }}")),
+            Case::Rmap { leg, run } => {
+                (false, true, format!("Rmap {{ leg: {leg}, run: {} }}", RunCode(run)))
             }
-            Case::Rmap { leg, start, len } => {
-                writeln!(f, "let bad = {};", extent(lower, start, len))?;
-                write!(f, "let _ = layer.rmap(Leg::new({leg}), bad, {SINK}")
-            }
-            Case::RmapRun { leg, run, origin_stride } => {
-                piece(f, lower, run, origin_stride)?;
-                write!(f, "let _ = layer.rmap_run(Leg::new({leg}), &bad, {SINK}")
+            Case::Redundancy { leg, run } => {
+                (false, true, format!("Redundancy {{ leg: {leg}, run: {} }}", RunCode(run)))
             }
             Case::Notify { run, flags } => {
-                piece(f, lower, run, run.len)?;
-                writeln!(f, "let flags = {};", Flags(flags))?;
-                write!(f, "let _ = holder.corrupted_range(&Corruption::new(bad, flags, &()));")
+                let (run, flags) = (RunCode(run), Flags(flags));
+                (true, true, format!("Notify {{ run: {run}, flags: {flags} }}"))
             }
+        };
+        if of_holder {
+            writeln!(f, "use std::sync::Arc;\nuse badrange_core::MfFlags;")?;
+        }
+        let names = if run { "Case, Config, RawRun" } else { "Case, Config" };
+        writeln!(f, "use badrange_testkit::conformance::{{{names}}};\n")?;
+        writeln!(f, "let case = Case::{case};")?;
+        let call = if of_holder { "check_holder(Arc::new(holder)" } else { "check_mapping(&layer" };
+        write!(f, "case.{call}, &{}).unwrap();", ConfigCode(self.config))
+    }
+}
+
+struct RunCode(RawRun);
+
+impl fmt::Display for RunCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RawRun { start, len, stride, count } = self.0;
+        match self.0 == RawRun::extent(start, len) {
+            true => write!(f, "RawRun::extent({start}, {len})"),
+            false => write!(
+                f,
+                "RawRun {{ start: {start}, len: {len}, stride: {stride}, count: {count} }}"
+            ),
         }
     }
-}
-
-fn extent(space: &str, start: u64, len: u64) -> String {
-    format!("Extent::new({space}::new({start}), {len})?")
-}
-
-fn piece(f: &mut fmt::Formatter<'_>, space: &str, run: RawRun, origin_stride: u64) -> fmt::Result {
-    let RawRun { start, len, stride, count } = run;
-    if count == 1 {
-        return writeln!(f, "let bad = Piece::report({});", extent(space, start, len));
-    }
-    let (here, from) = (extent(space, start, len), extent("ReportOffset", 0, len));
-    writeln!(f, "let bad = Run::new({here}, {stride}, {count})?;")?;
-    writeln!(f, "let origin = Run::new({from}, {origin_stride}, {count})?;")?;
-    writeln!(f, "let bad = Piece::new(bad, origin)?;")
 }
 
 struct Flags(MfFlags);
@@ -154,5 +178,24 @@ impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MfFlags::NONE")?;
         self.0.names().try_for_each(|name| write!(f, ".with(MfFlags::{})", name.to_uppercase()))
+    }
+}
+
+/// What of a configuration is not the default.
+struct ConfigCode<'c>(&'c Config);
+
+impl fmt::Display for ConfigCode<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let changed: String = self.0.numbers().into_iter().zip(Config::DEFAULT.numbers()).fold(
+            String::new(),
+            |text, ((name, value), (_, default))| match value == default {
+                true => text,
+                false => format!("{text}{name}: {value}, "),
+            },
+        );
+        match changed.is_empty() {
+            true => f.write_str("Config::DEFAULT"),
+            false => write!(f, "Config {{ {changed}..Config::DEFAULT }}"),
+        }
     }
 }

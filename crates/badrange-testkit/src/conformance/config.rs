@@ -1,3 +1,5 @@
+use core::time::Duration;
+
 /// How much work the conformance kit does, and where it draws from.
 ///
 /// # Examples
@@ -22,13 +24,15 @@ pub struct Config {
     pub elements: u64,
     /// Smaller cases that are tried to make a failing one small.
     pub shrink_steps: u32,
-    /// Whether a holder has to give equal bytes equal answers, however often and in whatever
-    /// pieces it is told. True of holders that only look things up; no part of the contract.
+    /// Whether a holder has to give equal bytes equal answers, however often it is notified of them and
+    /// in whatever pieces. True of holders that only look things up; no part of the contract.
     pub repeatable: bool,
+    /// How long one call of a holder may take, until it counts as one that never returns.
+    pub timeout: Duration,
 }
 
 impl Config {
-    /// A second at most for small devices, in a build without optimisation.
+    /// A second or two for small devices, in a build without optimisation.
     pub const DEFAULT: Self = Self {
         seed: 0x5eed,
         random_ranges: 128,
@@ -38,6 +42,7 @@ impl Config {
         elements: 24,
         shrink_steps: 2000,
         repeatable: false,
+        timeout: Duration::from_secs(10),
     };
 
     /// The same with another seed.
@@ -68,6 +73,28 @@ impl Config {
     #[must_use]
     pub const fn with_repeatable(self, repeatable: bool) -> Self {
         Self { repeatable, ..self }
+    }
+
+    /// The same with another time for one call of a holder.
+    #[must_use]
+    pub const fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// Every number by its name, as code writes it.
+    pub(super) fn numbers(&self) -> [(&'static str, String); 9] {
+        let timeout = self.timeout.as_millis();
+        [
+            ("seed", self.seed.to_string()),
+            ("random_ranges", self.random_ranges.to_string()),
+            ("edges", self.edges.to_string()),
+            ("parts", self.parts.to_string()),
+            ("legs", self.legs.to_string()),
+            ("elements", self.elements.to_string()),
+            ("shrink_steps", self.shrink_steps.to_string()),
+            ("repeatable", self.repeatable.to_string()),
+            ("timeout", format!("core::time::Duration::from_millis({timeout})")),
+        ]
     }
 }
 

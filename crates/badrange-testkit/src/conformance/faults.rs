@@ -3,6 +3,8 @@
 use core::{any::Any, ops::ControlFlow, panic::AssertUnwindSafe};
 use std::panic::{catch_unwind, resume_unwind};
 
+use badrange_core::{Flow, Sink, Stop};
+
 use super::Law;
 
 /// Which law, and what was wrong.
@@ -29,28 +31,54 @@ pub(super) struct Emitted<T> {
 /// Runs `call` with a sink that takes at most `limit` parts.
 pub(super) fn collect<T>(
     limit: usize,
-    call: impl FnOnce(&mut dyn FnMut(T) -> ControlFlow<()>) -> ControlFlow<()>,
+    call: impl FnOnce(Sink<'_, T>) -> Flow,
 ) -> Checked<Emitted<T>> {
-    let (mut parts, mut broke, mut again) = (Vec::new(), false, false);
-    let flow = guarded(Law::Total, || {
+    let mut parts = Vec::new();
+    let complete = counted(limit, Stop::Enough, |count| {
         call(&mut |part| {
+            parts.push(part);
+            count()
+        })
+    })?;
+    Ok(Emitted { parts, complete })
+}
+
+/// Runs `call` with a sink that breaks at the first part, with a stop that has to come back.
+pub(super) fn broken_off<T>(call: impl FnOnce(Sink<'_, T>) -> Flow) -> Checked {
+    let stop = Stop::Broken("the sink broke off");
+    counted(1, stop, |count| call(&mut |_| count())).map(drop)
+}
+
+/// Runs `call` with a counter of parts, which says `stop` at the last of `limit` parts. Whether the
+/// call ended by itself.
+pub(super) fn counted(
+    limit: usize,
+    stop: Stop,
+    call: impl FnOnce(&mut dyn FnMut() -> Flow) -> Flow,
+) -> Checked<bool> {
+    let (mut count, mut broke, mut again) = (0_usize, false, false);
+    let flow = guarded(Law::Total, || {
+        call(&mut || {
             if broke {
                 // The only way to end an implementation that does not stop.
                 again = true;
                 resume_unwind(Box::new("the sink was called after it broke"));
             }
-            parts.push(part);
-            broke = parts.len() >= limit;
-            if broke { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            count = count.saturating_add(1);
+            broke = count >= limit;
+            if broke { ControlFlow::Break(stop) } else { ControlFlow::Continue(()) }
         })
     });
-    let count = parts.len();
     demand(Law::Stops, !again, || format!("called the sink again after it broke at part {count}"))?;
     let flow = flow?;
-    demand(Law::Stops, flow.is_break() == broke, || {
-        format!("returned {flow:?} after {count} parts of which the last one broke: {broke}")
+    if let (ControlFlow::Break(Stop::Broken(why)), false) = (flow, broke) {
+        return Err(Fault { law: Law::Total, detail: format!("says that it is broken: {why}") });
+    }
+    let due = if broke { ControlFlow::Break(stop) } else { ControlFlow::Continue(()) };
+    demand(Law::Stops, flow == due, || {
+        format!("returned {flow:?} after {count} parts, where the sink said {due:?} last")
     })?;
-    Ok(Emitted { parts, complete: !broke })
+    Ok(!broke)
 }
 
 /// Runs something that must not panic.

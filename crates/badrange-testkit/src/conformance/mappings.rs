@@ -1,20 +1,18 @@
-use core::fmt;
-
-use badrange_core::{
-    Extent, HoleKind, Leg, Mapped, Mapping, Piece, ReportOffset, Rmapped, Run, Space,
-};
+use badrange_core::{Extent, HoleKind, Leg, Link, Mapped, Mapping, Run};
 
 use super::{
     Case, Config, Law, Violation,
-    case::{Names, RawRun},
-    faults::{Checked, Emitted, collect, demand, guarded},
-    ranges::{Rng, ranges, runs},
+    case::RawRun,
+    faults::{Checked, Emitted, Fault, broken_off, collect, demand, guarded},
+    ranges::{Rng, ranges, runs, wide},
+    redundancy::check_redundancy,
+    relation::{Placed, some_elements},
     shrink::shrink,
 };
 
 /// Checks the laws of a mapping.
 ///
-/// Cost: bounded by `config`; about a second for the default in a build without optimisation.
+/// Cost: bounded by `config`; a second or two for the default in a build without optimisation.
 ///
 /// # Errors
 /// The first [`Violation`] found, made small.
@@ -29,94 +27,68 @@ use super::{
 /// conformance::mapping(&namespace, &Config::default())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn mapping<L: Space, U: Space>(
-    mapping: &dyn Mapping<L, U>,
-    config: &Config,
-) -> Result<(), Violation> {
-    let mut tester = Tester { mapping, config, known: Vec::new() };
+pub fn mapping(mapping: &dyn Mapping, config: &Config) -> Result<(), Violation> {
     let mut rng = Rng::new(config.seed);
-    for case in tester.windows(&mut rng) {
-        tester.try_case(case)?;
-        tester.learn(case);
-    }
+    let mut tester = Tester { mapping, config, known: Vec::new() };
+    tester.walk(&mut rng, &mut |tester, case| tester.try_case(case))?;
     tester.cases(&mut rng).into_iter().try_for_each(|case| tester.try_case(case))
 }
 
-/// Bytes of a leg and the same bytes above.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Link {
-    leg: u32,
-    lower: u64,
-    upper: u64,
-    len: u64,
-}
-
-impl Link {
-    fn lower_end(&self) -> u64 {
-        self.lower.saturating_add(self.len)
-    }
-
-    /// What of the link lies in `start..end` of the leg.
-    fn clip(self, start: u64, end: u64) -> Option<Self> {
-        let (first, last) = (self.lower.max(start), self.lower_end().min(end));
-        let len = last.checked_sub(first).filter(|len| *len > 0)?;
-        let upper = self.upper.checked_add(first.checked_sub(self.lower)?)?;
-        Some(Self { leg: self.leg, lower: first, upper, len })
-    }
-
-    /// The first lower byte of the link that `said` does not put where the link does.
-    fn first_missing(&self, said: &[Self]) -> Option<u64> {
-        let by = |link: &Self| link.upper.wrapping_sub(link.lower);
-        let same = said.iter().filter(|s| s.leg == self.leg && by(s) == by(self));
-        let mut spans: Vec<(u64, u64)> = same.map(|s| (s.lower, s.lower_end())).collect();
-        spans.sort_unstable();
-        let reached = spans.iter().fold(
-            self.lower,
-            |at, (start, end)| {
-                if *start <= at { at.max(*end) } else { at }
-            },
-        );
-        (reached < self.lower_end()).then_some(reached)
-    }
-}
-
-impl fmt::Debug for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { leg, lower, upper, len } = self;
-        write!(f, "{lower:#x}+{len:#x} of leg {leg} at {upper:#x}")
-    }
+/// Checks one case, after a walk over the device for which no check is made.
+pub(super) fn check(case: Case, mapping: &dyn Mapping, config: &Config) -> Result<(), Violation> {
+    let mut tester = Tester { mapping, config, known: Vec::new() };
+    tester.walk(&mut Rng::new(config.seed), &mut |_, _| Ok(()))?;
+    tester.check(case).map_err(|fault| tester.violation(case, fault))
 }
 
 /// Start and end in raw numbers.
-fn raw<S: Space>(e: Extent<S>) -> (u64, u64) {
-    (e.start().to_raw(), e.end().to_raw())
+fn raw(e: Extent) -> (u64, u64) {
+    (e.start().get(), e.end().get())
 }
 
-fn extent<S: Space>(start: u64, len: u64) -> Option<Extent<S>> {
-    Extent::new(S::from_raw(start), len).ok()
+fn extent(start: u64, len: u64) -> Option<Extent> {
+    RawRun::extent(start, len).build().map(|run| run.first())
 }
 
-fn run<S: Space>(raw: RawRun) -> Option<Run<S>> {
-    Run::new(extent(raw.start, raw.len)?, raw.stride, raw.count).ok()
-}
-
-struct Tester<'m, L: Space, U: Space> {
-    mapping: &'m dyn Mapping<L, U>,
-    config: &'m Config,
+pub(super) struct Tester<'m> {
+    pub(super) mapping: &'m dyn Mapping,
+    pub(super) config: &'m Config,
     /// What `map` said on the walk over the device.
-    known: Vec<Link>,
+    known: Vec<Placed>,
 }
 
-impl<L: Space, U: Space> Tester<'_, L, U> {
+/// Called for each part of the device that a walk goes over.
+type OnWalk<'w, 'm> = &'w mut dyn FnMut(&Tester<'m>, Case) -> Result<(), Violation>;
+
+impl<'m> Tester<'m> {
+    fn violation(&self, case: Case, fault: Fault) -> Violation {
+        Violation::new(fault.law, fault.detail, case, *self.config)
+    }
+
     fn try_case(&self, case: Case) -> Result<(), Violation> {
         self.check(case).map_err(|fault| {
             let check = |case| self.check(case);
             let (case, fault) = shrink(case, fault, self.config.shrink_steps, &check);
-            Violation::new(fault.law, fault.detail, case, Names::of::<L, U>())
+            self.violation(case, fault)
         })
     }
 
-    /// The parts of the device to walk over: all of it, or both ends and some places between.
+    /// Walks over all of the device, or over both ends of it and some places between, and remembers
+    /// what `map` says there.
+    fn walk(&mut self, rng: &mut Rng, visit: OnWalk<'_, 'm>) -> Result<(), Violation> {
+        self.walk_over(self.windows(rng), visit)?;
+        self.walk_over(self.wide_windows(), visit)
+    }
+
+    fn walk_over(&mut self, windows: Vec<Case>, visit: OnWalk<'_, 'm>) -> Result<(), Violation> {
+        for case in windows {
+            visit(self, case)?;
+            self.learn(case);
+        }
+        Ok(())
+    }
+
+    /// The parts of the device to walk over first: all of it, or both ends and some places between.
     fn windows(&self, rng: &mut Rng) -> Vec<Case> {
         let (start, end) = raw(self.mapping.extent());
         let len = self.mapping.extent().len();
@@ -134,18 +106,75 @@ impl<L: Space, U: Space> Tester<'_, L, U> {
         all
     }
 
+    /// The parts around the places where 32-bit numbers end: above, and below on every leg.
+    fn wide_windows(&self) -> Vec<Case> {
+        let device = raw(self.mapping.extent());
+        let around = self.part_len().saturating_mul(16);
+        let mut places = self.wide_above();
+        for leg in self.legs() {
+            let Some(area) = self.area(leg) else { continue };
+            for lower in self.wide_below(leg, raw(area)) {
+                places.extend(self.above(leg, area, lower));
+            }
+        }
+        let window = |place: u64| {
+            let start = place.saturating_sub(around).max(device.0);
+            let end = place.saturating_add(around).min(device.1);
+            end.checked_sub(start).filter(|len| *len > 0).map(|len| Case::Map { start, len })
+        };
+        sorted(places.into_iter()).into_iter().filter_map(window).collect()
+    }
+
+    /// How long a part is that `map` emits, more or less.
+    fn part_len(&self) -> u64 {
+        let parts = u64::try_from(self.known.len()).unwrap_or(u64::MAX).max(1);
+        let bytes = self.known.iter().map(|placed| placed.len).fold(0, u64::saturating_add);
+        bytes.checked_div(parts).unwrap_or(0).max(4096)
+    }
+
+    /// Where bytes of a leg may be above: in a part that is known, and where they are if the leg is
+    /// spread over the device evenly.
+    fn above(&self, leg: u32, area: Extent, lower: u64) -> Vec<u64> {
+        let at = extent(lower, 1);
+        let known = self.known.iter().filter(|placed| placed.leg == leg);
+        let known = known.filter_map(|placed| Some(placed.clip(at?)?.upper));
+        let (device, by) = (self.mapping.extent(), lower.saturating_sub(area.start().get()));
+        let scaled = u128::from(by).saturating_mul(u128::from(device.len()));
+        let even = scaled.checked_div(u128::from(area.len())).and_then(|by| u64::try_from(by).ok());
+        let even = even.map(|by| device.start().get().saturating_add(by));
+        known.chain(even).collect()
+    }
+
+    /// Where 32-bit numbers end on the device, counted from its beginning and from that of long parts.
+    fn wide_above(&self) -> Vec<u64> {
+        let device = raw(self.mapping.extent());
+        let long = self.known.iter().filter(|placed| placed.len > 1 << 31);
+        wide(long.map(|placed| placed.upper).chain([0, device.0]), device)
+    }
+
+    /// The same on a leg.
+    fn wide_below(&self, leg: u32, area: (u64, u64)) -> Vec<u64> {
+        let long = self.known.iter().filter(|placed| placed.leg == leg && placed.len > 1 << 31);
+        wide(long.map(|placed| placed.lower).chain([0, area.0]), area)
+    }
+
+    fn area(&self, leg: u32) -> Option<Extent> {
+        // A leg whose extent cannot be asked for is reported when that case is tried.
+        guarded(Law::Total, || self.mapping.leg_extent(Leg::new(leg))).ok().flatten()
+    }
+
     /// Remembers what `map` says, which the case has found to be in order.
     fn learn(&mut self, case: Case) {
-        let Case::Map { start, len } = case else { return };
+        let Case::Map { start, len } = case else { return }; // a walk has no other cases
         let Some(emitted) = extent(start, len).and_then(|e| self.map(e).ok()) else { return };
-        self.known.extend(emitted.parts.iter().filter_map(to_link));
+        self.known.extend(emitted.parts.iter().filter_map(Placed::of_mapped));
     }
 
     fn cases(&self, rng: &mut Rng) -> Vec<Case> {
         let device = raw(self.mapping.extent());
-        let upper = self.known.iter().flat_map(|l| [l.upper, l.upper.saturating_add(l.len)]);
+        let upper = self.known.iter().flat_map(|placed| [placed.upper, placed.upper_end()]);
         let edges = sorted(upper.chain([device.0, device.1]));
-        let asked = ranges(&edges, device, self.config, rng);
+        let asked = ranges(&edges, &self.wide_above(), device, self.config, rng);
         let mut all: Vec<_> =
             asked.iter().map(|(start, len)| Case::Map { start: *start, len: *len }).collect();
         for leg in self.legs() {
@@ -167,41 +196,36 @@ impl<L: Space, U: Space> Tester<'_, L, U> {
     }
 
     fn leg_cases(&self, leg: u32, rng: &mut Rng, all: &mut Vec<Case>) {
-        let area = guarded(Law::Total, || self.mapping.leg_extent(Leg::new(leg)));
-        let area = area.ok().flatten().map_or_else(|| raw(self.mapping.extent()), raw);
-        let on_leg = self.known.iter().filter(|l| l.leg == leg);
-        let edges = on_leg.flat_map(|l| [l.lower, l.lower_end()]);
+        let area = raw(self.area(leg).unwrap_or_else(|| self.mapping.extent()));
+        let on_leg = self.known.iter().filter(|placed| placed.leg == leg);
+        let edges = on_leg.flat_map(|placed| [placed.lower, placed.lower_end()]);
         let edges = sorted(edges.chain([area.0, area.1]));
-        for (start, len) in ranges(&edges, area, self.config, rng) {
-            all.push(Case::Rmap { leg, start, len });
-            let run = RawRun::extent(start, len);
-            all.push(Case::RmapRun { leg, run, origin_stride: len });
-        }
-        for run in runs(&edges, self.config, rng) {
-            let apart = run.len.saturating_mul(2).saturating_add(1);
-            for origin_stride in [run.len, apart] {
-                all.push(Case::RmapRun { leg, run, origin_stride });
-            }
+        let places = self.wide_below(leg, area);
+        let extents = ranges(&edges, &places, area, self.config, rng).into_iter();
+        let extents = extents.map(|(start, len)| RawRun::extent(start, len));
+        for run in extents.chain(runs(&edges, &places, self.config, rng)) {
+            all.extend([Case::Rmap { leg, run }, Case::Redundancy { leg, run }]);
         }
     }
 
+    /// Cases that cannot be, as shrinking makes them, are in order.
     fn check(&self, case: Case) -> Checked {
         match case {
             Case::Map { start, len } => extent(start, len).map_or(Ok(()), |e| self.check_map(e)),
             Case::LegExtent { leg } => self.check_leg(leg),
-            Case::Rmap { leg, start, len } => {
-                extent(start, len).map_or(Ok(()), |e| self.check_rmap(leg, e))
+            Case::Rmap { leg, run } => run.build().map_or(Ok(()), |run| self.check_rmap(leg, run)),
+            Case::Redundancy { leg, run } => {
+                run.build().map_or(Ok(()), |run| check_redundancy(self, leg, run))
             }
-            Case::RmapRun { leg, run, origin_stride } => self.check_run(leg, run, origin_stride),
             Case::Notify { .. } => Ok(()),
         }
     }
 
-    fn map(&self, upper: Extent<U>) -> Checked<Emitted<Mapped<L, U>>> {
+    fn map(&self, upper: Extent) -> Checked<Emitted<Mapped>> {
         collect(self.config.parts, |sink| self.mapping.map(upper, sink))
     }
 
-    fn rmap(&self, leg: u32, lower: Extent<L>) -> Checked<Emitted<Rmapped<L, U>>> {
+    pub(super) fn rmap(&self, leg: u32, lower: Run) -> Checked<Emitted<Link>> {
         collect(self.config.parts, |sink| self.mapping.rmap(Leg::new(leg), lower, sink))
     }
 
@@ -213,10 +237,10 @@ impl<L: Space, U: Space> Tester<'_, L, U> {
         })
     }
 
-    fn check_map(&self, asked: Extent<U>) -> Checked {
+    fn check_map(&self, asked: Extent) -> Checked {
         let emitted = self.map(asked)?;
-        let mut due = asked.start().to_raw();
-        let mut before: Option<Mapped<L, U>> = None;
+        let mut due = asked.start().get();
+        let mut before: Option<Mapped> = None;
         for part in &emitted.parts {
             let (start, end) = raw(part.upper());
             let copy = before.is_some_and(|before| is_copy(&before, part));
@@ -229,128 +253,192 @@ impl<L: Space, U: Space> Tester<'_, L, U> {
             self.check_mapped(asked, part)?;
             (due, before) = (end, Some(*part));
         }
-        let end = asked.end().to_raw();
+        let end = asked.end().get();
         demand(Law::Covers, !emitted.complete || due == end, || {
             format!("map of {asked} ends at {due:#x}")
         })?;
-        let links = emitted.parts.iter().filter_map(to_link);
-        links.take(few(self.config.elements)).try_for_each(|link| self.check_back(link))?;
-        collect(1, |sink| self.mapping.map(asked, sink)).map(drop)
+        let again = self.map(asked)?.parts;
+        demand(Law::Covers, again == emitted.parts, || {
+            format!("map of {asked} is {:?} first, and then {again:?}", emitted.parts)
+        })?;
+        let placed = emitted.parts.iter().filter_map(Placed::of_mapped);
+        placed.take(few(self.config.elements)).try_for_each(|placed| self.check_back(placed))?;
+        broken_off(|sink| self.mapping.map(asked, sink))
     }
 
     /// One part of what `map` says, by itself.
-    fn check_mapped(&self, asked: Extent<U>, part: &Mapped<L, U>) -> Checked {
+    fn check_mapped(&self, asked: Extent, part: &Mapped) -> Checked {
         let whole = self.mapping.extent();
         let beyond = |law, holds, what| {
             demand(law, holds, || format!("map of {asked} emits {part:?}: {what}"))
         };
         match part {
-            Mapped::Hole { kind, upper } => {
+            Mapped::Hole(kind, upper) => {
                 let inside = whole.contains_extent(*upper) || *kind == HoleKind::Unmapped;
                 beyond(Law::Covers, inside, "beyond the device is unmapped, nothing else")
             }
-            Mapped::To { leg, upper, lower } => {
-                beyond(Law::Covers, upper.len() == lower.len(), "unequal lengths")?;
-                beyond(Law::Covers, whole.contains_extent(*upper), "beyond the device is no leg")?;
+            Mapped::Own(upper) => {
+                let inside = whole.contains_extent(*upper);
+                beyond(Law::Covers, inside, "beyond the device nothing is its own")
+            }
+            Mapped::To { leg, link } => {
+                let one = link.lower().count() == 1;
+                beyond(Law::Covers, one, "more than one element on a side")?;
+                let inside = whole.contains_extent(part.upper());
+                beyond(Law::Covers, inside, "beyond the device is no leg")?;
                 let area = guarded(Law::Total, || self.mapping.leg_extent(*leg))?;
-                let inside = area.is_some_and(|area| area.contains_extent(*lower));
+                let inside = area.is_some_and(|area| area.contains_extent(link.lower().first()));
                 beyond(Law::Inside, inside, "outside the leg's extent, or no such leg")
             }
         }
     }
 
     /// Law 2, from above: what `map` gave has to come back.
-    fn check_back(&self, link: Link) -> Checked {
-        let Some(lower) = extent(link.lower, link.len) else { return Ok(()) };
-        let back = self.rmap(link.leg, lower)?;
-        let said: Vec<_> = back.parts.iter().map(|part| from_rmapped(link.leg, part)).collect();
-        let missing = link.first_missing(&said).filter(|_| back.complete);
-        demand(Law::GivesBack, missing.is_none(), || {
-            format!("map puts {link:?}; rmap of {lower} of leg {} gives {said:?}", link.leg)
+    fn check_back(&self, placed: Placed) -> Checked {
+        let Some(lower) = placed.lower_extent() else { return Ok(()) }; // made of an extent
+        let back = self.rmap(placed.leg, lower.into())?;
+        let said = &back.parts;
+        let given = !back.complete || placed.is_in(said, self.config.parts);
+        demand(Law::GivesBack, given, || {
+            format!("map puts {placed:?}; rmap of {lower} of leg {} gives {said:?}", placed.leg)
         })
     }
 
-    fn check_rmap(&self, leg: u32, asked: Extent<L>) -> Checked {
+    fn check_rmap(&self, leg: u32, asked: Run) -> Checked {
         let emitted = self.rmap(leg, asked)?;
         let area = guarded(Law::Total, || self.mapping.leg_extent(Leg::new(leg)))?;
-        let mut before = 0;
-        for part in &emitted.parts {
-            let wrong = |holds, what| {
-                demand(Law::Inside, holds, || {
-                    format!("rmap of {asked} of leg {leg} emits {part:?}: {what}")
-                })
-            };
-            wrong(asked.contains_extent(part.lower), "not inside what was asked")?;
-            wrong(area.is_some_and(|a| a.contains_extent(part.lower)), "not inside the leg")?;
-            wrong(self.mapping.extent().contains_extent(part.upper), "not inside the device")?;
-            wrong(part.lower.len() == part.upper.len(), "unequal lengths")?;
-            wrong(before <= part.lower.start().to_raw(), "not in ascending order")?;
-            before = part.lower.start().to_raw();
+        emitted.parts.iter().try_for_each(|link| self.check_link(leg, asked, area, link))?;
+        disjoint(&emitted.parts, |link| link.lower()).map_or(Ok(()), |(a, b)| {
+            let detail =
+                format!("rmap of {asked} of leg {leg} emits {a:?} and {b:?}: not disjoint");
+            Err(Fault { law: Law::Inside, detail })
+        })?;
+        let again = self.rmap(leg, asked)?.parts;
+        demand(Law::Inside, again == emitted.parts, || {
+            format!("rmap of {asked} of leg {leg} is {:?} first, and then {again:?}", emitted.parts)
+        })?;
+        if asked.count() > 1 {
+            self.check_parts(leg, asked, &emitted)?; // of what is wrong with runs this says most
         }
-        let said: Vec<_> = emitted.parts.iter().map(|part| from_rmapped(leg, part)).collect();
-        let horizon = if emitted.complete { asked.end().to_raw() } else { before };
-        let known = self.known.iter().filter(|link| link.leg == leg);
-        for link in known.filter_map(|link| link.clip(asked.start().to_raw(), horizon)) {
-            demand(Law::GivesBack, link.first_missing(&said).is_none(), || {
-                format!("map puts {link:?}; rmap of {asked} of leg {leg} gives {said:?}")
+        self.check_known(leg, asked, &emitted)?;
+        let said = emitted.parts.iter().flat_map(|link| {
+            some_elements(leg, link, 8) // what is wrong at one is mostly wrong at many
+        });
+        said.take(few(self.config.elements)).try_for_each(|placed| self.check_forth(placed))?;
+        if asked.count() == 1 {
+            self.check_parts(leg, asked, &emitted)?;
+        }
+        broken_off(|sink| self.mapping.rmap(Leg::new(leg), asked, sink))
+    }
+
+    /// One link of what `rmap` says, by itself.
+    fn check_link(&self, leg: u32, asked: Run, area: Option<Extent>, link: &Link) -> Checked {
+        let wrong = |holds, what| {
+            demand(Law::Inside, holds, || {
+                format!("rmap of {asked} of leg {leg} emits {link:?}: {what}")
+            })
+        };
+        wrong(is_part(asked, link.lower()), "not inside what was asked, element by element")?;
+        let inside = area.is_some_and(|area| area.contains_extent(link.lower().span()));
+        wrong(inside, "not inside the leg")?;
+        wrong(self.mapping.extent().contains_extent(link.upper().span()), "not inside the device")
+    }
+
+    /// Law 2, by what the walk knows: it has to be among what `rmap` says.
+    fn check_known(&self, leg: u32, asked: Run, emitted: &Emitted<Link>) -> Checked {
+        if !emitted.complete {
+            return Ok(()); // what is missing may come yet
+        }
+        let elements = asked.elements().take(few(self.config.elements));
+        let known = self.known.iter().filter(|placed| placed.leg == leg);
+        for placed in elements.flat_map(|e| known.clone().filter_map(move |k| k.clip(e))) {
+            let given = placed.is_in(&emitted.parts, self.config.parts);
+            demand(Law::GivesBack, given, || {
+                let said = &emitted.parts;
+                format!("map puts {placed:?}; rmap of {asked} of leg {leg} gives {said:?}")
             })?;
         }
-        said.iter().take(few(self.config.elements)).try_for_each(|link| self.check_forth(*link))?;
-        collect(1, |sink| self.mapping.rmap(Leg::new(leg), asked, sink)).map(drop)
+        Ok(())
     }
 
     /// Law 2, from below: what `rmap` gave, `map` has to put there.
-    fn check_forth(&self, link: Link) -> Checked {
-        let Some(upper) = extent(link.upper, link.len) else { return Ok(()) };
+    fn check_forth(&self, placed: Placed) -> Checked {
+        let Some(upper) = placed.upper_extent() else { return Ok(()) }; // made of an extent
         let forth = self.map(upper)?;
-        let said: Vec<_> = forth.parts.iter().filter_map(to_link).collect();
-        let missing = link.first_missing(&said).filter(|_| forth.complete);
+        let said: Vec<_> = forth.parts.iter().filter_map(Placed::of_mapped).collect();
+        let missing = placed.first_missing(said.iter().copied()).filter(|_| forth.complete);
         demand(Law::GivesBack, missing.is_none(), || {
-            format!("rmap puts {link:?}; map of {upper} gives {said:?}")
+            format!("rmap puts {placed:?}; map of {upper} gives {said:?}")
         })
     }
 
-    fn check_run(&self, leg: u32, raw_run: RawRun, origin_stride: u64) -> Checked {
-        let origin = RawRun { start: 0, stride: origin_stride, ..raw_run };
-        let piece = run(raw_run).zip(run::<ReportOffset>(origin));
-        let piece = piece.and_then(|(here, origin)| Piece::new(here, origin).ok());
-        let Some(piece) = piece else { return Ok(()) };
-        let at = Leg::new(leg);
-        let by_run = collect(self.config.parts, |sink| self.mapping.rmap_run(at, &piece, sink))?;
-        collect(1, |sink| self.mapping.rmap_run(at, &piece, sink))?;
-        if piece.here().count() > self.config.elements || !by_run.complete {
+    /// Law 4: the elements of a run, and the halves of an extent.
+    fn check_parts(&self, leg: u32, asked: Run, emitted: &Emitted<Link>) -> Checked {
+        let Some(parts) = parts_of(asked, self.config.elements) else { return Ok(()) };
+        let mut due = Emitted { parts: Vec::new(), complete: emitted.complete };
+        for part in parts {
+            let one = self.rmap(leg, part.into())?;
+            due.complete &= one.complete;
+            due.parts.extend(one.parts);
+        }
+        if !due.complete {
             return Ok(());
         }
-        let limit = self.config.parts.saturating_mul(few(self.config.elements));
-        let mut said = Vec::new();
-        for part in &by_run.parts {
-            let elements = part.elements().take(limit);
-            said.extend(elements.map(|(upper, from)| from_to(leg, from, upper)));
-        }
-        let mut due = Vec::new();
-        for (lower, from) in piece.elements() {
-            let emitted = self.rmap(leg, lower)?;
-            if !emitted.complete {
-                return Ok(());
+        for (these, those) in [(&emitted.parts, &due.parts), (&due.parts, &emitted.parts)] {
+            let some = these.iter().flat_map(|link| some_elements(leg, link, self.config.elements));
+            for placed in some {
+                demand(Law::Runs, placed.is_in(those, self.config.parts), || {
+                    let (said, due) = (&emitted.parts, &due.parts);
+                    format!(
+                        "rmap of {asked} of leg {leg} is {said:?}; that of its parts is {due:?}"
+                    )
+                })?;
             }
-            due.extend(emitted.parts.iter().filter_map(|part| {
-                let from = part.lower.rebase(lower.start(), from.start())?;
-                Some(from_to(leg, from, part.upper))
-            }));
         }
-        let (said, due) = (merged(said), merged(due));
-        demand(Law::Runs, said == due, || {
-            format!(
-                "rmap_run of {} of leg {leg} is (origin, upper, length) {said:x?}; \
-                 rmap of its elements is {due:x?}",
-                piece.here()
-            )
-        })
+        Ok(())
     }
 }
 
-fn few(count: u64) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
+/// The elements of a run, or the halves of an extent; `None` where there are too many, or none.
+pub(super) fn parts_of(asked: Run, elements: u64) -> Option<Vec<Extent>> {
+    match asked.count() {
+        1 => {
+            let all = asked.first();
+            let half = extent(all.start().get(), all.len() / 2)?;
+            Some([Some(half), all.split_at(half.end()).1].into_iter().flatten().collect())
+        }
+        count => (count <= elements).then(|| asked.elements().collect()),
+    }
+}
+
+/// Whether every element of `part` lies inside an element of `whole`.
+pub(super) fn is_part(whole: Run, part: Run) -> bool {
+    let mut bytes = 0_u64;
+    let whole_elements = whole.overlaps(&part).all(|common| {
+        bytes = bytes.saturating_add(common.total_len());
+        common.element_len() == part.element_len()
+    });
+    whole_elements && bytes == part.total_len()
+}
+
+/// Two of these that have bytes in common below.
+pub(super) fn disjoint<T>(all: &[T], run: impl Fn(&T) -> Run) -> Option<(&T, &T)> {
+    let mut sorted: Vec<&T> = all.iter().collect();
+    sorted.sort_by_key(|one| run(one).first());
+    let mut pairs = sorted.iter().enumerate().flat_map(|(i, a)| {
+        let end = run(a).span().end();
+        let near = sorted.iter().skip(i.saturating_add(1));
+        near.take_while({
+            let run = &run;
+            move |b| run(b).first().start() < end
+        })
+        .map(move |b| (*a, *b))
+    });
+    pairs.find(|(a, b)| run(a).overlaps(&run(b)).next().is_some())
+}
+
+pub(super) fn few(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX) // more than there can be
 }
 
 fn sorted(edges: impl Iterator<Item = u64>) -> Vec<u64> {
@@ -361,48 +449,11 @@ fn sorted(edges: impl Iterator<Item = u64>) -> Vec<u64> {
 }
 
 /// The next copy of a mirrored part: the same bytes on a later leg.
-fn is_copy<L: Space, U: Space>(before: &Mapped<L, U>, part: &Mapped<L, U>) -> bool {
+fn is_copy(before: &Mapped, part: &Mapped) -> bool {
     match (before, part) {
-        (Mapped::To { leg: a, upper: x, .. }, Mapped::To { leg: b, upper: y, .. }) => {
-            a < b && x == y
+        (Mapped::To { leg: a, link: x }, Mapped::To { leg: b, link: y }) => {
+            a < b && x.upper() == y.upper()
         }
-        (Mapped::Hole { .. }, _) | (_, Mapped::Hole { .. }) => false,
+        (Mapped::Hole(..) | Mapped::Own(_), _) | (_, Mapped::Hole(..) | Mapped::Own(_)) => false,
     }
-}
-
-fn to_link<L: Space, U: Space>(part: &Mapped<L, U>) -> Option<Link> {
-    match part {
-        Mapped::To { leg, upper, lower } => {
-            let (lower, upper, len) = (raw(*lower).0, raw(*upper).0, lower.len());
-            Some(Link { leg: leg.index(), lower, upper, len })
-        }
-        Mapped::Hole { .. } => None,
-    }
-}
-
-fn from_rmapped<L: Space, U: Space>(leg: u32, part: &Rmapped<L, U>) -> Link {
-    Link { leg, lower: raw(part.lower).0, upper: raw(part.upper).0, len: part.lower.len() }
-}
-
-/// Bytes of the report and where they are above, as a link.
-fn from_to<U: Space>(leg: u32, from: Extent<ReportOffset>, upper: Extent<U>) -> Link {
-    Link { leg, lower: raw(from).0, upper: raw(upper).0, len: upper.len() }
-}
-
-/// The same correspondence in as few links as there can be, whatever it was cut into.
-fn merged(mut links: Vec<Link>) -> Vec<(u64, u64, u64)> {
-    links.sort_unstable_by_key(|l| (l.upper.wrapping_sub(l.lower), l.lower));
-    let mut all: Vec<Link> = Vec::new();
-    for link in links {
-        match all.last_mut() {
-            Some(last)
-                if last.lower_end() == link.lower
-                    && last.upper.saturating_add(last.len) == link.upper =>
-            {
-                last.len = last.len.saturating_add(link.len);
-            }
-            _ => all.push(link),
-        }
-    }
-    all.into_iter().map(|l| (l.lower, l.upper, l.len)).collect()
 }

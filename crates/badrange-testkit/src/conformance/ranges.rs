@@ -1,4 +1,5 @@
-//! Where to look: around edges, across edges, at random, and at the ends of the scale.
+//! Where to look: around edges, across edges, where 32-bit numbers end, at random, and at the ends
+//! of the scale.
 
 use super::{Config, case::RawRun};
 
@@ -30,9 +31,24 @@ impl Rng {
     }
 }
 
-/// Ranges as (start, length), each valid and each once.
+/// Where numbers of 31 and of 32 bits end: of bytes, of sectors, and of pages of 4 KiB.
+const WIDE: [u64; 6] = [1 << 31, 1 << 32, 1 << 40, 1 << 41, 1 << 43, 1 << 44];
+
+/// Where such numbers end inside of `whole`, counted from any of `bases`: from the beginning of a
+/// device, of a leg, or of a target.
+pub(super) fn wide(bases: impl IntoIterator<Item = u64>, whole: (u64, u64)) -> Vec<u64> {
+    let bases = bases.into_iter();
+    let all = bases.flat_map(|base| WIDE.into_iter().filter_map(move |by| base.checked_add(by)));
+    let mut all: Vec<u64> = all.filter(|at| whole.0 < *at && *at < whole.1).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// Ranges as (start, length), each valid and each once. Edges are thinned out, places are not.
 pub(super) fn ranges(
     edges: &[u64],
+    places: &[u64],
     whole: (u64, u64),
     config: &Config,
     rng: &mut Rng,
@@ -44,6 +60,9 @@ pub(super) fn ranges(
             found.add_len(edge.saturating_sub(back), len);
         }
         found.add_len(edge.saturating_add(1), 1);
+    }
+    for place in places {
+        found.at_place(*place, whole);
     }
     for between in [2, 3, 5] {
         for ends in some.windows(between) {
@@ -77,9 +96,10 @@ fn random_place(edges: &[u64], whole: (u64, u64), rng: &mut Rng) -> u64 {
     }
 }
 
-/// Runs that begin at edges, with the strides that meet chunks in step and out of step.
-pub(super) fn runs(edges: &[u64], config: &Config, rng: &mut Rng) -> Vec<RawRun> {
-    let mut all = Vec::new();
+/// Runs that begin at edges, with the strides that meet chunks in step and out of step, and runs
+/// across places.
+pub(super) fn runs(edges: &[u64], places: &[u64], config: &Config, rng: &mut Rng) -> Vec<RawRun> {
+    let mut all: Vec<RawRun> = places.iter().flat_map(|place| across(*place)).collect();
     let some = thin_out(edges, 4);
     for edge in &some {
         let after = edges.iter().find(|e| *e > edge);
@@ -94,11 +114,20 @@ pub(super) fn runs(edges: &[u64], config: &Config, rng: &mut Rng) -> Vec<RawRun>
             }
         }
     }
-    // The ends of the scale. Few elements everywhere: the provided `rmap_run` visits each.
+    // The ends of the scale.
     all.push(RawRun { start: 0, len: 1, stride: u64::MAX.wrapping_sub(2), count: 2 });
     all.push(RawRun { start: u64::MAX.wrapping_sub(5), len: 2, stride: 3, count: 2 });
     all.retain(is_run);
     all
+}
+
+/// Runs with elements on both sides of a place, in step with it and out of step.
+fn across(place: u64) -> impl Iterator<Item = RawRun> {
+    let shapes = [(1, 1, 2), (512, 512, 2), (512, 4096, 6), (4096, 12_288, 4), (700, 1000, 4)];
+    shapes.into_iter().map(move |(len, stride, count): (u64, u64, u64)| {
+        let start = place.saturating_sub(stride.saturating_mul(count / 2));
+        RawRun { start, len, stride, count }
+    })
 }
 
 /// Whether the run can exist.
@@ -137,6 +166,21 @@ impl Found {
         if let Some(len) = end.checked_sub(start) {
             self.add_len(start, len);
         }
+    }
+
+    /// What ends at a place, begins there, crosses it, and reaches from it to both ends.
+    fn at_place(&mut self, place: u64, whole: (u64, u64)) {
+        for by in [1, 512, 4096, 1 << 20] {
+            let start = place.saturating_sub(by);
+            self.add(start, place);
+            self.add_len(place, by);
+            self.add_len(start, by.saturating_mul(2));
+        }
+        self.add_len(place.saturating_add(512), 512);
+        self.add(whole.0, place);
+        self.add(place, whole.1);
+        self.around(whole.0, place.saturating_add(512));
+        self.add(place.saturating_sub(512), whole.1);
     }
 
     /// From one edge to another, and with one unit more or less on either side.

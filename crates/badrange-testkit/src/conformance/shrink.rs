@@ -36,14 +36,9 @@ fn candidates(case: Case) -> Vec<Case> {
         Case::Map { start, len } => {
             extents(start, len).map(|(start, len)| Case::Map { start, len }).collect()
         }
-        Case::Rmap { leg, start, len } => {
-            extents(start, len).map(|(start, len)| Case::Rmap { leg, start, len }).collect()
-        }
-        Case::RmapRun { leg, run, origin_stride } => {
-            // Origins of elements must not overlap, whatever length is tried.
-            let fits = move |run: &RawRun| run.len <= origin_stride;
-            let smaller = runs(run).filter(fits);
-            smaller.map(|run| Case::RmapRun { leg, run, origin_stride }).collect()
+        Case::Rmap { leg, run } => runs(run).map(|run| Case::Rmap { leg, run }).collect(),
+        Case::Redundancy { leg, run } => {
+            runs(run).map(|run| Case::Redundancy { leg, run }).collect()
         }
         Case::Notify { run, flags } => runs(run).map(|run| Case::Notify { run, flags }).collect(),
         Case::LegExtent { .. } => Vec::new(),
@@ -63,7 +58,10 @@ fn runs(run: RawRun) -> impl Iterator<Item = RawRun> {
     let RawRun { start, len, stride, count } = run;
     let later = |by: u64| start.wrapping_add(stride.wrapping_mul(by)); // NO-OVERFLOW: an element
     let (half, fewer) = (count / 2, count.saturating_sub(1));
-    let shorter = extents(start, len).map(move |(start, len)| RawRun { start, len, ..run });
+    let shorter = extents(start, len).map(move |(start, len)| match count {
+        1 => RawRun::extent(start, len),
+        _ => RawRun { start, len, ..run },
+    });
     let counts = [
         RawRun { count: half, ..run },
         RawRun { start: later(half), count: count.saturating_sub(half), ..run },
@@ -72,5 +70,9 @@ fn runs(run: RawRun) -> impl Iterator<Item = RawRun> {
         RawRun { stride: len.max(stride / 2), ..run },
         RawRun { stride: stride.saturating_sub(1), ..run },
     ];
-    counts.into_iter().filter(move |r| *r != run && r.count > 0).chain(shorter).filter(is_run)
+    let counts = counts.into_iter().filter(move |r| r.count > 0).map(|r| match r.count {
+        1 => RawRun::extent(r.start, r.len), // of one element the stride has no meaning
+        _ => r,
+    });
+    counts.filter(move |r| *r != run).chain(shorter).filter(is_run)
 }

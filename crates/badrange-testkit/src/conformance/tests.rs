@@ -2,29 +2,33 @@
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
     reason = "layers with the bugs that are looked for, and small numbers"
 )]
 
 #[path = "../../examples/buggy_stripes/layer.rs"]
 mod buggy;
 
-use core::ops::ControlFlow;
+use core::{ops::ControlFlow, time::Duration};
+use std::sync::{Arc, Mutex};
 
-use badrange_block::{Partition, dm::Table};
+use badrange_block::dm::Table;
 use badrange_core::*;
 use badrange_fs::{FileId, Fork, OwnedRun, Owner, OwnerSink, Record, ReverseMap, RmapHolder};
 use badrange_pmem::{MetadataArea, Mode, Namespace, PmemDevice};
-use std::sync::Arc;
 
 use super::*;
 use crate::fake::{Countdown, Panics, Recorder};
 use buggy::{Bug, Buggy};
 
-fn at(start: u64, len: u64) -> Extent<DevOffset> {
+mod redundant;
+mod wide;
+
+fn at(start: u64, len: u64) -> Extent {
     Extent::new(DevOffset::new(start), len).unwrap()
 }
 
-fn passes<L: Space, U: Space>(layer: &dyn Mapping<L, U>) {
+fn passes(layer: &dyn Mapping) {
     if let Err(violation) = mapping(layer, &Config::DEFAULT) {
         panic!("{layer:?}: {violation}");
     }
@@ -33,7 +37,7 @@ fn passes<L: Space, U: Space>(layer: &dyn Mapping<L, U>) {
 #[test]
 fn partitions_keep_the_laws() {
     for on in [at(0, 1), at(1 << 20, 1 << 30), at(7, 4096), at(0, u64::MAX), at(u64::MAX - 9, 9)] {
-        passes(&Partition::new(on));
+        passes(&Window::new(on));
     }
 }
 
@@ -119,57 +123,69 @@ fn namespaces_keep_the_laws() {
     }
 }
 
-/// Two legs with the same bytes, and one lower byte under two upper ones.
+#[test]
+fn devices_in_pieces_keep_the_laws() {
+    let link = |lower, len, upper| Link::at(at(lower, len), DevOffset::new(upper)).unwrap();
+    let pieces = [(0, link(100, 50, 30)), (0, link(0, 20, 0)), (1, link(7, 100, 500))];
+    let pieces = pieces.map(|(leg, link)| (Leg::new(leg), link));
+    for rest in [Rest::Own, Rest::Hole(HoleKind::Zero)] {
+        passes(&Piecewise::new(at(0, 700), rest, pieces).unwrap());
+    }
+    let region = (Leg::new(0), link(0, 1 << 40, 1 << 42));
+    passes(&Piecewise::new(at(0, 1 << 52), Rest::Own, [region]).unwrap());
+}
+
+/// Two legs with the same bytes.
 #[derive(Debug)]
-struct Mirror;
+struct Mirror {
+    /// Whether both halves of the device are the same bytes of each leg.
+    shared: bool,
+}
 
 impl Mapping for Mirror {
     fn legs(&self) -> u32 {
         2
     }
-    fn extent(&self) -> Extent<DevOffset> {
+    fn extent(&self) -> Extent {
         at(0, 100)
     }
-    fn leg_extent(&self, leg: Leg) -> Option<Extent<DevOffset>> {
-        (leg.index() < 2).then(|| at(u64::from(leg.index()) * 10, 50))
+    fn leg_extent(&self, leg: Leg) -> Option<Extent> {
+        let len = if self.shared { 50 } else { 100 };
+        (leg.index() < 2).then(|| at(u64::from(leg.index()) * 10, len))
     }
-    fn map(
-        &self,
-        upper: Extent<DevOffset>,
-        sink: &mut dyn FnMut(Mapped) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn map(&self, upper: Extent, sink: Sink<'_, Mapped>) -> Flow {
         for half in [at(0, 50), at(50, 50)] {
             let Some(upper) = upper.intersect(half) else { continue };
             for leg in [0, 1].map(Leg::new) {
                 let first = self.leg_extent(leg).unwrap().start();
-                let lower = upper.rebase(half.start(), first).unwrap();
-                sink(Mapped::To { leg, upper, lower })?;
+                let from = if self.shared { half.start() } else { DevOffset::new(0) };
+                let lower = upper.rebase(from, first).unwrap();
+                sink(Mapped::To { leg, link: Link::at(lower, upper.start()).unwrap() })?;
             }
         }
-        match upper.split_at(DevOffset::new(100)).1 {
-            Some(upper) => sink(Mapped::Hole { kind: HoleKind::Unmapped, upper }),
-            None => ControlFlow::Continue(()),
-        }
+        beyond(self.extent(), upper, sink)
     }
-    fn rmap(
-        &self,
-        leg: Leg,
-        lower: Extent<DevOffset>,
-        sink: &mut dyn FnMut(Rmapped) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    fn rmap(&self, leg: Leg, lower: Run, sink: Sink<'_, Link>) -> Flow {
         let Some(area) = self.leg_extent(leg) else { return ControlFlow::Continue(()) };
-        let Some(lower) = lower.intersect(area) else { return ControlFlow::Continue(()) };
-        for to in [0, 50] {
-            let upper = lower.rebase(area.start(), DevOffset::new(to)).unwrap();
-            sink(Rmapped { lower, upper })?;
-        }
-        ControlFlow::Continue(())
+        let to: &[u64] = if self.shared { &[0, 50] } else { &[0] };
+        to.iter().try_for_each(|to| Link::at(area, DevOffset::new(*to)).unwrap().rmap(lower, sink))
     }
 }
 
 #[test]
-fn mirrors_and_shared_bytes_keep_the_laws() {
-    passes(&Mirror);
+fn mirrors_keep_the_laws() {
+    passes(&Mirror { shared: false });
+}
+
+/// A leg that is used twice is two legs: else one link would be as good as the other.
+#[test]
+fn one_byte_of_a_leg_at_two_places_breaks_law_3() {
+    let violation = mapping(&Mirror { shared: true }, &Config::DEFAULT).unwrap_err();
+    assert_eq!(violation.law(), Law::Inside, "{violation}");
+    assert!(violation.detail().ends_with("not disjoint"), "{violation}");
+    let Case::Rmap { run: RawRun { len: 1, count: 1, .. }, .. } = violation.case() else {
+        panic!("{violation}")
+    };
 }
 
 /// The violation, after checking that its case really breaks the layer and its neighbour does not.
@@ -190,19 +206,10 @@ fn an_end_that_is_off_by_one_breaks_law_3() {
     let violation = broken(Bug::InclusiveEnd);
     assert_eq!(violation.law(), Law::Inside, "{violation}");
     // The byte after the leg, alone: legs of 128 bytes at 1000, 2000 and 3000.
-    assert_eq!(violation.case(), Case::Rmap { leg: 0, start: 1128, len: 1 });
-    assert_eq!(
-        violation.reproduction(),
-        "let bad = Extent::new(DevOffset::new(1128), 1)?;\n\
-         let _ = layer.rmap(Leg::new(0), bad, &mut |part| {\n    \
-         println!(\"{part:?}\");\n    ControlFlow::Continue(())\n});"
-    );
-    let mut emitted = 0;
-    let _ = Buggy(Bug::InclusiveEnd).rmap(Leg::new(0), at(1128, 1), &mut |_| {
-        emitted += 1;
-        ControlFlow::Continue(())
-    });
-    assert_eq!(emitted, 1, "the case does what it says");
+    let case = Case::Rmap { leg: 0, run: RawRun::extent(1128, 1) };
+    assert_eq!(violation.case(), case);
+    assert_eq!(case.check_mapping(&Buggy(Bug::InclusiveEnd), &Config::DEFAULT), Err(violation));
+    assert_eq!(case.check_mapping(&Buggy(Bug::None), &Config::DEFAULT), Ok(()));
 }
 
 #[test]
@@ -210,16 +217,16 @@ fn a_length_that_is_not_clipped_to_the_chunk_breaks_law_2() {
     let violation = broken(Bug::UnclippedLength);
     assert_eq!(violation.law(), Law::GivesBack, "{violation}");
     // Two bytes across the end of a chunk are the smallest case there is.
-    let Case::Rmap { leg: 0, start, len: 2 } = violation.case() else { panic!("{violation}") };
-    assert_eq!((start + 1 - 1000) % 16, 0, "{violation}");
+    let (start, len) = rmapped(&violation);
+    assert_eq!((len, (start + 1 - 1000) % 16), (2, 0), "{violation}");
 }
 
 #[test]
 fn only_the_first_match_breaks_law_2() {
     let violation = broken(Bug::FirstMatchOnly);
     assert_eq!(violation.law(), Law::GivesBack, "{violation}");
-    let Case::Rmap { leg: 0, start, len: 2 } = violation.case() else { panic!("{violation}") };
-    assert_eq!((start + 1 - 1000) % 16, 0, "{violation}");
+    let (start, len) = rmapped(&violation);
+    assert_eq!((len, (start + 1 - 1000) % 16), (2, 0), "{violation}");
 }
 
 #[test]
@@ -237,17 +244,23 @@ fn a_sum_that_wraps_breaks_law_5() {
     assert_eq!(violation.law(), Law::Total, "{violation}");
     assert!(violation.detail().starts_with("panicked: "), "{violation}");
     // Within a chunk of the end of the scale, where rounding up wraps.
-    let Case::Rmap { leg: 0, start, len: 1 } = violation.case() else { panic!("{violation}") };
-    assert!(start >= u64::MAX - 16, "{violation}");
+    let (start, len) = rmapped(&violation);
+    assert!(len == 1 && start >= u64::MAX - 16, "{violation}");
+}
+
+/// The extent of leg 0 that was asked for.
+fn rmapped(violation: &Violation) -> (u64, u64) {
+    match violation.case() {
+        Case::Rmap { leg: 0, run: RawRun { start, len, count: 1, .. } } => (start, len),
+        other => panic!("{other:?}: {violation}"),
+    }
 }
 
 #[test]
 fn a_closed_form_that_forgets_the_phase_breaks_law_4() {
     let violation = broken(Bug::RunFromFirstElement);
-    assert_eq!(violation.law(), Law::Runs, "{violation}");
-    let Case::RmapRun { leg: 0, run, .. } = violation.case() else { panic!("{violation}") };
+    let Case::Rmap { leg: 0, run } = violation.case() else { panic!("{violation}") };
     assert_eq!((run.len, run.count), (1, 2), "{violation}");
-    assert!(violation.reproduction().contains("let bad = Piece::new(bad, origin)?;"));
 }
 
 #[test]
@@ -260,7 +273,6 @@ fn a_sink_that_is_called_after_its_break_is_reported() {
 fn a_leg_too_many_breaks_law_5() {
     let violation = broken(Bug::LegTooMany);
     assert_eq!((violation.law(), violation.case()), (Law::Total, Case::LegExtent { leg: 3 }));
-    assert_eq!(violation.reproduction(), "println!(\"{:?}\", layer.leg_extent(Leg::new(3)));");
 }
 
 struct Deaf;
@@ -281,26 +293,27 @@ fn holders_of_the_workspace_keep_the_contract() {
     };
     let map: ReverseMap = [record(0, 4096, 1), record(2048, 8192, 2)].into_iter().collect();
     let fs = RmapHolder::new(Arc::new(map), Arc::new(Deaf));
-    holder(&fs, at(0, 16384), &config).unwrap();
+    holder(Arc::new(fs), at(0, 16384), &config).unwrap();
     let whole = Extent::new(PhysAddr::new(0), 1 << 20).unwrap();
     let pmem = PmemDevice::new(Namespace::new(whole, 0, Mode::Raw).unwrap());
-    holder(&pmem, at(0, 1 << 20), &config).unwrap();
-    holder(&MetadataArea, whole, &config).unwrap();
+    holder(Arc::new(pmem), at(0, 1 << 20), &config).unwrap();
+    holder(Arc::new(MetadataArea), whole.on_memory(), &config).unwrap();
 }
 
 #[test]
 fn a_holder_that_panics_is_reported_with_its_call() {
-    let fussy = Fussy;
-    let violation = holder(&fussy, at(512, 4096), &Config::DEFAULT).unwrap_err();
+    let violation = holder(Arc::new(Fussy), at(512, 4096), &Config::DEFAULT).unwrap_err();
     assert_eq!(violation.law(), Law::Survives);
     let Case::Notify { run, flags } = violation.case() else { panic!("{violation}") };
     assert_eq!((run.count, run.len, flags), (2, 1, MfFlags::NONE), "{violation}");
-    let later = Panics::new(Recorder::<DevOffset>::new(Outcome::Handled), 1000);
-    let violation = holder(&later, at(512, 4096), &Config::DEFAULT).unwrap_err();
+    let again = violation.case().check_holder(Arc::new(Fussy), &Config::DEFAULT);
+    assert_eq!(again, Err(violation));
+    let later = Panics::new(Recorder::new(Outcome::Handled), 1000);
+    let violation = holder(Arc::new(later), at(512, 4096), &Config::DEFAULT).unwrap_err();
     assert!(violation.to_string().contains("a holder made to panic"), "{violation}");
 }
 
-/// Thinks that it is only told extents.
+/// Thinks that it is only notified of extents.
 struct Fussy;
 
 impl Holder for Fussy {
@@ -313,9 +326,9 @@ impl Holder for Fussy {
 #[test]
 fn a_holder_that_changes_its_mind_is_only_reported_where_that_matters() {
     let on = at(0, 4096);
-    let moody = || Countdown::new(Recorder::<DevOffset>::new(Outcome::Handled), 100);
-    holder(&moody(), on, &Config::DEFAULT).unwrap();
-    let violation = holder(&moody(), on, &Config::DEFAULT.with_repeatable(true)).unwrap_err();
+    let moody = || Arc::new(Countdown::new(Recorder::new(Outcome::Handled), 100));
+    holder(moody(), on, &Config::DEFAULT).unwrap();
+    let violation = holder(moody(), on, &Config::DEFAULT.with_repeatable(true)).unwrap_err();
     assert_eq!(violation.law(), Law::Repeats);
 }
 
@@ -330,25 +343,102 @@ impl Holder for BySize {
 
 #[test]
 fn an_answer_that_depends_on_the_cut_is_reported_where_that_matters() {
+    holder(Arc::new(BySize), at(0, 4096), &Config::DEFAULT).unwrap();
     let config = Config::DEFAULT.with_repeatable(true);
-    let violation = holder(&BySize, at(0, 4096), &config).unwrap_err();
+    let violation = holder(Arc::new(BySize), at(0, 4096), &config).unwrap_err();
     assert_eq!(violation.law(), Law::Repeats);
+    // One extent, cut in two: the smallest case there is.
     let Case::Notify { run, .. } = violation.case() else { panic!("{violation}") };
-    assert!(run.len <= 512 && run.len * run.count > 512, "{violation}");
+    assert_eq!((run.count, run.len), (1, 513), "{violation}");
+}
+
+/// Answers for all of a range as for the sector that it begins in.
+struct ByFirstSector;
+
+impl Holder for ByFirstSector {
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+        match what.range().first().start().get() {
+            0..512 => Outcome::Failed(Errno::EUCLEAN),
+            _ => Outcome::Handled,
+        }
+    }
 }
 
 #[test]
-fn cases_print_as_code() {
-    let run = RawRun { start: 7, len: 2, stride: 5, count: 3 };
-    let flags = MfFlags::ACTION_REQUIRED.with(MfFlags::MEM_PRE_REMOVE);
-    let names = case::Names::of::<PhysAddr, DevOffset>();
-    let code = case::Code { case: Case::Notify { run, flags }, names };
-    assert_eq!(
-        code.to_string(),
-        "let bad = Run::new(Extent::new(PhysAddr::new(7), 2)?, 5, 3)?;\n\
-         let origin = Run::new(Extent::new(ReportOffset::new(0), 2)?, 2, 3)?;\n\
-         let bad = Piece::new(bad, origin)?;\n\
-         let flags = MfFlags::NONE.with(MfFlags::ACTION_REQUIRED).with(MfFlags::MEM_PRE_REMOVE);\n\
-         let _ = holder.corrupted_range(&Corruption::new(bad, flags, &()));"
-    );
+fn an_answer_for_more_than_was_looked_at_is_found_by_cutting_an_extent() {
+    let config = Config::DEFAULT.with_repeatable(true);
+    let violation = holder(Arc::new(ByFirstSector), at(0, 4096), &config).unwrap_err();
+    assert_eq!(violation.law(), Law::Repeats);
+    let Case::Notify { run, .. } = violation.case() else { panic!("{violation}") };
+    assert_eq!((run.count, run.len), (1, 2), "{violation}");
+    assert!(run.start < 512 && run.start + run.len > 512, "{violation}");
+}
+
+/// Of several ranges answers the first one only, if it is not told to answer all.
+struct Batches(bool);
+
+impl Holder for Batches {
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+        what.settle(what.range().first().into(), Outcome::Failed(Errno::EIO));
+        Outcome::Failed(Errno::EIO)
+    }
+
+    fn corrupted_ranges(&self, what: &[Corruption<'_>], answer: &mut dyn FnMut(Outcome)) {
+        let some = if self.0 { what.len() } else { 1 };
+        what.iter().take(some).for_each(|what| answer(self.corrupted_range(what)));
+    }
+}
+
+#[test]
+fn a_holder_that_does_not_answer_for_each_of_several_ranges_is_reported() {
+    let config = Config::DEFAULT.with_repeatable(true);
+    holder(Arc::new(Batches(true)), at(0, 4096), &config).unwrap();
+    let violation = holder(Arc::new(Batches(false)), at(0, 4096), &Config::DEFAULT).unwrap_err();
+    assert_eq!(violation.law(), Law::Answers, "{violation}");
+    let Case::Notify { run, .. } = violation.case() else { panic!("{violation}") };
+    assert_eq!((run.len, run.count), (2, 1), "{violation}");
+}
+
+/// Keeps its lock while it settles.
+#[derive(Default)]
+struct Locks(Mutex<u64>);
+
+impl Holder for Locks {
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+        let mut calls = self.0.lock().unwrap();
+        *calls += what.settle(what.range(), Outcome::Handled);
+        Outcome::Handled
+    }
+}
+
+#[test]
+fn a_holder_that_hangs_when_called_from_inside_its_own_call_is_reported() {
+    let config = Config::DEFAULT.with_timeout(Duration::from_millis(300));
+    let violation = holder(Arc::new(Locks::default()), at(0, 4096), &config).unwrap_err();
+    assert_eq!(violation.law(), Law::Returns, "{violation}");
+    assert!(violation.detail().contains("from inside its own call"), "{violation}");
+    let Case::Notify { run, flags } = violation.case() else { panic!("{violation}") };
+    assert_eq!((run, flags), (RawRun::extent(0, 1), MfFlags::NONE), "the first case");
+    let again = violation.case().check_holder(Arc::new(Locks::default()), &config);
+    assert_eq!(again, Err(violation));
+}
+
+/// Never answers about what is longer than a sector.
+struct Sleeps;
+
+impl Holder for Sleeps {
+    fn corrupted_range(&self, what: &Corruption<'_>) -> Outcome {
+        while what.range().total_len() > 512 {
+            std::thread::park();
+        }
+        Outcome::Handled
+    }
+}
+
+#[test]
+fn a_holder_that_never_returns_is_reported() {
+    let config = Config::DEFAULT.with_timeout(Duration::from_millis(300));
+    let violation = holder(Arc::new(Sleeps), at(0, 4096), &config).unwrap_err();
+    assert_eq!(violation.law(), Law::Returns, "{violation}");
+    assert!(violation.detail().starts_with("it did not return"), "{violation}");
 }

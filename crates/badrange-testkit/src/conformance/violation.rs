@@ -1,6 +1,9 @@
 use core::fmt;
 
-use super::case::{Case, Code, Names};
+use super::{
+    Config,
+    case::{Case, Code},
+};
 
 /// A law of mappings, or a clause of the contract of holders.
 ///
@@ -10,7 +13,7 @@ use super::case::{Case, Code, Names};
 /// ```
 /// use badrange_testkit::conformance::Law;
 /// assert_eq!(Law::GivesBack.number(), Some(2));
-/// assert_eq!(Law::Runs.to_string(), "law 4: rmap_run is rmap of each element");
+/// assert_eq!(Law::Runs.to_string(), "law 4: rmap of a run is rmap of each of its parts");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -19,16 +22,25 @@ pub enum Law {
     Covers,
     /// 2: `map` and `rmap` are two readings of one relation: nothing lost, nothing added.
     GivesBack,
-    /// 3: `rmap` stays inside the extent asked, the leg and the device.
+    /// 3: what `rmap` emits lies inside what was asked, the leg and the device, is disjoint, and is
+    /// the same for the same question.
     Inside,
-    /// 4: `rmap_run` is `rmap` of each element, with origins carried along.
+    /// 4: `rmap` of a run is `rmap` of each element, and `rmap` of an extent that of its halves.
     Runs,
     /// 5: any range and any leg number has an answer.
     Total,
+    /// 6: `redundancy` emits disjoint parts of what was asked, with sources of the same shape on
+    /// other legs, whatever the bytes are asked together with.
+    Redundancy,
     /// A sink that breaks is not called again, and its `Break` is returned.
     Stops,
-    /// A holder answers whatever it is told, also from inside itself.
+    /// A holder answers whatever it is notified of, also from inside itself.
     Survives,
+    /// A holder that is notified of several ranges in one call answers once for each.
+    Answers,
+    /// A holder returns, also from a call inside its own: within
+    /// [`Config::timeout`](super::Config::timeout).
+    Returns,
     /// A holder gives equal bytes equal answers; only with
     /// [`Config::repeatable`](super::Config::repeatable).
     Repeats,
@@ -44,7 +56,8 @@ impl Law {
             Self::Inside => Some(3),
             Self::Runs => Some(4),
             Self::Total => Some(5),
-            Self::Stops | Self::Survives | Self::Repeats => None,
+            Self::Redundancy => Some(6),
+            Self::Stops | Self::Survives | Self::Answers | Self::Returns | Self::Repeats => None,
         }
     }
 }
@@ -57,11 +70,18 @@ impl fmt::Display for Law {
         f.write_str(match self {
             Self::Covers => "map covers every byte in ascending order",
             Self::GivesBack => "rmap gives back what map gave, and nothing else",
-            Self::Inside => "rmap stays inside what was asked, the leg and the device",
-            Self::Runs => "rmap_run is rmap of each element",
+            Self::Inside => {
+                "rmap stays inside what was asked, the leg and the device, and disjoint"
+            }
+            Self::Runs => "rmap of a run is rmap of each of its parts",
             Self::Total => "any range and any leg number has an answer",
+            Self::Redundancy => {
+                "redundancy emits parts of what was asked, and others to rebuild them from"
+            }
             Self::Stops => "a sink that breaks is not called again, and its break is returned",
-            Self::Survives => "a holder answers whatever it is told",
+            Self::Survives => "a holder answers whatever it is notified of",
+            Self::Answers => "a holder answers once for each range",
+            Self::Returns => "a holder returns",
             Self::Repeats => "a holder gives equal bytes equal answers",
         })
     }
@@ -69,51 +89,56 @@ impl fmt::Display for Law {
 
 /// A law that an implementation breaks, with the smallest case that was found.
 ///
-/// Its text names the law, says what was wrong, and ends with code that runs the case on an
-/// implementation called `layer` (or `holder`).
+/// Its text names the law, says what was wrong, and ends with code to paste into a test: it fails on
+/// an implementation called `layer` (or `holder`) as long as that has the bug.
 ///
 /// # Examples
 /// ```
 /// use badrange_core::*;
 /// use badrange_testkit::conformance::{self, Config, Law};
-/// use core::ops::ControlFlow;
 ///
 /// /// Passes the length on unclipped.
 /// #[derive(Debug)]
 /// struct Careless;
 /// impl Mapping for Careless {
 ///     fn legs(&self) -> u32 { 1 }
-///     fn extent(&self) -> Extent<DevOffset> { Extent::new(DevOffset::new(0), 4096).unwrap() }
-///     fn leg_extent(&self, leg: Leg) -> Option<Extent<DevOffset>> {
+///     fn extent(&self) -> Extent { Extent::new(DevOffset::new(0), 4096).unwrap() }
+///     fn leg_extent(&self, leg: Leg) -> Option<Extent> {
 ///         (leg.index() == 0).then(|| self.extent())
 ///     }
-///     fn map(&self, upper: Extent<DevOffset>, sink: &mut dyn FnMut(Mapped) -> ControlFlow<()>)
-///         -> ControlFlow<()>
-///     {
-///         sink(Mapped::To { leg: Leg::new(0), upper, lower: upper })
+///     fn map(&self, upper: Extent, sink: Sink<'_, Mapped>) -> Flow {
+///         sink(Mapped::To { leg: Leg::new(0), link: Link::same(upper) })
 ///     }
-///     fn rmap(&self, leg: Leg, lower: Extent<DevOffset>, sink: &mut dyn FnMut(Rmapped) -> ControlFlow<()>)
-///         -> ControlFlow<()>
-///     {
-///         sink(Rmapped { lower, upper: lower })
+///     fn rmap(&self, _: Leg, lower: Run, sink: Sink<'_, Link>) -> Flow {
+///         sink(Link::same(lower))
 ///     }
 /// }
 /// let violation = conformance::mapping(&Careless, &Config::default()).unwrap_err();
 /// assert_eq!(violation.law(), Law::Covers); // bytes beyond the device are on no leg
-/// assert!(violation.reproduction().starts_with("let bad = Extent::new(DevOffset::new("));
+///
+/// // The code that it prints, pasted:
+/// let layer = Careless;
+/// let again = std::panic::catch_unwind(|| {
+///     use badrange_testkit::conformance::{Case, Config};
+///
+///     let case = Case::Map { start: 4096, len: 1 };
+///     case.check_mapping(&layer, &Config::DEFAULT).unwrap();
+/// });
+/// assert!(again.is_err());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     law: Law,
     detail: String,
     case: Case,
-    names: Names,
+    /// Apart, because it is large and a result is handed around.
+    config: Box<Config>,
 }
 
 impl Violation {
     #[cold]
-    pub(super) fn new(law: Law, detail: String, case: Case, names: Names) -> Self {
-        Self { law, detail, case, names }
+    pub(super) fn new(law: Law, detail: String, case: Case, config: Config) -> Self {
+        Self { law, detail, case, config: Box::new(config) }
     }
 
     /// Which law is broken.
@@ -134,10 +159,11 @@ impl Violation {
         self.case
     }
 
-    /// The call as code.
+    /// The check of that call as code, with its imports: it panics while the implementation has the
+    /// bug.
     #[must_use]
     pub fn reproduction(&self) -> String {
-        Code { case: self.case, names: self.names }.to_string()
+        Code { case: self.case, config: &self.config }.to_string()
     }
 }
 

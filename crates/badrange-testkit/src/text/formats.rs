@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, io::BufRead};
 
 use badrange_block::dm::Table;
+use badrange_core::PageSize;
 use badrange_input::{
     FileExtents, Filefrag, Format, Fsmap, InodePaths, LogStream, ParseError, PartitionTable,
     RangeOptions, XfsBmap, collect_files, parse_badblocks, parse_dm_table, parse_losetup,
@@ -345,13 +346,13 @@ fn check_file(file: &FileExtents) {
 ///
 /// # Examples
 /// ```
-/// use badrange_testkit::text::{Badblocks, TextFormat};
-/// Badblocks::check(b"0 512\n512 512\n1024 276\n");
+/// use badrange_testkit::text::{BadblocksText, TextFormat};
+/// BadblocksText::check(b"0 512\n512 512\n1024 276\n");
 /// ```
 #[derive(Debug)]
-pub enum Badblocks {}
+pub enum BadblocksText {}
 
-impl TextFormat for Badblocks {
+impl TextFormat for BadblocksText {
     const WORDS: &'static [&'static str] = &["0 512", "512 512", "8 1", "4294967296 8"];
 
     fn check(text: &[u8]) {
@@ -465,8 +466,12 @@ impl TextFormat for BadRanges {
 }
 
 /// Everything that a text may leave open.
-const KNOWN: RangeOptions<'static> =
-    RangeOptions { device: Some("sda"), block_size: &|_, _| Some(4096), untried_is_bad: true };
+const KNOWN: RangeOptions<'static> = RangeOptions {
+    device: Some("sda"),
+    block_size: &|_, _| Some(4096),
+    untried_is_bad: true,
+    page: PageSize::K16,
+};
 
 /// Any text: its format is told from its content, and it is read as that; lists of paths too.
 ///
@@ -507,7 +512,7 @@ impl TextFormat for AnyFormat {
             Format::DmTable => Dmsetup::check(text),
             Format::FsmapPlain | Format::FsmapVerbose | Format::FsmapMachine => Fsmaps::check(text),
             Format::XfsBmap | Format::Filefrag => FileMaps::check(text),
-            Format::Badblocks => Badblocks::check(text),
+            Format::Badblocks => BadblocksText::check(text),
             Format::MdExamine => MdExamine::check(text),
             Format::ThinDump => ThinDumps::check(text),
             Format::Lsblk => drop(read(text, |r| parse_lsblk(r))),

@@ -1,6 +1,6 @@
 #![expect(clippy::arithmetic_side_effects, reason = "a panic is a failed check")]
 
-use badrange::explain::{Explainer, Explanation, Query, Target};
+use badrange::explain::{Explainer, Explanation, Query, QueryTarget};
 use badrange_core::{DevOffset, Extent};
 use badrange_input::{MemoryFiles, Topology};
 
@@ -124,7 +124,7 @@ fn check_answers(explainer: &Explainer) {
             let Ok(extent) = Extent::new(DevOffset::new(start), len) else { continue };
             let query = Query {
                 at: "query".to_owned(),
-                target: Target::Device { place, extent },
+                target: QueryTarget::Device { place, extent },
                 confidence: None,
                 line: None,
             };

@@ -44,7 +44,7 @@ fn file_maps_smoke() {
 
 #[test]
 fn badblocks_smoke() {
-    smoke::<Badblocks>(1500);
+    smoke::<BadblocksText>(1500);
 }
 
 #[test]

@@ -3,9 +3,9 @@
     reason = "pictures are small, and a panic is a failed check"
 )]
 
-use core::{fmt::Debug, ops::ControlFlow};
+use core::ops::ControlFlow;
 
-use badrange_core::{Extent, Leg, Mapped, Mapping, Piece, ReportOffset, Rmapped, Run, Space};
+use badrange_core::{Extent, Leg, Link, Mapped, Mapping, Run, Space};
 
 use super::{Slot, Twin};
 
@@ -19,31 +19,25 @@ impl Twin {
     ///
     /// # Examples
     /// ```
-    /// use badrange_block::Partition;
-    /// use badrange_core::{DevOffset, Extent};
+    /// use badrange_core::{DevOffset, Extent, Window};
     /// use badrange_testkit::twin::Twin;
-    /// let partition = Partition::new(Extent::new(DevOffset::new(1024), 2048)?);
+    /// let partition = Window::new(Extent::new(DevOffset::new(1024), 2048)?);
     /// Twin::partition(2, 4).check_map(&partition, 512, 0, 6);
     /// # Ok::<(), badrange_core::RangeError>(())
     /// ```
-    pub fn check_map<L: Space, U: Space>(
-        &self,
-        mapping: &dyn Mapping<L, U>,
-        slot_len: u64,
-        start: u64,
-        len: u64,
-    ) {
+    pub fn check_map(&self, mapping: &dyn Mapping, slot_len: u64, start: u64, len: u64) {
         let mut due = start;
-        let flow = mapping.map(bytes(slot_len, start, len), &mut |part: Mapped<L, U>| {
+        let flow = mapping.map(bytes(slot_len, start, len), &mut |part| {
             for (i, upper) in (0..).zip(slots(slot_len, part.upper())) {
                 assert_eq!(upper, due, "{mapping:?}: map of {start}+{len}: order of {part:?}");
                 let said = match part {
-                    Mapped::To { leg, lower, upper } => {
-                        assert_eq!(lower.len(), upper.len(), "{mapping:?}: {part:?}");
-                        let at = slots(slot_len, lower).start + i;
+                    Mapped::To { leg, link } => {
+                        assert_eq!(link.lower().count(), 1, "{mapping:?}: {part:?}");
+                        let at = slots(slot_len, link.lower().first()).start + i;
                         Slot::On { leg: leg.index(), at }
                     }
-                    Mapped::Hole { kind, .. } => Slot::Hole(kind),
+                    Mapped::Hole(kind, _) => Slot::Hole(kind),
+                    Mapped::Own(_) => Slot::Own,
                 };
                 assert_eq!(
                     said,
@@ -64,78 +58,59 @@ impl Twin {
     ///
     /// # Examples
     /// ```
-    /// use badrange_block::Partition;
-    /// use badrange_core::{DevOffset, Extent};
+    /// use badrange_core::{DevOffset, Extent, Window};
     /// use badrange_testkit::twin::Twin;
-    /// let partition = Partition::new(Extent::new(DevOffset::new(1024), 2048)?);
+    /// let partition = Window::new(Extent::new(DevOffset::new(1024), 2048)?);
     /// Twin::partition(2, 4).check_rmap(&partition, 512, 0, (0, 99));
     /// # Ok::<(), badrange_core::RangeError>(())
     /// ```
-    pub fn check_rmap<L: Space, U: Space>(
+    pub fn check_rmap(
         &self,
-        mapping: &dyn Mapping<L, U>,
+        mapping: &dyn Mapping,
         slot_len: u64,
         leg: u32,
         (start, len): (u64, u64),
     ) {
-        let mut said = Vec::new();
-        let asked = bytes(slot_len, start, len);
-        let flow = mapping.rmap(Leg::new(leg), asked, &mut |part: Rmapped<L, U>| {
-            assert_eq!(part.lower.len(), part.upper.len(), "{mapping:?}: {part:?}");
-            said.extend(slots(slot_len, part.lower).zip(slots(slot_len, part.upper)));
-            ControlFlow::Continue(())
-        });
-        assert_eq!(flow, ControlFlow::Continue(()), "{mapping:?}: rmap");
-        assert!(said.is_sorted_by_key(|(lower, _)| *lower), "{mapping:?}: order of {said:?}");
-        let drawn = |lower| self.rmap(leg, lower).into_iter().map(move |upper| (lower, upper));
-        let due = (start..start + len).flat_map(drawn).collect();
-        same(&mut said, due, &(mapping, "rmap", leg, start, len));
+        self.check_rmap_run(mapping, slot_len, leg, (start, len, len, 1));
     }
 
     /// Compares what `mapping` says lies on a run of `count` times `len` slots of a leg, each
-    /// `stride` after the one before, with this picture; origins too.
+    /// `stride` after the one before, with this picture.
     ///
     /// # Panics
     /// When they differ, or when the run cannot exist.
     ///
     /// # Examples
     /// ```
-    /// use badrange_block::Partition;
-    /// use badrange_core::{DevOffset, Extent};
+    /// use badrange_core::{DevOffset, Extent, Window};
     /// use badrange_testkit::twin::Twin;
-    /// let partition = Partition::new(Extent::new(DevOffset::new(1024), 2048)?);
+    /// let partition = Window::new(Extent::new(DevOffset::new(1024), 2048)?);
     /// Twin::partition(2, 4).check_rmap_run(&partition, 512, 0, (1, 2, 3, 2));
     /// # Ok::<(), badrange_core::RangeError>(())
     /// ```
-    pub fn check_rmap_run<L: Space, U: Space>(
+    pub fn check_rmap_run(
         &self,
-        mapping: &dyn Mapping<L, U>,
+        mapping: &dyn Mapping,
         slot_len: u64,
         leg: u32,
         (start, len, stride, count): (u64, u64, u64, u64),
     ) {
-        let here = run(slot_len, (start, len, stride, count));
-        let origin: Run<ReportOffset> = run(slot_len, (0, len, len, count));
-        let piece = Piece::new(here, origin).expect("equal shapes");
+        let asked = run(slot_len, (start, len, stride, count));
         let mut said = Vec::new();
-        let flow = mapping.rmap_run(Leg::new(leg), &piece, &mut |above: Piece<U>| {
-            for (upper, from) in above.elements() {
-                said.extend(slots(slot_len, from).zip(slots(slot_len, upper)));
+        let flow = mapping.rmap(Leg::new(leg), asked, &mut |link: Link| {
+            for (lower, upper) in link.elements() {
+                said.extend(slots(slot_len, lower).zip(slots(slot_len, upper)));
             }
             ControlFlow::Continue(())
         });
-        assert_eq!(flow, ControlFlow::Continue(()), "{mapping:?}: rmap_run");
-        let lower = |from: u64| start + (from / len) * stride + from % len;
-        let drawn = |from| self.rmap(leg, lower(from)).into_iter().map(move |upper| (from, upper));
-        let due = (0..count * len).flat_map(drawn).collect();
-        same(&mut said, due, &(mapping, "rmap_run", leg, here));
+        assert_eq!(flow, ControlFlow::Continue(()), "{mapping:?}: rmap");
+        let drawn = |lower| self.rmap(leg, lower).into_iter().map(move |upper| (lower, upper));
+        let elements = (0..count).flat_map(|i| start + i * stride..start + i * stride + len);
+        let mut due: Vec<_> = elements.flat_map(drawn).collect();
+        said.sort_unstable();
+        due.sort_unstable();
+        assert_eq!(said, due, "{mapping:?}: rmap of {asked} of leg {leg}");
     }
-}
-
-fn same(said: &mut [(u64, u64)], mut due: Vec<(u64, u64)>, what: &dyn Debug) {
-    said.sort_unstable();
-    due.sort_unstable();
-    assert_eq!(said, due, "{what:?}");
 }
 
 /// The bytes of some slots.

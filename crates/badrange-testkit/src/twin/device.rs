@@ -7,7 +7,7 @@
 
 use badrange_core::HoleKind;
 
-use super::Target;
+use super::DrawnTarget;
 
 /// Where one slot of a device lies.
 ///
@@ -25,8 +25,10 @@ pub enum Slot {
         /// Which slot of the leg's device.
         at: u64,
     },
-    /// On no leg.
+    /// On no leg, and nowhere else.
     Hole(HoleKind),
+    /// On no leg: the device's own.
+    Own,
 }
 
 /// One device as a list of slots.
@@ -53,16 +55,17 @@ impl Twin {
         Self { legs, slots }
     }
 
-    /// A device at the bottom: `len` slots that lie on nothing.
+    /// A device at the bottom: `len` slots that are its own.
     ///
     /// # Examples
     /// ```
-    /// use badrange_testkit::twin::Twin;
+    /// use badrange_testkit::twin::{Slot, Twin};
     /// assert_eq!((Twin::base(8).len(), Twin::base(8).legs()), (8, 0));
+    /// assert_eq!(Twin::base(8).map(7), Slot::Own);
     /// ```
     #[must_use]
     pub fn base(len: u64) -> Self {
-        Self { legs: 0, slots: (0..len).map(|_| Slot::Hole(HoleKind::Unmapped)).collect() }
+        Self { legs: 0, slots: (0..len).map(|_| Slot::Own).collect() }
     }
 
     /// `len` slots from `start` of the one leg on.
@@ -114,25 +117,46 @@ impl Twin {
     ///
     /// # Examples
     /// ```
-    /// use badrange_testkit::twin::{Place, Slot, Target, Twin};
-    /// let on = Place { device: 0, start: 9 };
-    /// let twin = Twin::table(&[Target::Zero { len: 2 }, Target::Linear { on, len: 1 }]);
+    /// use badrange_testkit::twin::{DrawnPlace, Slot, DrawnTarget, Twin};
+    /// let on = DrawnPlace { device: 0, start: 9 };
+    /// let twin = Twin::table(&[DrawnTarget::Zero { len: 2 }, DrawnTarget::Linear { on, len: 1 }]);
     /// assert_eq!(twin.map(2), Slot::On { leg: 0, at: 9 });
     /// ```
     #[must_use]
-    pub fn table(targets: &[Target]) -> Self {
+    pub fn table(targets: &[DrawnTarget]) -> Self {
         let mut all = Self { legs: 0, slots: Vec::new() };
         for target in targets {
             let one = target.twin();
             for slot in one.slots {
                 all.slots.push(match slot {
                     Slot::On { leg, at } => Slot::On { leg: all.legs + leg, at },
-                    Slot::Hole(kind) => Slot::Hole(kind),
+                    hole @ (Slot::Hole(_) | Slot::Own) => hole,
                 });
             }
             all.legs += one.legs;
         }
         all
+    }
+
+    /// Slots of a device of `len` of them that lie on legs, as (slot above, leg, slot below, how
+    /// many); all others are `rest`.
+    ///
+    /// # Examples
+    /// ```
+    /// use badrange_testkit::twin::{Slot, Twin};
+    /// let memory = Twin::pieces(8, Slot::Own, &[(2, 0, 100, 3)]);
+    /// assert_eq!((memory.map(1), memory.map(4)), (Slot::Own, Slot::On { leg: 0, at: 102 }));
+    /// ```
+    #[must_use]
+    pub fn pieces(len: u64, rest: Slot, pieces: &[(u64, u32, u64, u64)]) -> Self {
+        let mut slots = vec![rest; len as usize];
+        for (upper, leg, lower, count) in pieces {
+            for by in 0..*count {
+                slots[(upper + by) as usize] = Slot::On { leg: *leg, at: lower + by };
+            }
+        }
+        let legs = pieces.iter().map(|(_, leg, _, _)| leg + 1).max().unwrap_or(0);
+        Self { legs, slots }
     }
 
     /// A namespace that is slots `start..start + len` of physical memory, its data beginning
@@ -165,7 +189,7 @@ impl Twin {
     pub fn refined(&self, parts: u64) -> Self {
         let fine = |slot: &Slot, part: u64| match slot {
             Slot::On { leg, at } => Slot::On { leg: *leg, at: at * parts + part },
-            Slot::Hole(kind) => Slot::Hole(*kind),
+            hole @ (Slot::Hole(_) | Slot::Own) => *hole,
         };
         let slots = self.slots.iter().flat_map(|slot| (0..parts).map(move |part| fine(slot, part)));
         Self { legs: self.legs, slots: slots.collect() }

@@ -9,18 +9,18 @@ use badrange_core::{Extent, HoleKind, Sector};
 use super::{Slot, Twin};
 use crate::draw::{few, within};
 
-/// Device names of drawn tables, by the number in a [`Place`].
+/// Device names of drawn tables, by the number in a [`DrawnPlace`].
 pub const DEVICE_NAMES: [&str; 4] = ["8:0", "/dev/mapper/vg-lv", "253:16", "/dev/nvme0n1p3"];
 
 /// Where a leg begins: a device, and a sector of it.
 ///
 /// # Examples
 /// ```
-/// use badrange_testkit::twin::Place;
-/// assert_eq!(Place { device: 2, start: 7 }.name(), "253:16");
+/// use badrange_testkit::twin::DrawnPlace;
+/// assert_eq!(DrawnPlace { device: 2, start: 7 }.name(), "253:16");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Arbitrary)]
-pub struct Place {
+pub struct DrawnPlace {
     /// Which device; its name is [`DEVICE_NAMES`]`[device % 4]`.
     #[arbitrary(with = within::<0, 7>)]
     pub device: u64,
@@ -29,7 +29,7 @@ pub struct Place {
     pub start: u64,
 }
 
-impl Place {
+impl DrawnPlace {
     /// The device as a drawn table names it.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -42,18 +42,18 @@ impl Place {
 ///
 /// # Examples
 /// ```
-/// use badrange_testkit::twin::{Place, Target};
-/// let legs = vec![Place { device: 0, start: 8 }, Place { device: 2, start: 0 }];
-/// let striped = Target::Striped { chunk: 4, rows: 3, legs };
+/// use badrange_testkit::twin::{DrawnPlace, DrawnTarget};
+/// let legs = vec![DrawnPlace { device: 0, start: 8 }, DrawnPlace { device: 2, start: 0 }];
+/// let striped = DrawnTarget::Striped { chunk: 4, rows: 3, legs };
 /// assert_eq!(striped.len(), 24);
 /// assert_eq!(striped.text(), "striped 2 4 8:0 8 253:16 0");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Arbitrary)]
-pub enum Target {
+pub enum DrawnTarget {
     /// `len` sectors in order.
     Linear {
         /// Where.
-        on: Place,
+        on: DrawnPlace,
         /// How many.
         #[arbitrary(with = within::<1, 15>)]
         len: u64,
@@ -68,7 +68,7 @@ pub enum Target {
         rows: u64,
         /// Where each leg begins.
         #[arbitrary(with = few::<_, 1, 4>)]
-        legs: Vec<Place>,
+        legs: Vec<DrawnPlace>,
     },
     /// Every access fails.
     Error {
@@ -84,7 +84,7 @@ pub enum Target {
     },
 }
 
-impl Target {
+impl DrawnTarget {
     /// Length in sectors.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a target is never empty")]
@@ -97,7 +97,7 @@ impl Target {
 
     /// Where its legs begin, in order.
     #[must_use]
-    pub fn legs(&self) -> &[Place] {
+    pub fn legs(&self) -> &[DrawnPlace] {
         match self {
             Self::Linear { on, .. } => core::slice::from_ref(on),
             Self::Striped { legs, .. } => legs,
@@ -133,7 +133,7 @@ impl Target {
     /// Type and arguments as `dmsetup table` prints them.
     #[must_use]
     pub fn text(&self) -> String {
-        let place = |leg: &Place| format!(" {} {}", leg.name(), leg.start);
+        let place = |leg: &DrawnPlace| format!(" {} {}", leg.name(), leg.start);
         match self {
             Self::Linear { on, .. } => format!("linear{}", place(on)),
             Self::Striped { chunk, legs, .. } => {
@@ -149,8 +149,8 @@ impl Target {
     ///
     /// # Examples
     /// ```
-    /// use badrange_testkit::twin::Target;
-    /// let text = Target::table_text(&[Target::Zero { len: 2 }, Target::Error { len: 3 }]);
+    /// use badrange_testkit::twin::DrawnTarget;
+    /// let text = DrawnTarget::table_text(&[DrawnTarget::Zero { len: 2 }, DrawnTarget::Error { len: 3 }]);
     /// assert_eq!(text, "0 2 zero\n2 3 error");
     /// ```
     #[must_use]
@@ -188,10 +188,10 @@ impl Target {
     ///
     /// # Examples
     /// ```
-    /// use badrange_testkit::twin::Target;
-    /// let table = Target::build_table(&[Target::Zero { len: 8 }]).unwrap();
+    /// use badrange_testkit::twin::DrawnTarget;
+    /// let table = DrawnTarget::build_table(&[DrawnTarget::Zero { len: 8 }]).unwrap();
     /// assert_eq!(table.to_string(), "0 8 zero");
-    /// assert_eq!(Target::build_table(&[]), None);
+    /// assert_eq!(DrawnTarget::build_table(&[]), None);
     /// ```
     #[must_use]
     pub fn build_table(targets: &[Self]) -> Option<dm::Table> {

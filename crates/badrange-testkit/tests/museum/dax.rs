@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use badrange::{attach_pmem, attach_table};
 use badrange_block::dm::Table;
-use badrange_core::{Extent, MfFlags, Outcome, PhysAddr};
+use badrange_core::{Extent, MfFlags, Outcome, PageSize, Pfn, PhysAddr};
 use badrange_pmem::{Mode, Namespace, PmemDevice};
-use badrange_stack::Stack;
+use badrange_stack::{DeviceSpec, Stack};
 use badrange_testkit::fake::{PageLog, Recorder};
 
 use super::{at, plain};
@@ -37,11 +37,14 @@ fn truth(phys: u64) -> Option<u64> {
 /// What a holder of the whole device is told when a page fails.
 fn ours(phys: u64) -> Option<u64> {
     let stack = Stack::new();
+    let memory = DeviceSpec::base("mem", at(0, 1 << 46));
+    let memory = memory.fallback(PageSize::K4, Arc::new(PageLog::default()));
+    let memory = stack.add_device(memory).unwrap();
     let mut kept = Vec::new();
     for (i, (start, len)) in RANGES.into_iter().enumerate() {
         let whole = Extent::new(PhysAddr::new(start), len).unwrap();
         let device = PmemDevice::new(Namespace::new(whole, 0, Mode::Raw).unwrap());
-        kept.push(attach_pmem(&stack, &format!("pmem{i}"), Arc::new(device)).unwrap());
+        kept.push(attach_pmem(&stack, &format!("pmem{i}"), memory, Arc::new(device)).unwrap());
     }
     let (first, second) = (RANGES[0].1 / 512, RANGES[1].1 / 512);
     let text = format!("0 {first} linear pmem0 0\n{first} {second} linear pmem1 0");
@@ -50,10 +53,10 @@ fn ours(phys: u64) -> Option<u64> {
     let all = at(0, RANGES[0].1 + RANGES[1].1);
     let _registration = stack.register(both, all, recorder.clone()).unwrap();
     let bad = Extent::new(PhysAddr::new(phys), 1).unwrap();
-    let _report = stack.memory_failure_range(bad, MfFlags::NONE, &PageLog::default());
-    let told = recorder.told();
-    assert!(told.len() <= 1);
-    told.first().map(|(piece, _)| plain(piece.here().first()).0)
+    let _report = stack.fail(memory, bad.on_memory(), MfFlags::NONE).unwrap();
+    let notices = recorder.notices();
+    assert!(notices.len() <= 1);
+    notices.first().map(|notice| plain(notice.range.first()).0)
 }
 
 #[test]
@@ -80,7 +83,8 @@ fn below_the_data_of_a_namespace_the_offset_wraps() {
     assert_eq!(unchecked(phys, start, data_offset), 0xffff_ffff_ffff_f000);
     let whole = Extent::new(PhysAddr::new(start), 512 * MIB).unwrap();
     let namespace = Namespace::new(whole, data_offset, Mode::Fsdax).unwrap();
-    assert_eq!(namespace.offset_of(badrange_core::Pfn::containing(PhysAddr::new(phys))), None);
-    let first = badrange_core::Pfn::containing(PhysAddr::new(start + data_offset));
+    let pfn = |phys| Pfn::containing(PhysAddr::new(phys), PageSize::K4);
+    assert_eq!(namespace.offset_of(pfn(phys)), None);
+    let first = pfn(start + data_offset);
     assert_eq!(namespace.offset_of(first).map(|o| o.get()), Some(0));
 }

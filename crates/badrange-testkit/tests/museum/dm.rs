@@ -3,9 +3,9 @@
 use core::ops::ControlFlow;
 
 use badrange_block::dm::Table;
-use badrange_core::{Mapping, Rmapped};
+use badrange_core::Mapping;
 use badrange_input::parse_dm_table;
-use badrange_testkit::twin::{Place, Target, Twin};
+use badrange_testkit::twin::{DrawnPlace, DrawnTarget, Twin};
 
 use super::at;
 
@@ -28,9 +28,11 @@ fn as_posted(targets: &[Linear], device: u64, (start, len): (u64, u64)) -> Vec<(
     first.map(|t| (start.wrapping_sub(t.offset.wrapping_sub(t.begin)), len)).into_iter().collect()
 }
 
-fn drawn(targets: &[Linear]) -> Vec<Target> {
-    let draw =
-        |t: &Linear| Target::Linear { on: Place { device: t.device, start: t.offset }, len: t.len };
+fn drawn(targets: &[Linear]) -> Vec<DrawnTarget> {
+    let draw = |t: &Linear| DrawnTarget::Linear {
+        on: DrawnPlace { device: t.device, start: t.offset },
+        len: t.len,
+    };
     targets.iter().map(draw).collect()
 }
 
@@ -48,12 +50,16 @@ fn truth(targets: &[Linear], device: u64, (start, len): (u64, u64)) -> Vec<u64> 
 }
 
 fn ours(targets: &[Linear], device: u64, (start, len): (u64, u64)) -> Vec<u64> {
-    let table = Target::build_table(&drawn(targets)).unwrap();
-    let name = Place { device, start: 0 }.name();
+    let table = DrawnTarget::build_table(&drawn(targets)).unwrap();
+    let name = DrawnPlace { device, start: 0 }.name();
     let mut all = Vec::new();
     for leg in table.legs_info().filter(|info| info.device == name) {
-        let _ = table.rmap(leg.leg, at(start * SECTOR, len * SECTOR), &mut |part: Rmapped| {
-            all.extend(part.upper.start().get() / SECTOR..part.upper.end().get() / SECTOR);
+        let bad = at(start * SECTOR, len * SECTOR);
+        let _ = table.rmap(leg.leg, bad.into(), &mut |link| {
+            let elements = link
+                .elements()
+                .flat_map(|(_, upper)| upper.start().get() / SECTOR..upper.end().get() / SECTOR);
+            all.extend(elements);
             ControlFlow::Continue(())
         });
     }

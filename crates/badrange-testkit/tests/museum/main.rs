@@ -22,11 +22,11 @@ use badrange_core::{DevOffset, Extent};
 /// Start and length; `None` where nothing is hit.
 type Range = Option<(u64, u64)>;
 
-fn at(start: u64, len: u64) -> Extent<DevOffset> {
+fn at(start: u64, len: u64) -> Extent {
     Extent::new(DevOffset::new(start), len).unwrap()
 }
 
-fn plain(extent: Extent<DevOffset>) -> (u64, u64) {
+fn plain(extent: Extent) -> (u64, u64) {
     (extent.start().get(), extent.len())
 }
 

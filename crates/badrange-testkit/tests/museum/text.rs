@@ -14,8 +14,8 @@ use super::{at, plain};
 fn first_byte(mapping: &dyn Mapping) -> u64 {
     let mut found = None;
     let _ = mapping.map(at(0, 1), &mut |part| {
-        if let Mapped::To { lower, .. } = part {
-            found = Some(lower.start().get());
+        if let Mapped::To { link, .. } = part {
+            found = Some(link.lower().first().start().get());
         }
         ControlFlow::Continue(())
     });
@@ -83,8 +83,8 @@ fn an_lvm_recipe_forgot_where_the_extents_begin() {
     let root = topology.devices().iter().find(|device| device.name == "vg0-root").unwrap();
     let badrange_input::Layer::Mapped { table, .. } = &root.layer else { panic!("{root:?}") };
     let mut up = Vec::new();
-    let _ = table.rmap(Leg::new(0), at(found * 512, 512), &mut |part| {
-        up.push(plain(part.upper).0 / 512);
+    let _ = table.rmap(Leg::new(0), at(found * 512, 512).into(), &mut |part| {
+        up.push(plain(part.upper().first()).0 / 512);
         ControlFlow::Continue(())
     });
     assert_eq!(up, [11_028_650]);

@@ -2,8 +2,7 @@
 
 use core::ops::ControlFlow;
 
-use badrange_block::Partition;
-use badrange_core::{Leg, Mapping, Rmapped};
+use badrange_core::{Leg, Mapping, Window};
 use badrange_fs::{FileId, Fork, Owner, Record, ReverseMap};
 
 use super::{Range, at, plain};
@@ -17,11 +16,11 @@ fn truth((from, size): (u64, u64), (start, len): (u64, u64)) -> Range {
 /// The same from this workspace.
 fn ours((from, size): (u64, u64), (start, len): (u64, u64)) -> Range {
     let mut found = Vec::new();
-    let _ =
-        Partition::new(at(from, size)).rmap(Leg::new(0), at(start, len), &mut |part: Rmapped| {
-            found.push(plain(part.upper));
-            ControlFlow::Continue(())
-        });
+    let partition = Window::new(at(from, size));
+    let _ = partition.rmap(Leg::new(0), at(start, len).into(), &mut |link| {
+        found.push(plain(link.upper().first()));
+        ControlFlow::Continue(())
+    });
     assert!(found.len() <= 1);
     found.first().copied()
 }

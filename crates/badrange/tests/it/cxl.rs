@@ -1,9 +1,9 @@
 //! From a CXL memory device through its region to files. Every number is worked out by hand.
 
 use badrange::{
+    explain::plan::Plan,
     explain::{Answer, Explainer, Verdict},
     input::{MemoryFiles, Topology},
-    plan::Plan,
 };
 
 /// Two ways of 4 KiB at `0x1_0000_0000`; mem0 from DPA `0x4000_0000`, mem1 from 0. The namespace takes

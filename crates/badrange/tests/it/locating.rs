@@ -4,9 +4,9 @@
 use std::{fs, path::PathBuf};
 
 use badrange::{
+    explain::locate::{Located, LocatedPiece},
     explain::{Explainer, Position},
     input::{DirFiles, MemoryFiles, Topology},
-    locate::{Located, LocatedPiece},
 };
 use serde_json::Value;
 

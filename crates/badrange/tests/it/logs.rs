@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use badrange::{
-    explain::{Answer, Explainer, Located},
+    explain::{Answer, Explainer, LocatedRanges},
     input::{BlockUnit, DirFiles, MemoryFiles, RangeOptions, Topology, read_ranges},
 };
 use serde_json::Value;
@@ -17,13 +17,13 @@ fn explainer(folder: &str, file: &str) -> Explainer {
     Explainer::new(topology.unwrap_or_else(|e| panic!("{folder}/{file}: {e}"))).unwrap()
 }
 
-fn located(explainer: &Explainer, log: &str) -> Located {
+fn located(explainer: &Explainer, log: &str) -> LocatedRanges {
     let size = |device: Option<&str>, unit: BlockUnit| explainer.block_size(device, unit);
     let options = RangeOptions { block_size: &size, ..RangeOptions::default() };
     explainer.locate_ranges(&read_ranges(log.as_bytes(), &options).unwrap(), explainer.only_disk())
 }
 
-fn at(located: &Located) -> Vec<&str> {
+fn at(located: &LocatedRanges) -> Vec<&str> {
     located.queries.iter().map(|query| query.at.as_str()).collect()
 }
 

@@ -1,6 +1,6 @@
 //! Thin volumes on a real pool, with a snapshot that shares blocks.
 
-use badrange::plan::Plan;
+use badrange::explain::plan::Plan;
 
 use super::captures::{agrees, as_it_is, dir, explainer, read};
 

@@ -8,10 +8,13 @@ use allocation_counter::measure;
 use badrange::{
     attach_pmem, attach_table,
     block::dm::Table,
-    core::*,
+    core::{
+        Corruption, DevOffset, Extent, Fallback, FileOffset, Granule, MfFlags, Outcome, PageSize,
+        PhysAddr, Run,
+    },
     fs::{FileId, Fork, OwnedRun, Owner, OwnerSink, Record, ReverseMap, RmapHolder, Special},
     pmem::{Mode, Namespace, PmemDevice},
-    stack::{Observer, Report, Stack, State, Step},
+    stack::{DeviceSpec, Observer, Report, Stack, Step},
 };
 use proptest::prelude::*;
 
@@ -24,20 +27,20 @@ fn phys(start: u64, len: u64) -> Extent<PhysAddr> {
     Extent::new(PhysAddr::new(start), len).unwrap()
 }
 
-fn at(start: u64, len: u64) -> Extent<DevOffset> {
+fn at(start: u64, len: u64) -> Extent {
     Extent::new(DevOffset::new(start), len).unwrap()
 }
 
 #[derive(Default)]
-struct Told {
+struct Notified {
     calls: AtomicU64,
     bytes: AtomicU64,
 }
 
-impl OwnerSink for Told {
+impl OwnerSink for Notified {
     fn lost(&self, owned: &OwnedRun, _: &Corruption<'_>) {
         self.calls.fetch_add(1, Relaxed);
-        self.bytes.fetch_add(owned.piece.here().total_len(), Relaxed);
+        self.bytes.fetch_add(owned.device.total_len(), Relaxed);
     }
     fn metadata_hit(&self, _: &OwnedRun, _: &Corruption<'_>) {}
 }
@@ -45,22 +48,22 @@ impl OwnerSink for Told {
 struct Pages;
 
 impl Fallback for Pages {
-    fn memory_failure(&self, _: Pfn, _: MfFlags) {}
+    fn memory_failure(&self, _: Granule, _: MfFlags) {}
 }
 
 /// Counts what arrives at a device, and the calls of holders on it.
 #[derive(Default)]
 struct Arrivals {
     at_striped: usize,
-    above: Vec<Run<DevOffset>>,
+    above: Vec<Run>,
 }
 
 impl Observer for Arrivals {
     fn step(&mut self, step: Step) {
-        if let Step::Arrived { name, piece, .. } = step {
+        if let Step::Arrived { name, here, .. } = step {
             self.at_striped += usize::from(&*name == "striped");
             if &*name == "nested" {
-                self.above.push(piece.here());
+                self.above.push(here);
             }
         }
     }
@@ -83,15 +86,18 @@ fn files(len: u64) -> ReverseMap {
 
 struct World {
     stack: Stack,
-    told: Arc<Told>,
+    memory: badrange::core::DeviceId,
+    told: Arc<Notified>,
     _keep: (badrange::AttachedPmem, badrange::stack::Registration),
 }
 
 /// Memory below pmem, below one linear device per leg, below a striped device with a filesystem.
 fn world(leg: u64) -> World {
     let stack = Stack::new();
+    let memory = DeviceSpec::base("mem", at(0, 1 << 52)).fallback(PageSize::K4, Arc::new(Pages));
+    let memory = stack.add_device(memory).unwrap();
     let namespace = Namespace::new(phys(TIB, LEGS * leg), 0, Mode::Raw).unwrap();
-    let pmem = attach_pmem(&stack, "pmem", Arc::new(PmemDevice::new(namespace))).unwrap();
+    let pmem = attach_pmem(&stack, "pmem", memory, Arc::new(PmemDevice::new(namespace))).unwrap();
     let sectors = leg / SECTOR;
     let mut striped = format!("0 {} striped {LEGS} {}", LEGS * sectors, CHUNK / SECTOR);
     for i in 0..LEGS {
@@ -100,16 +106,17 @@ fn world(leg: u64) -> World {
         striped += &format!(" leg{i} 0");
     }
     let striped = attach_table(&stack, "striped", Table::parse(&striped).unwrap()).unwrap();
-    let told = Arc::new(Told::default());
+    let told = Arc::new(Notified::default());
     let all = stack.device_extent(striped).unwrap();
     let fs = RmapHolder::new(Arc::new(files(all.len())), told.clone());
     let registration = stack.register(striped, all, Arc::new(fs)).unwrap();
-    World { stack, told, _keep: (pmem, registration) }
+    World { stack, memory, told, _keep: (pmem, registration) }
 }
 
 impl World {
     fn fail(&self, start: u64, len: u64) -> Report {
-        self.stack.memory_failure_range(phys(TIB + start, len), MfFlags::NONE, &Pages)
+        let bad = phys(TIB + start, len).on_memory();
+        self.stack.fail(self.memory, bad, MfFlags::NONE).unwrap()
     }
 }
 
@@ -127,9 +134,9 @@ fn a_failed_leg_of_1_tib_allocates_nothing_and_is_one_call_of_the_filesystem() {
     let (count, report) = allocations(&world, 3 * TIB, TIB);
     assert_eq!(count, 0);
     assert_eq!(report.handled_bytes(), TIB);
-    assert_eq!(report.states(), [(at_report(0, TIB), State::Handled)]);
-    // pmem, its linear device, the striped device; badblocks and the filesystem.
-    assert_eq!((report.counts().arrived, report.counts().told), (3, 2));
+    assert_eq!(report.states(), [(at(4 * TIB, TIB).into(), Outcome::Handled)]);
+    // Memory, pmem, its linear device, the striped device; badblocks and the filesystem.
+    assert_eq!((report.counts().arrived, report.counts().notified), (4, 2));
     // Per chunk it would have been 16 777 216 calls. Here each owner is told at most three parts.
     let extents = (8 * TIB).div_ceil(12 << 20);
     let files = extents - extents.div_ceil(4);
@@ -146,8 +153,8 @@ fn a_failed_part_of_a_leg_is_three_pieces_at_most_and_allocates_nothing() {
         let (count, report) = allocations(&world, start, len);
         assert_eq!((count, report.handled_bytes()), (0, len), "{start:#x} {len:#x}");
         let mut seen = Arrivals::default();
-        let bad = phys(TIB + start, len);
-        let _ = world.stack.memory_failure_range_observed(bad, MfFlags::NONE, &Pages, &mut seen);
+        let bad = phys(TIB + start, len).on_memory();
+        let _ = world.stack.fail_observed(world.memory, bad, MfFlags::NONE, &mut seen).unwrap();
         assert!((1..=3).contains(&seen.at_striped), "{} pieces", seen.at_striped);
     }
 }
@@ -176,14 +183,14 @@ proptest! {
         };
         let mut disks = Vec::new();
         for i in 0..inner_legs {
-            let disk = badrange::stack::DeviceSpec::base(format!("d{i}"), at(0, leg));
+            let disk = DeviceSpec::base(format!("d{i}"), at(0, leg));
             disks.push(stack.add_device(disk).unwrap());
         }
         let (sectors, chunk) = (width / SECTOR, inner_chunk / SECTOR);
         let striped = format!("0 {sectors} striped {inner_legs} {chunk}{}", names(inner_legs, "d"));
         attach_table(&stack, "o0", Table::parse(&striped).unwrap()).unwrap();
         for i in 1..outer_legs {
-            let other = badrange::stack::DeviceSpec::base(format!("o{i}"), at(0, width));
+            let other = DeviceSpec::base(format!("o{i}"), at(0, width));
             stack.add_device(other).unwrap();
         }
         let (sectors, chunk) = (sectors * outer_legs, outer_chunk / SECTOR);
@@ -194,7 +201,7 @@ proptest! {
         prop_assume!(skip + cut < leg);
         let bad = at(skip, leg - skip - cut);
         let mut seen = Arrivals::default();
-        let _ = stack.notify_failure_observed(disks[1], bad, MfFlags::NONE, &mut seen);
+        let _ = stack.fail_observed(disks[1], bad, MfFlags::NONE, &mut seen).unwrap();
         let total: u64 = seen.above.iter().map(Run::total_len).sum();
         prop_assert_eq!(total, bad.len());
         // The body of three pieces is strided; head and tail are cut at chunks of the outer stripe.
@@ -206,8 +213,4 @@ proptest! {
         let pieces = seen.above.len() as u64;
         prop_assert!(pieces <= bound, "{} pieces, bound {}", pieces, bound);
     }
-}
-
-fn at_report(start: u64, len: u64) -> Run<ReportOffset> {
-    Extent::new(ReportOffset::new(start), len).unwrap().into()
 }

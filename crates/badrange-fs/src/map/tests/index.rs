@@ -49,17 +49,18 @@ impl Draw {
         record(data(1 + self.below(3)), start, len, 0)
     }
 
-    fn extent(&mut self) -> Extent<DevOffset> {
+    fn extent(&mut self) -> Extent {
         let Record { extent, .. } = self.record();
         let len = [1, 2, 100, extent.len()][self.below(4) as usize];
         at(extent.start().get().saturating_sub(self.below(3)), len)
     }
 
-    fn piece(&mut self) -> Piece<DevOffset> {
+    /// A run to ask about, and what its bytes are elsewhere.
+    fn link(&mut self) -> Link {
         let first = at(self.below(20_000), 1 + self.below(40));
         let here = Run::new(first, first.len() + self.below(200), 1 + self.below(50)).unwrap();
-        let origin = Extent::new(ReportOffset::new(7), first.len()).unwrap();
-        Piece::new(here, Run::new(origin, first.len() + 1, here.count()).unwrap()).unwrap()
+        let there = Run::new(at(7, first.len()), first.len() + 1, here.count()).unwrap();
+        Link::new(here, there).unwrap()
     }
 }
 
@@ -68,7 +69,7 @@ fn draw_all(draw: &mut Draw, n: usize) -> Vec<Record> {
 }
 
 /// The naive twin: all records, and a look at every one of them.
-fn listed(records: &[Record], asked: Extent<DevOffset>) -> Vec<Record> {
+fn listed(records: &[Record], asked: Extent) -> Vec<Record> {
     let hit = |r: &&Record| r.extent.intersect(asked).is_some();
     let mut found: Vec<Record> = records.iter().filter(hit).copied().collect();
     found.sort_by_key(in_order);
@@ -76,7 +77,7 @@ fn listed(records: &[Record], asked: Extent<DevOffset>) -> Vec<Record> {
     found
 }
 
-fn found_by(map: &ReverseMap, asked: Extent<DevOffset>) -> Vec<Record> {
+fn found_by(map: &ReverseMap, asked: Extent) -> Vec<Record> {
     let found = owners_of(map, asked);
     for owned in &found {
         assert_eq!(Some(owned.device), owned.record.extent.intersect(asked));
@@ -159,7 +160,7 @@ proptest! {
             let alone = one_by_one(&map, &points);
             prop_assert_eq!(&found, &alone, "{}", name);
             let mut calls = 0;
-            let stopped = map.owners_of_points(&points, |_, _| (calls += 1, Break(())).1);
+            let stopped = map.owners_of_points(&points, |_, _| (calls += 1, Break(Stop::Enough)).1);
             prop_assert_eq!(stopped.is_break(), !alone.is_empty());
             prop_assert_eq!(calls, alone.len().min(1));
         }
@@ -169,21 +170,21 @@ proptest! {
     fn a_run_is_answered_as_element_by_element(seed: u64, n in 0..300_usize) {
         let mut draw = Draw(seed);
         let records = draw_all(&mut draw, n);
-        let pieces = [draw.piece(), draw.piece(), draw.piece()];
+        let links = [draw.link(), draw.link(), draw.link()];
         for (name, map) in forms(&records) {
-            for piece in &pieces {
-                let mut bytes: Vec<_> = runs_of(&map, piece)
+            for link in &links {
+                let elsewhere = |o: &OwnedRun| link.of_lower(o.device).expect("a part of it");
+                let mut bytes: Vec<_> = runs_of(&map, &link.lower())
                     .iter()
-                    .flat_map(|o| o.piece.elements().map(move |(h, o2)| (h, o2, o.record)))
+                    .flat_map(|o| elsewhere(o).elements().map(move |(h, t)| (h, t, o.record)))
                     .collect();
                 bytes.sort_by_key(|(here, _, record)| (here.start(), in_order(record)));
                 let mut expected = Vec::new();
-                for (here, origin) in piece.elements() {
+                for (here, there) in link.elements() {
                     for record in listed(&records, here) {
                         let part = record.extent.intersect(here).unwrap();
                         let skip = part.start().get() - here.start().get();
-                        let start = ReportOffset::new(origin.start().get() + skip);
-                        expected.push((part, Extent::new(start, part.len()).unwrap(), record));
+                        expected.push((part, at(there.start().get() + skip, part.len()), record));
                     }
                 }
                 expected.sort_by_key(|(here, _, record)| (here.start(), in_order(record)));
@@ -286,7 +287,7 @@ fn check_level(level: &Level) {
             assert_eq!(chunk.reach(l), reach, "leaf {l} of chunk {c}");
             check_leaf(level.leaf((c, l)).unwrap(), reach, &raws);
             for raw in &raws {
-                let record = raw.record().expect("a record");
+                let record = raw.record();
                 assert!(last.is_none_or(|last| in_order(&last) < in_order(&record)));
                 last = Some(record);
                 len += 1;
@@ -360,11 +361,11 @@ fn neighbours_in_other_leaves_are_not_hit() {
 fn a_fresh_map_finds_every_byte_without_a_search() {
     // Forty chunks' worth, and gaps of different sizes: the hints lead to the record, or near it.
     let mut start = 0;
-    let place = |i: u64| {
+    let position = |i: u64| {
         start += 4096 * (1 + i % 5 / 4);
         start
     };
-    let starts: Vec<u64> = (0..270_000).map(place).collect();
+    let starts: Vec<u64> = (0..270_000).map(position).collect();
     let records = starts.iter().map(|start| record(data(1), *start, 4096, 0));
     let map: ReverseMap = records.collect();
     let searched = |byte: u64| {
@@ -564,9 +565,9 @@ fn many_points_of_a_single_level() {
 }
 
 /// A record of the main level is 2 MiB long at most: up to there one that begins with it, or just
-/// before or behind it, belongs in its place; whoever asks beyond meets the long one alone.
+/// before or behind it, belongs in its position; whoever asks beyond meets the long one alone.
 #[test]
-fn a_long_record_is_told_in_its_place_among_short_ones() {
+fn a_long_record_is_reported_in_its_position_among_short_ones() {
     const SHORT: u64 = 1 << 21;
     let short = (0..8).map(|i| record(data(5), i * SHORT, SHORT, 0));
     for begin in [3 * SHORT - 1, 3 * SHORT, 3 * SHORT + 1] {

@@ -6,7 +6,7 @@
 //! one told. Only `linear` could be translated: there never was a `striped` one.
 
 use badrange_block::dm::Target;
-use badrange_core::{DevOffset, Extent, Piece};
+use badrange_core::{DevOffset, Extent};
 
 use super::{
     Design, Failure, Halt, Linux, Log, Report,
@@ -41,7 +41,7 @@ impl Design for CorruptedRange {
             Place::Device { device, range } => Some((device, range)),
             Place::Memory(bad) => {
                 let first = on_pmem(&linux.machine, bad).into_iter().next();
-                first.map(|(device, piece)| (device, piece.here().span()))
+                first.map(|(device, link)| (device, link.upper().span()))
             }
         };
         let Some((device, range)) = entry else { return Ok(ENXIO) };
@@ -89,14 +89,11 @@ impl Way<'_, '_> {
     /// no superblock.
     fn superblock(&mut self, device: usize, (at, len): (u64, u64), depth: usize) -> i64 {
         let scenario = self.linux.machine.scenario;
-        let mounted = |fs: &usize| {
-            let state = self.linux.machine.filesystems.get(*fs);
-            state.is_some_and(|state| state.mounted)
-        };
+        let mounted = |fs: &usize| self.linux.machine.fs(*fs).mounted;
         let found = scenario.filesystems.iter().enumerate().map(|(fs, what)| (fs, what.device));
         let fs = found.filter(|(_, on)| *on == device).map(|(fs, _)| fs).find(mounted);
         let Some(fs) = fs else { return self.holders(device, (at, len), depth) };
-        let name = scenario.filesystems.get(fs).map_or("", |what| &what.name);
+        let name = &scenario.filesystem(fs).name;
         self.log.up(1);
         let below = self.linux.machine.device_name(device);
         self.log.say(below, name, format_args!("corrupted_range {at:#x}+{len:#x}"));
@@ -105,7 +102,7 @@ impl Way<'_, '_> {
         let Ok(range) = Extent::new(DevOffset::new(at), len) else { return ENXIO };
         let whom = self.what.whom();
         let notes = (&mut *self.report, &mut *self.log);
-        self.linux.filesystem_lost((fs, device), Piece::report(range), whom, Stop::AtOnce, notes)
+        self.linux.filesystem_lost((fs, device), range.into(), whom, Stop::AtOnce, notes)
     }
 
     /// Device-mapper devices that hold this one: the first that knows the sector.

@@ -19,7 +19,7 @@ use crate::{
     kernel::errno::{ENXIO, EOPNOTSUPP},
     scenario::FileId,
 };
-use badrange_core::{DevOffset, Extent, FileOffset, Piece};
+use badrange_core::{DevOffset, Extent, FileOffset, Run};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Chain {
@@ -52,11 +52,11 @@ impl Design for Chain {
         report: &mut Report,
         log: &mut Log,
     ) -> Result<i64, Halt> {
-        let owned: Vec<(usize, Extent<DevOffset>)> = match what.place {
+        let owned: Vec<(usize, Extent)> = match what.place {
             Place::Device { device, range } => vec![(device, range)],
             Place::Memory(bad) => on_pmem(&linux.machine, bad)
                 .into_iter()
-                .map(|(device, piece)| (device, piece.here().span()))
+                .map(|(device, link)| (device, link.upper().span()))
                 .collect(),
         };
         let mut ret = if owned.is_empty() { ENXIO } else { 0 };
@@ -74,7 +74,7 @@ impl Chain {
     fn owner(
         &self,
         linux: &mut Linux<'_>,
-        (device, range): (usize, Extent<DevOffset>),
+        (device, range): (usize, Extent),
         what: Failure,
         report: &mut Report,
         log: &mut Log,
@@ -98,7 +98,7 @@ impl Chain {
 /// The driver itself maps the memory, and takes it away as a range.
 fn take_over(
     linux: &mut Linux<'_>,
-    (device, range): (usize, Extent<DevOffset>),
+    (device, range): (usize, Extent),
     what: Failure,
     report: &mut Report,
     log: &mut Log,
@@ -114,15 +114,16 @@ fn take_over(
 /// The chains of all devices above: one call for every piece that is contiguous there.
 fn fire(linux: &mut Linux<'_>, what: Failure, report: &mut Report, log: &mut Log) -> i64 {
     let mut ret = EOPNOTSUPP;
-    for (number, (device, piece)) in pieces(&linux.machine, what.place).into_iter().enumerate() {
+    for (number, (device, link)) in pieces(&linux.machine, what.place).into_iter().enumerate() {
+        let bad = link.upper();
         if number > 0 {
-            log.up(piece.here().count());
-            log.translated(piece.here().count());
-            log.say("chain", linux.machine.device_name(device), format_args!("{}", piece.here()));
+            log.up(bad.count());
+            log.translated(bad.count());
+            log.say("chain", linux.machine.device_name(device), format_args!("{bad}"));
         }
         for fs in linux.handlers_on(device) {
             if linux.has_handler(fs) {
-                let answer = notify(linux, (fs, device), piece, what, report, log);
+                let answer = notify(linux, (fs, device), bad, what, report, log);
                 ret =
                     if answer == EOPNOTSUPP || ret < 0 && ret != EOPNOTSUPP { ret } else { answer };
             }
@@ -134,14 +135,14 @@ fn fire(linux: &mut Linux<'_>, what: Failure, report: &mut Report, log: &mut Log
 fn notify(
     linux: &mut Linux<'_>,
     (fs, device): (usize, usize),
-    piece: Piece<DevOffset>,
+    bad: Run,
     what: Failure,
     report: &mut Report,
     log: &mut Log,
 ) -> i64 {
     let scenario = linux.machine.scenario;
-    let name = scenario.filesystems.get(fs).map_or("", |fs| &fs.name);
-    log.up(piece.here().count());
-    log.say(linux.machine.device_name(device), name, format_args!("{}", piece.here()));
-    linux.filesystem_lost((fs, device), piece, what.whom(), Stop::AtTheEnd, (report, log))
+    let name = &scenario.filesystem(fs).name;
+    log.up(bad.count());
+    log.say(linux.machine.device_name(device), name, format_args!("{bad}"));
+    linux.filesystem_lost((fs, device), bad, what.whom(), Stop::AtTheEnd, (report, log))
 }

@@ -1,7 +1,6 @@
 //! F: the exclusive holder of a DAX device, as it was merged: the kernels as they are. They keep no
 //! books, so their account is made up from what they did.
 
-use badrange_core::PAGE_SIZE;
 use badrange_fs::Fork;
 
 use super::{
@@ -11,7 +10,7 @@ use super::{
     reach::{Hit, hits, pieces},
 };
 use crate::{
-    Call, EventOutcome, Notified,
+    Call, EventOutcome, Notified, PAGE_SIZE,
     kernel::{errno::EOPNOTSUPP, generic::Memory},
     scenario::{Event, FileId, Owner},
 };
@@ -41,8 +40,8 @@ fn notified(linux: &Linux<'_>, sent: &Notified, log: &mut Log) {
     let Some(holder) = &sent.holder else { return };
     log.up(1);
     let device = linux.machine.scenario.devices.iter().position(|d| d.name == holder.device);
-    let fs = device.and_then(|device| linux.machine.devices.get(device)?.holder);
-    let name = fs.and_then(|fs| linux.machine.scenario.filesystems.get(fs));
+    let fs = device.and_then(|device| linux.machine.device(device).holder);
+    let name = fs.map(|fs| linux.machine.scenario.filesystem(fs));
     let to = name.map_or("nobody", |fs| &fs.name);
     log.say(&holder.device, to, format_args!("notify {:#x}+{:#x}", holder.start, holder.len));
     if name.is_some_and(|fs| Some(fs.device) != device) {
@@ -62,7 +61,7 @@ fn notified(linux: &Linux<'_>, sent: &Notified, log: &mut Log) {
 fn page_failed(linux: &Linux<'_>, call: &Call, log: &mut Log) {
     let place = super::page(call.pfn.get()).map(Place::Memory);
     let on = place.map(|place| pieces(&linux.machine, place)).unwrap_or_default();
-    let Some((pmem, piece)) = on.first() else { return };
+    let Some((pmem, link)) = on.first() else { return };
     log.say("memory_failure", linux.machine.device_name(*pmem), format_args!("pfn {}", call.pfn));
     log.up(u64::from(!linux.is_devdax(*pmem)));
     log.translated(1);
@@ -71,12 +70,12 @@ fn page_failed(linux: &Linux<'_>, call: &Call, log: &mut Log) {
         return;
     }
     log.cost.fallback_pages = log.cost.fallback_pages.saturating_add(1);
-    let page = piece.here().span().start().get() / PAGE_SIZE;
+    let page = link.upper().span().start().get() / PAGE_SIZE;
     let Memory::File(file, of_file) = linux.remembered(*pmem, page) else { return };
     log.walked(1);
     match file {
         FileId::Device(device) => {
-            log.told.add(Key::Device(device), piece.here(), Marks::TOLD);
+            log.told.add(Key::Device(device), link.upper(), Marks::TOLD);
         }
         FileId::Inode { fs, ino } => {
             if let Some(bytes) = page_bytes(of_file, 1) {
@@ -97,7 +96,7 @@ fn metadata(linux: &Linux<'_>, event: &Event, outcome: &EventOutcome, log: &mut 
     for place in places(&linux.machine, event) {
         for hit in hits(&linux.machine, &pieces(&linux.machine, place)) {
             if knows(linux, hit, outcome, &seen) {
-                log.told.add(hit.key, hit.piece.here(), Marks::TOLD);
+                log.told.add(hit.key, hit.here(), Marks::TOLD);
             }
         }
     }
@@ -110,17 +109,17 @@ fn knows(
     seen: &dyn Fn(u64, u64) -> bool,
 ) -> bool {
     let Key::Extent { fs, index } = hit.key else { return false };
-    let name = linux.machine.scenario.filesystems.get(fs).map(|fs| &fs.name);
+    let name = &linux.machine.scenario.filesystem(fs).name;
     let effects = outcome.effects.iter().flat_map(|effects| effects.shutdown.iter().flatten());
-    if !effects.into_iter().any(|shutdown| Some(&shutdown.fs) == name) {
+    if !effects.into_iter().any(|shutdown| shutdown.fs == *name) {
         return false;
     }
-    let extent = linux.machine.filesystems.get(fs).and_then(|state| state.extents.get(index));
+    let extent = linux.machine.fs(fs).extents.get(index);
     let Some(extent) = extent else { return index == usize::MAX };
-    let log = linux.machine.scenario.filesystems.get(fs).and_then(|what| what.log);
+    let log = linux.machine.scenario.filesystem(fs).log;
     if log.is_some_and(|log| log.device == extent.device) {
         return true;
     }
     let data = matches!(extent.owner, Owner::Inode { fork: Fork::Data, .. });
-    !data && seen(extent.start, extent.len)
+    !data && seen(extent.start(), extent.len())
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use badrange_core::{Cover, DevOffset, Extent, FileOffset, Join, PAGE_SIZE, Run};
+use badrange_core::{Cover, Extent, FileOffset, Join, Run};
 use badrange_fs::Fork;
 use serde::Serialize;
 
 use crate::{
-    Effects,
+    Effects, PAGE_SIZE,
     machine::Machine,
     scenario::{Extent as Owned, Owner},
 };
@@ -42,10 +42,10 @@ impl Join for Marks {
 
 /// Bytes of devices by owner, each with its marks.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Marked(BTreeMap<Key, Cover<DevOffset, Marks>>);
+pub(crate) struct Marked(BTreeMap<Key, Cover<Marks>>);
 
 impl Marked {
-    pub(crate) fn add(&mut self, key: Key, bytes: Run<DevOffset>, marks: Marks) {
+    pub(crate) fn add(&mut self, key: Key, bytes: Run, marks: Marks) {
         self.0.entry(key).or_default().add(bytes, marks);
     }
 
@@ -57,14 +57,13 @@ impl Marked {
         bytes: Run<FileOffset>,
         marks: Marks,
     ) {
-        let Some(state) = machine.filesystems.get(fs) else { return };
+        let state = machine.fs(fs);
         let span = bytes.span();
         let near = state.extents.numbered_of_file(ino, span.start().get(), span.end().get());
         for (index, extent) in near {
             let Some(file) = data_of(extent).filter(|(owner, _)| *owner == ino) else { continue };
             for part in bytes.clip(file.1) {
-                let to = DevOffset::new(extent.start);
-                if let Some(run) = part.rebase(file.1.start(), to) {
+                if let Some(run) = part.rebase(file.1.start(), extent.place.start()) {
                     self.add(Key::Extent { fs, index }, run, marks);
                 }
             }
@@ -72,23 +71,16 @@ impl Marked {
     }
 
     /// Marks bytes of a filesystem's external log: those of the map, if it lists the log.
-    pub(crate) fn add_log(
-        &mut self,
-        machine: &Machine<'_>,
-        fs: usize,
-        bytes: Run<DevOffset>,
-        marks: Marks,
-    ) {
-        let log = machine.scenario.filesystems.get(fs).and_then(|what| what.log);
-        let Some((state, log)) = machine.filesystems.get(fs).zip(log) else { return };
+    pub(crate) fn add_log(&mut self, machine: &Machine<'_>, fs: usize, bytes: Run, marks: Marks) {
+        let log = machine.scenario.filesystem(fs).log;
+        debug_assert!(log.is_some(), "whose log is lost has one");
+        let (state, Some(log)) = (machine.fs(fs), log) else { return };
         let span = bytes.span();
         let near =
             state.extents.numbered_at_place(log.device, span.start().get(), span.end().get());
         for (index, extent) in near {
-            if let Ok(window) = Extent::new(DevOffset::new(extent.start), extent.len) {
-                for part in bytes.clip(window) {
-                    self.add(Key::Extent { fs, index }, part, marks);
-                }
+            for part in bytes.clip(extent.place) {
+                self.add(Key::Extent { fs, index }, part, marks);
             }
         }
         if !state.extents.any_on(log.device) {
@@ -96,7 +88,7 @@ impl Marked {
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &Cover<DevOffset, Marks>)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &Cover<Marks>)> + '_ {
         self.0.iter().map(|(key, cover)| (*key, cover))
     }
 
@@ -108,7 +100,7 @@ impl Marked {
 }
 
 /// Bytes of one owner, each counted once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sums {
     pub(crate) bad: u64,
     /// Bad, and the owner was not told.
@@ -117,44 +109,43 @@ pub(crate) struct Sums {
     pub(crate) wrong: u64,
 }
 
+impl Sums {
+    fn add(&mut self, bytes: u64, marks: Option<Marks>) {
+        let Some(marks) = marks else { return }; // nothing is known of them
+        let count = |sum: &mut u64, counted| {
+            *sum = sum.saturating_add(if counted { bytes } else { 0 });
+        };
+        count(&mut self.bad, marks.has(Marks::BAD));
+        count(&mut self.untold, !marks.has(Marks::TOLD));
+        count(&mut self.wrong, !marks.has(Marks::BAD));
+    }
+}
+
 impl Marked {
     /// Owner by owner, how many bytes are bad and who was told; owners that are gone are left out.
     pub(crate) fn sums(&self, machine: &Machine<'_>) -> impl Iterator<Item = (Key, Sums)> + '_ {
         let windows: Vec<_> = self.0.keys().map(|key| window(machine, *key)).collect();
         self.iter().zip(windows).filter_map(|((key, cover), window)| {
-            let runs = cover.resolve(window?);
-            let sum = |which: &dyn Fn(Marks) -> bool| {
-                let found = runs.iter().filter(|(_, marks)| marks.is_some_and(which));
-                found.map(|(run, _)| run.total_len()).fold(0, u64::saturating_add)
-            };
-            let bad = sum(&|marks| marks.has(Marks::BAD));
-            let untold = sum(&|marks| !marks.has(Marks::TOLD));
-            let wrong = sum(&|marks| !marks.has(Marks::BAD));
-            Some((key, Sums { bad, untold, wrong }))
+            let mut sums = Sums::default();
+            cover.resolve(window?, &mut |run, marks| sums.add(run.total_len(), marks));
+            Some((key, sums))
         })
     }
 }
 
 /// All bytes of an owner.
-fn window(machine: &Machine<'_>, key: Key) -> Option<Extent<DevOffset>> {
-    let (start, len) = match key {
-        Key::Device(device) => (0, machine.scenario.devices.get(device)?.size),
-        Key::Extent { fs, index: usize::MAX } => {
-            let log = machine.scenario.filesystems.get(fs)?.log?;
-            (log.start, log.len)
-        }
-        Key::Extent { fs, index } => {
-            let extent = machine.filesystems.get(fs)?.extents.get(index)?;
-            (extent.start, extent.len)
-        }
-    };
-    Extent::new(DevOffset::new(start), len).ok()
+fn window(machine: &Machine<'_>, key: Key) -> Option<Extent> {
+    match key {
+        Key::Device(device) => Some(machine.scenario.device(device).extent()),
+        Key::Extent { fs, index: usize::MAX } => Some(machine.scenario.filesystem(fs).log?.place),
+        Key::Extent { fs, index } => Some(machine.fs(fs).extents.get(index)?.place),
+    }
 }
 
 /// The inode of a data extent, and the bytes of the file that it holds.
 pub(crate) fn data_of(extent: &Owned) -> Option<(u64, Extent<FileOffset>)> {
     let Owner::Inode { ino, fork: Fork::Data, file_start } = extent.owner else { return None };
-    Some((ino, Extent::new(FileOffset::new(file_start), extent.len).ok()?))
+    Some((ino, Extent::new(FileOffset::new(file_start), extent.len()).ok()?))
 }
 
 /// Pages of a file as bytes; `None` for no page, or pages beyond 64 bits.

@@ -1,6 +1,6 @@
 //! What filesystems do in the designs: look owners up, kill page by page, shut down on metadata.
 
-use badrange_core::{DevOffset, Extent, Piece};
+use badrange_core::{FileOffset, Run};
 use badrange_fs::{Fork, Special};
 
 use super::{
@@ -8,14 +8,13 @@ use super::{
     pages::Whom,
 };
 use crate::{
-    FilePages,
+    FilePages, PAGE_SIZE,
     kernel::{
         Linux, Report,
         errno::{EOPNOTSUPP, EUCLEAN},
     },
     scenario::{FileId, FsKind, Owner},
 };
-use badrange_core::{FileOffset, PAGE_SIZE};
 
 /// When a filesystem stops over lost metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,27 +28,24 @@ pub(super) enum Stop {
 impl Linux<'_> {
     /// Whether a filesystem listens at all: a mounted XFS.
     pub(super) fn has_handler(&self, fs: usize) -> bool {
-        let found = self.machine.scenario.filesystems.get(fs).zip(self.machine.filesystems.get(fs));
-        found.is_some_and(|(what, state)| what.kind == FsKind::Xfs && state.mounted)
+        self.machine.scenario.filesystem(fs).kind == FsKind::Xfs && self.machine.fs(fs).mounted
     }
 
     /// Whether it can tell owners as well: with a reverse map that it can read.
     fn can_tell(&self, fs: usize) -> bool {
-        let found = self.machine.scenario.filesystems.get(fs).zip(self.machine.filesystems.get(fs));
-        self.has_handler(fs) && found.is_some_and(|(what, state)| what.rmapbt && !state.shutdown)
+        let (what, state) = (self.machine.scenario.filesystem(fs), self.machine.fs(fs));
+        self.has_handler(fs) && what.rmapbt && !state.shutdown
     }
 
     /// Filesystems with a handler for this device, whichever of their devices it is.
     pub(super) fn handlers_on(&self, device: usize) -> Vec<usize> {
-        let uses = |fs: &usize| {
-            let what = self.machine.scenario.filesystems.get(*fs);
-            what.is_some_and(|what| {
-                what.device == device
-                    || what.rt == Some(device)
-                    || what.log.is_some_and(|log| log.device == device)
-            })
-        };
-        (0..self.machine.filesystems.len()).filter(uses).collect()
+        let filesystems = self.machine.scenario.filesystems.iter().enumerate();
+        let users = filesystems.filter(|(_, what)| {
+            what.device == device
+                || what.rt == Some(device)
+                || what.log.is_some_and(|log| log.device == device)
+        });
+        users.map(|(fs, _)| fs).collect()
     }
 
     /// Tells a filesystem that bytes of one of its devices are lost: 0 or `-errno`.
@@ -59,7 +55,7 @@ impl Linux<'_> {
     pub(super) fn filesystem_lost(
         &mut self,
         (fs, device): (usize, usize),
-        piece: Piece<DevOffset>,
+        bad: Run,
         whom: Whom,
         stop: Stop,
         (report, log): (&mut Report, &mut Log),
@@ -67,8 +63,8 @@ impl Linux<'_> {
         if !self.can_tell(fs) {
             return EOPNOTSUPP;
         }
-        let mut metadata = self.log_lost(fs, device, piece, log);
-        for (index, owner, part) in self.owned(fs, device, piece) {
+        let mut metadata = self.log_lost(fs, device, bad, log);
+        for (index, owner, part) in self.owned(fs, device, bad) {
             log.translated(1);
             if metadata && stop == Stop::AtOnce {
                 break;
@@ -80,7 +76,7 @@ impl Linux<'_> {
                 Owner::Inode { .. } | Owner::Special(_) => {
                     metadata = true;
                     let key = Key::Extent { fs, index };
-                    log.told.add(key, part.here(), Marks::TOLD);
+                    log.told.add(key, part, Marks::TOLD);
                 }
             }
         }
@@ -93,37 +89,29 @@ impl Linux<'_> {
     }
 
     /// The parts of a piece by owner, in the order of the reverse map.
-    fn owned(
-        &self,
-        fs: usize,
-        device: usize,
-        piece: Piece<DevOffset>,
-    ) -> Vec<(usize, Owner, Piece<DevOffset>)> {
-        let Some(state) = self.machine.filesystems.get(fs) else { return Vec::new() };
-        let span = piece.here().span();
+    fn owned(&self, fs: usize, device: usize, bad: Run) -> Vec<(usize, Owner, Run)> {
+        let state = self.machine.fs(fs);
+        let span = bad.span();
         let near = state.extents.numbered_at_place(device, span.start().get(), span.end().get());
         let owned = |owner: Owner| !matches!(owner, Owner::Special(Special::Free));
         let mut found: Vec<_> = near
             .into_iter()
             .filter(|(_, extent)| owned(extent.owner))
-            .filter_map(|(index, extent)| {
-                let window = Extent::new(DevOffset::new(extent.start), extent.len).ok()?;
-                Some((index, extent, piece.clip(window)))
+            .flat_map(|(index, extent)| {
+                bad.clip(extent.place).map(move |part| (index, *extent, part))
             })
-            .flat_map(|(index, extent, parts)| parts.map(move |part| (index, *extent, part)))
             .collect();
-        found.sort_by_key(|(index, extent, _)| (extent.start, inode(extent.owner), *index));
+        found.sort_by_key(|(index, extent, _)| (extent.place.start(), inode(extent.owner), *index));
         found.into_iter().map(|(index, extent, part)| (index, extent.owner, part)).collect()
     }
 
-    fn log_lost(&self, fs: usize, device: usize, piece: Piece<DevOffset>, log: &mut Log) -> bool {
-        let what = self.machine.scenario.filesystems.get(fs).and_then(|what| what.log);
+    fn log_lost(&self, fs: usize, device: usize, bad: Run, log: &mut Log) -> bool {
+        let what = self.machine.scenario.filesystem(fs).log;
         let Some(on) = what.filter(|log| log.device == device) else { return false };
-        let window = Extent::new(DevOffset::new(on.start), on.len);
         let mut lost = false;
-        for part in window.into_iter().flat_map(|window| piece.clip(window)) {
+        for part in bad.clip(on.place) {
             lost = true;
-            log.told.add_log(&self.machine, fs, part.here(), Marks::TOLD);
+            log.told.add_log(&self.machine, fs, part, Marks::TOLD);
         }
         lost
     }
@@ -131,7 +119,7 @@ impl Linux<'_> {
     fn file_lost(
         &mut self,
         (fs, index, ino): (usize, usize, u64),
-        part: Piece<DevOffset>,
+        part: Run,
         whom: Whom,
         report: &mut Report,
         log: &mut Log,
@@ -140,11 +128,12 @@ impl Linux<'_> {
         if !self.machine.in_core(fs, ino) || !self.machine.is_dax(file) {
             return;
         }
-        let extent = self.machine.filesystems.get(fs).and_then(|state| state.extents.get(index));
-        let Some((_, bytes)) = extent.and_then(data_of) else { return };
-        let from = DevOffset::new(extent.map_or(0, |extent| extent.start));
-        let Some(run) = part.here().rebase(from, bytes.start()) else { return };
-        log.told.add(Key::Extent { fs, index }, part.here(), Marks::TOLD);
+        let extent = self.machine.fs(fs).extents.get(index);
+        let data = extent.and_then(|extent| Some((extent.place, data_of(extent)?.1)));
+        let run = data.and_then(|(place, bytes)| part.rebase(place.start(), bytes.start()));
+        debug_assert!(run.is_some(), "a part of an extent of data has a place in the file");
+        let Some(run) = run else { return };
+        log.told.add(Key::Extent { fs, index }, part, Marks::TOLD);
         log.walked(page_count(run));
         self.note_owner(fs, ino, run, report);
         self.fail_file_range(file, run, whom, report);
@@ -155,10 +144,10 @@ impl Linux<'_> {
         &self,
         fs: usize,
         ino: u64,
-        run: badrange_core::Run<FileOffset>,
+        run: Run<FileOffset>,
         report: &mut Report,
     ) {
-        let Some(what) = self.machine.scenario.filesystems.get(fs) else { return };
+        let what = self.machine.scenario.filesystem(fs);
         let span = run.as_extent().unwrap_or(run.first());
         let page = span.start().get() / PAGE_SIZE;
         let count = span.end().get().div_ceil(PAGE_SIZE).saturating_sub(page);
@@ -167,7 +156,7 @@ impl Linux<'_> {
 }
 
 /// Pages that the elements of a run touch, each by itself.
-pub(super) fn page_count(run: badrange_core::Run<FileOffset>) -> u64 {
+pub(super) fn page_count(run: Run<FileOffset>) -> u64 {
     let span = run.as_extent().unwrap_or(run.first());
     let each = span.end().get().div_ceil(PAGE_SIZE).saturating_sub(span.start().get() / PAGE_SIZE);
     if run.as_extent().is_some() { each } else { each.saturating_mul(run.count()) }

@@ -2,18 +2,16 @@
 
 use core::ops::Range;
 
-use badrange_core::{
-    Cover, DevOffset, Extent, FileOffset, Join, PAGE_SIZE, PhysAddr, Piece, ReportOffset, Run,
-};
+use badrange_core::{Cover, DevOffset, Extent, FileOffset, Join, PhysAddr, Run};
 
 use super::{
     log::{Key, Log, Marks},
     reach::{Hit, Place, hits, pieces},
 };
 use crate::{
-    Hex, Signal,
+    Hex, PAGE, PAGE_SIZE, Signal,
     kernel::{Linux, Report},
-    machine::{MapState, PageSize, Pages},
+    machine::{Entry, MapState, PageSize, Pages},
     scenario::FileId,
 };
 
@@ -101,7 +99,7 @@ impl Linux<'_> {
     ) {
         let forced = current == Some(process);
         let code = if forced { "BUS_MCEERR_AR" } else { "BUS_MCEERR_AO" };
-        let Some(what) = self.machine.scenario.processes.get(process) else { return };
+        let what = self.machine.scenario.process(process);
         let mut signal = Signal::new(&what.tag, code);
         (signal.addr, signal.lsb) = (Some(Hex::new(address)), Some(size.shift()));
         signal.tid = tid;
@@ -170,16 +168,16 @@ impl Linux<'_> {
     }
 
     /// The whole pages that failed bytes touch, by device.
-    fn page_ranges(&self, bad: Place) -> Vec<(usize, Extent<DevOffset>)> {
+    fn page_ranges(&self, bad: Place) -> Vec<(usize, Extent)> {
         match bad {
             Place::Memory(bad) => super::reach::on_pmem(&self.machine, whole_pages(bad))
                 .into_iter()
-                .map(|(device, piece)| (device, piece.here().span()))
+                .map(|(device, link)| (device, link.upper().span()))
                 .collect(),
             Place::Device { device, range } => {
                 let start = range.start().get() & !PAGE_SIZE.saturating_sub(1);
                 let end = range.end().get().checked_next_multiple_of(PAGE_SIZE);
-                let size = self.machine.scenario.devices.get(device).map_or(0, |d| d.size);
+                let size = self.machine.scenario.device(device).size();
                 let end = DevOffset::new(end.unwrap_or(size).min(size));
                 let pages = Extent::from_bounds(DevOffset::new(start), end);
                 pages.ok().map(|pages| (device, pages)).into_iter().collect()
@@ -188,13 +186,13 @@ impl Linux<'_> {
     }
 
     pub(super) fn is_devdax(&self, device: usize) -> bool {
-        self.machine.scenario.devices.get(device).is_some_and(|device| device.is_devdax())
+        self.machine.scenario.device(device).is_devdax()
     }
 
     fn fail_fsdax_pages(
         &mut self,
         device: usize,
-        range: Extent<DevOffset>,
+        range: Extent,
         whom: Whom,
         report: &mut Report,
         log: &mut Log,
@@ -203,40 +201,46 @@ impl Linux<'_> {
         let hits = hits(&self.machine, &pieces(&self.machine, place));
         let candidates = self.candidates(&hits);
         let mut last = Cover::new();
-        for (index, (_, piece, stamp, cow)) in candidates.iter().enumerate() {
-            last.add(piece.origin(), Last { stamp: *stamp, index, cow: *cow });
+        for (index, Candidate { failed, stamp, cow, .. }) in candidates.iter().enumerate() {
+            last.add(*failed, Last { stamp: *stamp, index, cow: *cow });
         }
+        let mut winners = Vec::new();
+        last.resolve(range, &mut |run, winner| {
+            let winner = winner.filter(|winner| !winner.cow);
+            let winner = winner.and_then(|winner| candidates.get(winner.index)); // one of them
+            winners.extend(winner.map(|winner| (run, *winner)));
+        });
         let mut known = 0_u64;
-        let Ok(window) = Extent::new(ReportOffset::new(0), range.len()) else { return 0 };
-        for (run, winner) in last.resolve(window) {
-            let Some(winner) = winner.filter(|winner| !winner.cow) else { continue };
-            let Some((file, piece, ..)) = candidates.get(winner.index) else { continue };
-            for bytes in piece.origin().overlaps(&run).filter_map(|part| piece.locate(part)) {
+        for (run, Candidate { file, failed, bytes, .. }) in winners {
+            for bytes in failed.overlaps(&run).filter_map(|part| failed.image(part, &bytes)) {
                 let pages = bytes.total_len() / PAGE_SIZE;
                 known = known.saturating_add(pages);
                 log.walked(pages);
-                if let FileId::Inode { fs, ino } = *file {
-                    log.told.add_file(&self.machine, (fs, ino), bytes, Marks::TOLD);
-                }
-                self.fail_file_range(*file, bytes, whom, report);
+                log.told.add_file(&self.machine, file, bytes, Marks::TOLD);
+                let (fs, ino) = file;
+                self.fail_file_range(FileId::Inode { fs, ino }, bytes, whom, report);
             }
         }
         known
     }
 
     /// The parts of these hits that have DAX entries, with the age and kind of the entry.
-    fn candidates(&self, hits: &[Hit]) -> Vec<(FileId, Piece<FileOffset>, u64, bool)> {
+    fn candidates(&self, hits: &[Hit]) -> Vec<Candidate> {
         let mut found = Vec::new();
         for hit in hits {
-            let Some((file, piece)) = hit.file(&self.machine) else { continue };
-            let FileId::Inode { fs, ino } = file else { continue };
-            let state = self.machine.filesystems.get(fs);
-            let Some(entries) = state.and_then(|state| state.entries.get(&ino)) else { continue };
-            let span = piece.here().span();
-            let pages = span.start().get() / PAGE_SIZE..span.end().get().div_ceil(PAGE_SIZE);
-            for (range, entry) in entries.in_range(pages) {
-                let Some(window) = window(&range) else { continue };
-                found.extend(piece.clip(window).map(|part| (file, part, entry.stamp, entry.cow)));
+            // What is no file has no entries.
+            let Some((FileId::Inode { fs, ino }, bytes)) = hit.file(&self.machine) else {
+                continue;
+            };
+            let entries = self.machine.fs(fs).entries.get(&ino);
+            let Some(entries) = entries else { continue }; // nobody ever touched it
+            for (range, entry) in entries.in_range(touched(bytes.span())) {
+                let parts = window(&range).into_iter().flat_map(|window| bytes.clip(window));
+                found.extend(parts.filter_map(|part| {
+                    let failed = bytes.image(part, &hit.link.lower())?;
+                    let (file, Entry { stamp, cow }) = ((fs, ino), entry);
+                    Some(Candidate { file, failed, bytes: part, stamp, cow })
+                }));
             }
         }
         found
@@ -246,13 +250,13 @@ impl Linux<'_> {
     fn fail_devdax_pages(
         &mut self,
         device: usize,
-        range: Extent<DevOffset>,
+        range: Extent,
         whom: Whom,
         report: &mut Report,
         log: &mut Log,
     ) -> u64 {
         let pages = range.start().get() / PAGE_SIZE..range.end().get().div_ceil(PAGE_SIZE);
-        let Some(state) = self.machine.devices.get(device) else { return 0 };
+        let state = self.machine.device(device);
         let faulted: Vec<Range<u64>> = state.faulted.in_range(&pages).collect();
         let mut known = 0_u64;
         for part in faulted {
@@ -289,6 +293,17 @@ impl Linux<'_> {
     }
 }
 
+/// Bytes of a file with a DAX entry of one age and kind, as they were reported and in the file.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    /// Filesystem and inode.
+    file: (usize, u64),
+    failed: Run,
+    bytes: Run<FileOffset>,
+    stamp: u64,
+    cow: bool,
+}
+
 /// The entry of a page that was made last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Last {
@@ -315,6 +330,7 @@ fn units<'a>(map: &'a MapState, pages: &'a Pages) -> impl Iterator<Item = (u64, 
 }
 
 fn holds(bytes: Run<FileOffset>, page: u64) -> bool {
+    // No file has bytes beyond 64 bits.
     let Some(window) = window(&(page..page.saturating_add(1))) else { return false };
     bytes.clip(window).next().is_some()
 }
@@ -329,5 +345,5 @@ fn next_touched(bytes: Run<FileOffset>, page: u64) -> u64 {
 
 /// The pages around bytes of memory; what reaches beyond 64 bits is cut off.
 pub(super) fn whole_pages(bad: Extent<PhysAddr>) -> Extent<PhysAddr> {
-    bad.containing_pages().bytes().unwrap_or(bad)
+    bad.containing_pages(PAGE).bytes(PAGE).unwrap_or(bad)
 }

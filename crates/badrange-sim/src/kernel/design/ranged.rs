@@ -4,17 +4,20 @@
 //! to any other; owners are found by reverse map and clipped exactly; what nobody can tell falls
 //! back, page by page, and nothing else does; and when all was said, nobody maps a bad page.
 
-use core::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use core::{num::NonZeroU64, ops::ControlFlow};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use badrange_core::{
-    Corruption, DevOffset, DeviceId, Errno, Extent, Fallback, FileOffset, Holder, MfFlags, Outcome,
-    Pfn, Run,
+    Corruption, DevOffset, DeviceId, Errno, Extent, Fallback, FileOffset, Granule, Granules,
+    Holder, Mapping, MfFlags, Outcome, Run,
 };
 use badrange_fs::{FileId as MapFile, Fork, OwnedRun, OwnerSink, ReverseMap, RmapHolder, Special};
 use badrange_pmem::MetadataArea;
 use badrange_stack::{
-    DeviceSpec, HolderId, Limits, Observer, Registration, Report as StackReport, Stack, State, Step,
+    DeviceSpec, HolderId, Limits, Observer, Registration, Report as StackReport, Stack, Step,
 };
 
 use super::{
@@ -23,8 +26,8 @@ use super::{
     reach::{Place, hits, mapped_files, pieces},
 };
 use crate::{
-    OwnerName, Record,
-    kernel::errno::EBUSY,
+    OwnerName, PAGE, RmapRecord,
+    kernel::errno::{EBUSY, ENXIO},
     machine::Machine,
     scenario::{DeviceKind, FileId, FsKind, Owner},
 };
@@ -37,12 +40,25 @@ pub(super) struct Ranged {
 
 struct Built {
     stack: Stack,
-    devices: Vec<Option<DeviceId>>,
+    /// Physical memory.
+    memory: Option<DeviceId>,
+    /// Those of the scenario.
+    devices: BTreeMap<usize, DeviceId>,
     /// Who is behind a registration: a filesystem, or else a device.
-    holders: Vec<(HolderId, Party)>,
+    holders: BTreeMap<HolderId, Party>,
     desk: Arc<Desk>,
     _registrations: Vec<Registration>,
 }
+
+/// The name of the memory device: no name in a scenario has a control character.
+const MEMORY: &str = "\0memory";
+
+/// Whatever a scenario may have.
+const LIMITS: Limits = Limits { holders: 1 << 20, legs: 1 << 20, ..Limits::DEFAULT };
+
+const _: () = assert!(crate::MAX_DEPTH + 2 <= LIMITS.depth, "devices on one another, and memory");
+const _: () = assert!(crate::MAX_DEVICES < LIMITS.devices, "and memory");
+const _: () = assert!(crate::MAX_ROUTES < LIMITS.routes, "and memory");
 
 /// Somebody who is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,17 +72,17 @@ enum Party {
 #[derive(Debug)]
 enum Act {
     /// Bytes of a pmem device are bad.
-    Bad { device: usize, bytes: Run<DevOffset> },
+    Bad { device: usize, bytes: Run },
     /// Bytes of a file are lost.
     Lost { fs: usize, device: usize, owned: OwnedRun },
     /// Metadata of a filesystem is lost.
     Metadata { fs: usize, device: usize, owned: OwnedRun },
     /// Bytes of an external log are lost.
-    LogLost { fs: usize, bytes: Run<DevOffset> },
+    LogLost { fs: usize, bytes: Run },
     /// Bytes of a character device are lost.
-    DeviceLost { device: usize, bytes: Run<DevOffset> },
+    DeviceLost { device: usize, bytes: Run },
     /// Nobody handled these pages.
-    Fallback { pages: Run<Pfn> },
+    Fallback { pages: Granules },
 }
 
 /// Where holders leave what has to be done to the machine, which none of them may keep.
@@ -138,25 +154,35 @@ impl Holder for LogDevice {
 }
 
 impl Fallback for Desk {
-    fn memory_failure(&self, pfn: Pfn, flags: MfFlags) {
-        if let Ok(page) = Extent::new(pfn, 1) {
-            self.memory_failure_run(page.into(), flags);
+    fn memory_failure(&self, page: Granule, flags: MfFlags) {
+        let frame = Extent::new(page.pfn(), 1);
+        debug_assert!(
+            frame.is_ok(),
+            "a page has many bytes, so that its number is far from the end"
+        );
+        if let Ok(frame) = frame {
+            self.memory_failure_run(Granules::new(frame.into(), page.size()), flags);
         }
     }
 
-    fn memory_failure_run(&self, pages: Run<Pfn>, _: MfFlags) {
+    fn memory_failure_run(&self, pages: Granules, _: MfFlags) {
         self.put(Act::Fallback { pages });
     }
 }
 
 impl Built {
     fn new(machine: &Machine<'_>) -> Self {
-        let limits = Limits { holders: 1 << 20, legs: 1 << 20, ..Limits::DEFAULT };
+        let stack = Stack::with_limits(LIMITS);
+        let desk: Arc<Desk> = Arc::default();
+        let memory = DeviceSpec::base(MEMORY, Extent::from_zero(NonZeroU64::MAX));
+        let memory = stack.add_device(memory.fallback(PAGE, Arc::<Desk>::clone(&desk)));
+        debug_assert!(memory.is_ok(), "an empty stack takes a device");
         let mut built = Self {
-            stack: Stack::with_limits(limits),
-            devices: vec![None; machine.scenario.devices.len()],
-            holders: Vec::new(),
-            desk: Arc::default(),
+            stack,
+            memory: memory.ok(),
+            devices: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            desk,
             _registrations: Vec::new(),
         };
         // Lower devices first, whatever the order of the list; nothing lies deeper than the limit.
@@ -168,101 +194,93 @@ impl Built {
     }
 
     fn add(&mut self, machine: &Machine<'_>, device: usize) {
-        let Some(what) = machine.scenario.devices.get(device) else { return };
-        if self.devices.get(device).is_none_or(Option::is_some) {
+        let what = machine.scenario.device(device);
+        if self.device(device).is_some() {
             return;
         }
-        let below = what.kind.below().iter().map(|lower| *self.devices.get(*lower)?);
+        let below = what.kind.below().iter().map(|lower| self.device(*lower));
+        // Those below may come later in the list.
         let Some(legs) = below.collect::<Option<Vec<DeviceId>>>() else { return };
-        let dead = machine.devices.get(device).is_none_or(|state| state.dead);
+        let dead = machine.device(device).dead;
         let name = what.name.as_str();
+        let mapping: Arc<dyn Mapping> = match &what.kind {
+            DeviceKind::Pmem(pmem) => Arc::new(pmem.namespace),
+            DeviceKind::Partition { place, .. } => Arc::new(*place),
+            DeviceKind::Dm { table, .. } => Arc::new((**table).clone()),
+        };
         let spec = match &what.kind {
-            DeviceKind::Pmem(pmem) if dead => DeviceSpec::base(name, pmem.namespace.capacity()),
-            DeviceKind::Pmem(pmem) => DeviceSpec::on_memory(name, Arc::new(pmem.namespace)),
-            DeviceKind::Partition { place, .. } => DeviceSpec::on(name, Arc::new(*place), legs),
-            DeviceKind::Dm { table, .. } => DeviceSpec::on(name, Arc::new((**table).clone()), legs),
+            // Without its driver it has no memory.
+            DeviceKind::Pmem(_) if dead => DeviceSpec::base(name, what.extent()),
+            DeviceKind::Pmem(_) => DeviceSpec::on(name, mapping, self.memory.as_slice()),
+            DeviceKind::Partition { .. } | DeviceKind::Dm { .. } => {
+                DeviceSpec::on(name, mapping, legs)
+            }
         };
         let added = self.stack.add_device(spec);
         debug_assert!(added.is_ok(), "a scenario that was read has no device that does not fit");
-        if let Some(slot) = self.devices.get_mut(device) {
-            *slot = added.ok();
-        }
+        self.devices.extend(added.ok().map(|id| (device, id)));
         if let DeviceKind::Pmem(pmem) = &what.kind {
             let devdax = what.is_devdax();
             let driver = Driver { device, devdax, desk: Arc::clone(&self.desk) };
-            self.hold(device, pmem.namespace.capacity(), Arc::new(driver), Party::Device(device));
+            let on = self.device(device);
+            self.hold(on, what.extent(), Arc::new(driver), Party::Device(device));
             if let Some(metadata) = pmem.namespace.metadata().filter(|_| !dead) {
-                let area = self.stack.register_memory(metadata, Arc::new(MetadataArea));
-                self.enter(area.ok(), Party::Memory);
+                let metadata = metadata.on_memory();
+                self.hold(self.memory, metadata, Arc::new(MetadataArea), Party::Memory);
             }
         }
     }
 
-    fn hold(
-        &mut self,
-        device: usize,
-        range: Extent<DevOffset>,
-        holder: Arc<dyn Holder>,
-        party: Party,
-    ) {
-        let Some(id) = self.devices.get(device).copied().flatten() else { return };
-        let registered = self.stack.register(id, range, holder);
-        debug_assert!(registered.is_ok(), "what a filesystem uses lies on its device");
-        self.enter(registered.ok(), party);
+    fn device(&self, device: usize) -> Option<DeviceId> {
+        self.devices.get(&device).copied()
     }
 
-    fn enter(&mut self, registration: Option<Registration>, party: Party) {
-        if let Some(registration) = registration {
-            self.holders.push((registration.id(), party));
+    fn hold(&mut self, on: Option<DeviceId>, range: Extent, holder: Arc<dyn Holder>, party: Party) {
+        let registered = on.and_then(|on| self.stack.register(on, range, holder).ok());
+        debug_assert!(registered.is_some(), "whatever is held lies on a device of the stack");
+        if let Some(registration) = registered {
+            self.holders.insert(registration.id(), party);
             self._registrations.push(registration);
         }
     }
 
     /// Registers a mounted filesystem on all of its devices.
     fn mount(&mut self, machine: &Machine<'_>, fs: usize) {
-        let what = machine.scenario.filesystems.get(fs);
-        let mounted = machine.filesystems.get(fs).is_some_and(|state| state.mounted);
-        let Some(what) = what.filter(|_| mounted) else { return };
+        let what = machine.scenario.filesystem(fs);
+        if !machine.fs(fs).mounted {
+            return;
+        }
         let mut devices = vec![what.device];
         devices.extend(what.rt.filter(|rt| *rt != what.device));
         for device in devices {
-            let size = machine.scenario.devices.get(device).map_or(0, |device| device.size);
-            let Ok(all) = Extent::new(DevOffset::new(0), size) else { continue };
+            let all = machine.scenario.device(device).extent();
             let map = reverse_map(machine, fs, device, all);
             let sink = Teller { fs, device, desk: Arc::clone(&self.desk) };
             let holder = RmapHolder::new(Arc::new(map), Arc::new(sink));
-            self.hold(device, all, Arc::new(holder), Party::Filesystem(fs));
+            self.hold(self.device(device), all, Arc::new(holder), Party::Filesystem(fs));
         }
         if let Some(log) = what.log {
-            if let Ok(range) = Extent::new(DevOffset::new(log.start), log.len) {
-                let holder = LogDevice { fs, desk: Arc::clone(&self.desk) };
-                self.hold(log.device, range, Arc::new(holder), Party::Filesystem(fs));
-            }
+            let holder = Arc::new(LogDevice { fs, desk: Arc::clone(&self.desk) });
+            self.hold(self.device(log.device), log.place, holder, Party::Filesystem(fs));
         }
     }
 
     fn party(&self, id: HolderId) -> Option<Party> {
-        self.holders.iter().find(|(known, _)| *known == id).map(|(_, party)| *party)
+        self.holders.get(&id).copied()
     }
 }
 
 /// What a filesystem knows about one of its devices: nothing, when it is an XFS without reverse
 /// map, or cannot read it any more. An XFS map that can be read is complete: what it does not list
 /// is free. Any other map knows only what it lists.
-fn reverse_map(
-    machine: &Machine<'_>,
-    fs: usize,
-    device: usize,
-    all: Extent<DevOffset>,
-) -> ReverseMap {
-    let found = machine.scenario.filesystems.get(fs).zip(machine.filesystems.get(fs));
-    let Some((what, state)) = found else { return ReverseMap::default() };
+fn reverse_map(machine: &Machine<'_>, fs: usize, device: usize, all: Extent) -> ReverseMap {
+    let (what, state) = (machine.scenario.filesystem(fs), machine.fs(fs));
     let xfs = what.kind == FsKind::Xfs;
     if state.shutdown || (xfs && !what.rmapbt) {
         return ReverseMap::default();
     }
     let listed = state.extents.iter().filter(|extent| extent.device == device);
-    let map: ReverseMap = listed.filter_map(map_record).collect();
+    let map: ReverseMap = listed.map(map_record).collect();
     if !xfs {
         return map;
     }
@@ -276,8 +294,7 @@ fn reverse_map(
     records.into_iter().collect()
 }
 
-fn map_record(extent: &crate::scenario::Extent) -> Option<badrange_fs::Record> {
-    let place = Extent::new(DevOffset::new(extent.start), extent.len).ok()?;
+fn map_record(extent: &crate::scenario::Extent) -> badrange_fs::Record {
     let (owner, file_start) = match extent.owner {
         Owner::Inode { ino, fork, file_start } => {
             (badrange_fs::Owner::File { id: MapFile::Ino(ino), fork }, file_start)
@@ -285,7 +302,7 @@ fn map_record(extent: &crate::scenario::Extent) -> Option<badrange_fs::Record> {
         Owner::Special(special) => (badrange_fs::Owner::Special(special), 0),
     };
     let (file_start, unwritten) = (FileOffset::new(file_start), extent.unwritten);
-    Some(badrange_fs::Record { extent: place, owner, file_start, unwritten })
+    badrange_fs::Record { extent: extent.place, owner, file_start, unwritten }
 }
 
 impl Design for Ranged {
@@ -321,12 +338,12 @@ impl Design for Ranged {
         let mut eyes = Eyes { built, linux, told: Vec::new(), log };
         let sent = send(built, what, &mut eyes);
         let told = eyes.told;
-        let Some(sent) = sent else { return Ok(super::super::errno::ENXIO) };
+        debug_assert!(sent.is_some(), "every device of the machine is one of the stack");
+        let Some(sent) = sent else { return Ok(ENXIO) };
         // A driver that takes note of its own device is no call upward.
         let filesystems = u64::try_from(told.len()).unwrap_or(u64::MAX);
-        // Nor does a driver that reports by itself arrive anywhere, or translate.
-        let own = u64::from(matches!(what.place, Place::Device { .. }));
-        let arrived = sent.counts().arrived.saturating_sub(own);
+        // Nor do the bytes arrive anywhere, or are translated, where they are reported.
+        let arrived = sent.counts().arrived.saturating_sub(1);
         log.up(arrived.saturating_add(filesystems));
         log.translated(arrived);
         let acts = built.desk.take();
@@ -344,23 +361,18 @@ impl Design for Ranged {
 
 /// Sends a failure into the stack.
 fn send(built: &Built, what: Failure, eyes: &mut Eyes<'_, '_>) -> Option<StackReport> {
-    let stack = &built.stack;
-    Some(match what.place {
-        Place::Memory(bad) => {
-            stack.memory_failure_range_observed(bad, what.flags, &*built.desk, eyes)
-        }
-        Place::Device { device, range } => {
-            let id = built.devices.get(device).copied().flatten()?;
-            stack.notify_failure_observed(id, range, what.flags, eyes)
-        }
-    })
+    let (on, range) = match what.place {
+        Place::Memory(bad) => (built.memory, bad.on_memory()),
+        Place::Device { device, range } => (built.device(device), range),
+    };
+    built.stack.fail_observed(on?, range, what.flags, eyes).ok()
 }
 
 /// 0, or the error of the bytes that failed for good, or of the pages that nobody could handle.
 fn answer(sent: &StackReport, unhandled: bool) -> i64 {
     let errors = sent.states().iter().filter_map(|(_, state)| match state {
-        State::Failed(errno) => Some(errno.get()),
-        State::Handled | State::NotSupported | State::Unreached => None,
+        Outcome::Failed(errno) => Some(errno.get()),
+        Outcome::Handled | Outcome::NotSupported | Outcome::Nothing => None,
     });
     match errors.min() {
         Some(errno) => i64::from(errno).saturating_neg(),
@@ -380,21 +392,22 @@ struct Eyes<'e, 'a> {
 impl Observer for Eyes<'_, '_> {
     fn step(&mut self, step: Step) {
         match step {
-            Step::Arrived { name, piece, .. } => {
-                self.log.say("stack", &name, format_args!("{}", piece.here()));
+            // That memory failed nobody has to be told.
+            Step::Arrived { device, .. } if Some(device) == self.built.memory => {}
+            Step::Arrived { name, here, .. } => {
+                self.log.say("stack", &name, format_args!("{here}"));
             }
-            Step::Told { holder, piece, .. } => {
+            Step::Notified { holder, here, .. } => {
                 if let Some(Party::Filesystem(fs)) = self.built.party(holder) {
                     self.told.push(fs);
-                    let what = self.linux.machine.scenario.filesystems.get(fs);
-                    let name = what.map_or("", |what| &what.name);
-                    self.log.say("stack", name, format_args!("{}", piece.here()));
+                    let name = &self.linux.machine.scenario.filesystem(fs).name;
+                    self.log.say("stack", name, format_args!("{here}"));
                 }
             }
-            Step::FellBack { pages } => {
+            Step::FellBack { pages, .. } => {
                 self.log.say("stack", "memory_failure", format_args!("each page of {pages}"));
             }
-            Step::ToldMemory { .. } | Step::Panicked { .. } | Step::Unmapped { .. } | _ => {}
+            Step::Panicked { .. } | Step::Unmapped { .. } | Step::Unfollowed { .. } | _ => {}
         }
     }
 }
@@ -438,8 +451,8 @@ impl Hand<'_, '_> {
     }
 
     /// The driver's list of bad sectors.
-    fn record_bad(&mut self, device: usize, bytes: Run<DevOffset>) {
-        let Some(state) = self.linux.machine.devices.get_mut(device) else { return };
+    fn record_bad(&mut self, device: usize, bytes: Run) {
+        let state = self.linux.machine.device_mut(device);
         let span = bytes.span().containing_sectors();
         state.badblocks.set(span.start(), span.len());
     }
@@ -447,7 +460,7 @@ impl Hand<'_, '_> {
     fn file_lost(&mut self, fs: usize, device: usize, owned: &OwnedRun) {
         self.log.translated(1);
         self.note(fs, device, owned);
-        let Some(run) = owned.file else { return };
+        let Some(run) = owned.file else { return }; // data that lies nowhere in the file
         let badrange_fs::Owner::File { id: MapFile::Ino(ino), fork: Fork::Data } =
             owned.record.owner
         else {
@@ -465,20 +478,25 @@ impl Hand<'_, '_> {
     /// The filesystem knows of this record.
     fn note(&mut self, fs: usize, device: usize, owned: &OwnedRun) {
         self.report.notified.records.push(outcome_record(&owned.record));
-        let Some(state) = self.linux.machine.filesystems.get(fs) else { return };
+        let state = self.linux.machine.fs(fs);
         let place = owned.record.extent;
         let near = state.extents.numbered_at_place(device, place.start().get(), place.end().get());
         for (index, extent) in near {
-            if map_record(extent) == Some(owned.record) {
+            if map_record(extent) == owned.record {
                 let key = Key::Extent { fs, index };
-                self.log.told.add(key, owned.piece.here(), Marks::TOLD);
+                self.log.told.add(key, owned.device, Marks::TOLD);
             }
         }
     }
 
-    fn fall_back(&mut self, pages: Run<Pfn>) {
-        for part in pages.as_extent().map_or_else(|| pages.elements().collect(), |all| vec![all]) {
-            let Ok(bad) = part.bytes() else { continue };
+    fn fall_back(&mut self, pages: Granules) {
+        let frames = pages.frames();
+        for part in frames.as_extent().map_or_else(|| frames.elements().collect(), |all| vec![all])
+        {
+            let Ok(bad) = part.bytes(pages.size()) else {
+                self.unhandled = true; // the last page of all has no end in 64 bits
+                continue;
+            };
             let whom = self.what.whom();
             let place = Place::Memory(bad);
             let (all, known) = self.linux.fail_each_pfn(place, whom, self.report, self.log);
@@ -505,14 +523,14 @@ impl Hand<'_, '_> {
         let removal = self.what.is_removal();
         let reason = if removal { "device_removed" } else { "corrupt_ondisk" };
         for fs in self.down {
-            if self.linux.machine.filesystems.get(fs).is_some_and(|state| !state.shutdown) {
+            if !self.linux.machine.fs(fs).shutdown {
                 self.linux.shut_down(fs, reason, self.report);
             }
         }
     }
 }
 
-fn outcome_record(record: &badrange_fs::Record) -> Record {
+fn outcome_record(record: &badrange_fs::Record) -> RmapRecord {
     let (start, len) = (record.extent.start().get(), record.extent.len());
     match record.owner {
         badrange_fs::Owner::File { id, fork } => {
@@ -522,10 +540,10 @@ fn outcome_record(record: &badrange_fs::Record) -> Record {
             };
             let file_start = (fork != Fork::ExtentMap).then_some(record.file_start.get());
             let (fork, unwritten) = (Some(fork.as_str()), record.unwritten);
-            Record { fork, file_start, unwritten, ..Record::new(start, len, name) }
+            RmapRecord { fork, file_start, unwritten, ..RmapRecord::new(start, len, name) }
         }
         badrange_fs::Owner::Special(special) => {
-            Record::new(start, len, OwnerName::Words(special.to_string()))
+            RmapRecord::new(start, len, OwnerName::Words(special.to_string()))
         }
     }
 }

@@ -5,7 +5,7 @@
 //! table: a filesystem that stands on the device itself, or on a partition of it, knows where it
 //! begins; any other one cannot tell, and asks for the per-pfn way.
 
-use badrange_core::{Extent, PhysAddr, Piece};
+use badrange_core::{DevOffset, Extent, PhysAddr};
 
 use super::{
     Design, Failure, Halt, Linux, Log, Report,
@@ -14,7 +14,6 @@ use super::{
     reach::{Place, on_pmem, partition_on},
 };
 use crate::kernel::errno::{ENXIO, EOPNOTSUPP};
-use badrange_core::DevOffset;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Register;
@@ -42,16 +41,16 @@ impl Design for Register {
     }
 }
 
-fn spans(linux: &Linux<'_>, bad: Extent<PhysAddr>) -> Vec<(usize, Extent<DevOffset>)> {
+fn spans(linux: &Linux<'_>, bad: Extent<PhysAddr>) -> Vec<(usize, Extent)> {
     let pieces = on_pmem(&linux.machine, bad).into_iter();
-    pieces.map(|(device, piece)| (device, piece.here().span())).collect()
+    pieces.map(|(device, link)| (device, link.upper().span())).collect()
 }
 
 /// Everyone registered is called. One that handled it makes the failure handled; then comes an
 /// error that is final, then the wish for the per-pfn way.
 fn tell_all(
     linux: &mut Linux<'_>,
-    (device, range): (usize, Extent<DevOffset>),
+    (device, range): (usize, Extent),
     what: Failure,
     report: &mut Report,
     log: &mut Log,
@@ -60,16 +59,16 @@ fn tell_all(
     for (fs, on) in registered(linux, device) {
         log.up(1);
         let scenario = linux.machine.scenario;
-        let name = scenario.filesystems.get(fs).map_or("", |fs| &fs.name);
+        let name = &scenario.filesystem(fs).name;
         let below = linux.machine.device_name(device);
         log.say(below, name, format_args!("{{{below}, {range}}}"));
         answers.push(match place_of(linux, on, device, range) {
             Known::No => EOPNOTSUPP,
             Known::Outside => ENXIO,
-            Known::At(piece) => {
+            Known::At(bad) => {
                 log.translated(u64::from(on != device));
                 let notes = (&mut *report, &mut *log);
-                linux.filesystem_lost((fs, on), piece, what.whom(), Stop::AtTheEnd, notes)
+                linux.filesystem_lost((fs, on), bad.into(), what.whom(), Stop::AtTheEnd, notes)
             }
         });
     }
@@ -82,12 +81,12 @@ fn tell_all(
 enum Known {
     No,
     Outside,
-    At(Piece<DevOffset>),
+    At(Extent),
 }
 
-fn place_of(linux: &Linux<'_>, on: usize, device: usize, range: Extent<DevOffset>) -> Known {
+fn place_of(linux: &Linux<'_>, on: usize, device: usize, range: Extent) -> Known {
     if on == device {
-        return Known::At(Piece::report(range));
+        return Known::At(range);
     }
     let Some((disk, start, len)) = partition_on(&linux.machine, on) else { return Known::No };
     if disk != device {
@@ -96,7 +95,7 @@ fn place_of(linux: &Linux<'_>, on: usize, device: usize, range: Extent<DevOffset
     let start = DevOffset::new(start);
     let window = Extent::new(start, len).ok().and_then(|window| range.intersect(window));
     match window.and_then(|part| part.rebase(start, DevOffset::new(0))) {
-        Some(part) => Known::At(Piece::report(part)),
+        Some(part) => Known::At(part),
         None => Known::Outside,
     }
 }

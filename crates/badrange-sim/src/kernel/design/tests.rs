@@ -7,14 +7,14 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
-    EventOutcome, Outcome, Profile, Scenario, compare_designs, run, tests::recordings::texts,
+    EventOutcome, Profile, RunOutcome, Scenario, compare_designs, run, tests::recordings::texts,
 };
 
 fn scenario(value: &Value) -> Scenario {
     Scenario::from_str(&value.to_string(), "t.json").unwrap_or_else(|err| panic!("{err}\n{value}"))
 }
 
-fn ranged(value: &Value) -> Outcome {
+fn ranged(value: &Value) -> RunOutcome {
     run(&scenario(value), Some(Profile::Ranged))
 }
 
@@ -398,7 +398,7 @@ fn the_metadata_of_a_namespace_is_final() {
     let outcome = ranged(&machine(event));
     assert_eq!(outcome.events[0].ret, Some(-6));
     let call = outcome.events[0].call.as_ref().unwrap();
-    assert_eq!(call.action, Some(crate::Action::Failed));
+    assert_eq!(call.action, Some(crate::MfResult::Failed));
     // And what is no device's memory is not even accounted.
     let outcome = ranged(&machine(json!({"do": "memory_failure", "pfn": 1})));
     let call = outcome.events[0].call.as_ref().unwrap();

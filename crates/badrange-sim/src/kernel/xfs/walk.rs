@@ -6,12 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use badrange_core::PAGE_SIZE;
 use badrange_fs::{Fork, Special};
 
 use super::{Failure, range::Span};
 use crate::{
-    Crash, FilePages, OwnerName, Record,
+    Crash, FilePages, OwnerName, PAGE_SIZE, RmapRecord,
     kernel::{
         Halt, Linux, Report,
         errno::{EBUSY, EINVAL, EIO},
@@ -121,7 +120,7 @@ impl Linux<'_> {
         report: &mut Report,
     ) -> Result<bool, Stop> {
         // KERNEL: reading the header of a group fails after a shutdown.
-        if self.machine.filesystems.get(failure.fs).is_none_or(|fs| fs.shutdown) {
+        if self.machine.fs(failure.fs).shutdown {
             return Err(Stop::Errno(EIO));
         }
         // KERNEL: a query that ends before it begins is refused.
@@ -152,14 +151,9 @@ impl Linux<'_> {
         let ends = [*range.start(), *range.end()].into_iter().filter(exists);
         let mut visits: Visits = ends.map(|group| (group, Vec::new())).collect();
         let (from, to) = groups.bytes(first, last).unwrap_or((0, u64::MAX));
-        let extents = self.machine.filesystems.get(fs).map(|state| &state.extents);
-        let recorded = extents
-            .map(|extents| extents.at_place(device, from, to))
-            .into_iter()
-            .flatten()
-            .filter(|extent| extent.owner != Owner::Special(Special::Free));
-        for extent in recorded {
-            let block = extent.start.checked_div(groups.block_size).unwrap_or(0);
+        let recorded = self.machine.fs(fs).extents.at_place(device, from, to).into_iter();
+        for extent in recorded.filter(|extent| extent.owner != Owner::Special(Special::Free)) {
+            let block = extent.start().checked_div(groups.block_size).unwrap_or(0);
             let (group, block) = groups.locate(block);
             if exists(&group) {
                 visits.entry(group).or_default().push((block, *extent));
@@ -180,7 +174,7 @@ impl Linux<'_> {
             let (blocks_each, count, blocks) = (of.ag_blocks, of.ag_count, of.blocks);
             return Groups { blocks_each, count, blocks, block_size };
         }
-        let size = self.machine.scenario.devices.get(device).map_or(0, |device| device.size);
+        let size = self.machine.scenario.device(device).size();
         let blocks = size.checked_div(block_size).unwrap_or(0);
         Groups { blocks_each: blocks.max(1), count: 1, blocks, block_size }
     }
@@ -265,24 +259,26 @@ fn order(extent: &Extent) -> Key {
         }
         Owner::Special(_) => (u64::MAX, 0, 0),
     };
-    (extent.start, owner, fork, offset)
+    (extent.start(), owner, fork, offset)
 }
 
-fn record(extent: &Extent) -> Record {
-    let (start, len) = (extent.start, extent.len);
+fn record(extent: &Extent) -> RmapRecord {
+    let (start, len) = (extent.start(), extent.len());
     match extent.owner {
-        Owner::Special(special) => Record::new(start, len, OwnerName::Words(special.to_string())),
-        Owner::Inode { ino, fork, file_start } => Record {
+        Owner::Special(special) => {
+            RmapRecord::new(start, len, OwnerName::Words(special.to_string()))
+        }
+        Owner::Inode { ino, fork, file_start } => RmapRecord {
             fork: Some(fork.as_str()),
             file_start: (fork != Fork::ExtentMap).then_some(file_start),
             unwritten: extent.unwritten,
-            ..Record::new(start, len, OwnerName::Inode(ino))
+            ..RmapRecord::new(start, len, OwnerName::Inode(ino))
         },
     }
 }
 
 fn block_count(extent: &Extent, groups: Groups) -> u64 {
-    extent.len.checked_div(groups.block_size).unwrap_or(0)
+    extent.len().checked_div(groups.block_size).unwrap_or(0)
 }
 
 fn touches(extent: &Extent, block: u64, lost: Lost, groups: Groups) -> bool {

@@ -9,7 +9,7 @@ use crate::map::{
 /// A chunk of one record, and how far earlier ones reach into it.
 fn chunk(start: u64, len: u64, reach: u64) -> Chunk {
     let raw = Raw::of(&record(data(1), start, len, 0));
-    let mut chunk = Chunk::new([Entry::new(&[raw]).unwrap()]);
+    let mut chunk = Chunk::new(Entry::pack_all(&[raw], 1));
     chunk.set_reach(0, reach);
     chunk
 }
